@@ -1,0 +1,192 @@
+//! What an agent is to the framework: a few verbs. The framework calls them with one lane per thing.
+//!
+//! ```text
+//! hello ──► welcome ──► inventory ──► jobs (lanes) ──► drain ──► leave
+//!   ▲                                   │
+//!   └────────── reconnect ◄─────────────┘ lanes go on while the broker is away; outcomes wait, bounded
+//! ```
+//!
+//! Rules every agent may rely on: at most one job of a thing runs at a time; a newer job for it cancels
+//! [`Work::cancelled`] of the older and runs after it; a job seen before is run again (handlers are idempotent);
+//! jobs of another incarnation are dropped; destructive jobs from an older database epoch are held.
+
+use arame_schema::jobs::Job;
+use arame_schema::jobs::report::{Ask, Backend, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::model::{Fact, FactName, Observation};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// What the agent tells in its hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Subset of [`Job::KINDS`].
+    pub kinds: Vec<&'static str>,
+    pub capacity: Capacity,
+    pub endpoints: BTreeMap<String, String>,
+}
+
+/// The agent's place in the installation, after the welcome.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub installation: Uuid,
+    pub incarnation: u64,
+    count: Arc<AtomicU64>,
+    survey: Arc<Notify>,
+}
+
+impl Standing {
+    pub fn new(installation: Uuid, incarnation: u64) -> Self {
+        Self { installation, incarnation, count: Arc::new(AtomicU64::new(0)), survey: Arc::new(Notify::new()) }
+    }
+
+    /// The order of an observation. Call it *before* looking: a look that began earlier never outranks one that
+    /// began later.
+    pub fn observe(&self) -> Observation {
+        Observation { incarnation: self.incarnation, seq: self.count.fetch_add(1, Ordering::SeqCst) + 1 }
+    }
+
+    /// Something changed by itself (a guest died): send an inventory now instead of at the next interval.
+    pub fn survey_now(&self) {
+        self.survey.notify_one();
+    }
+
+    /// Resolves when [`Standing::survey_now`] was called; the runtime's inventory loop waits on it.
+    pub async fn survey_wanted(&self) {
+        self.survey.notified().await;
+    }
+}
+
+/// One job at work.
+#[derive(Debug, Clone)]
+pub struct Work {
+    pub job: Uuid,
+    pub thing: String,
+    pub generation: u64,
+    pub standing: Standing,
+    deadline: Instant,
+    cancelled: CancellationToken,
+    progress: mpsc::Sender<(u8, String)>,
+}
+
+impl Work {
+    pub fn new(
+        job: Uuid,
+        thing: String,
+        generation: u64,
+        standing: Standing,
+        budget: Duration,
+        cancelled: CancellationToken,
+        progress: mpsc::Sender<(u8, String)>,
+    ) -> Self {
+        Self { job, thing, generation, standing, deadline: Instant::now() + budget, cancelled, progress }
+    }
+
+    /// Time left by the monotonic clock; zero when the budget is spent. Check it before each effect.
+    pub fn budget_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Fires when a newer job for the same thing arrived, or the agent stops. Abort what can be aborted (download,
+    /// copy); finish what cannot.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// Tells how far the work is. Never blocks; what does not fit is dropped.
+    pub fn progress(&self, percent: u8, note: impl Into<String>) {
+        let _ = self.progress.try_send((percent.min(100), note.into()));
+    }
+
+    /// `Err(Stopped::Overtaken)` when cancelled, `Err(Stopped::Failed)` when the budget is spent.
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.cancelled.is_cancelled() {
+            return Err(Stopped::Overtaken { facts: Vec::new() });
+        }
+        if self.budget_left().is_zero() {
+            return Err(Stopped::failed("budget_spent", "the job's time was spent before its next step", Retry::Later));
+        }
+        Ok(())
+    }
+
+    /// A fact about this job's own thing, observed now at this job's generation.
+    pub fn fact(&self, name: FactName, value: Fact, observed: Observation) -> FactReport {
+        FactReport { thing: self.thing.clone(), name, value, generation: self.generation, observed, detail: None }
+    }
+}
+
+/// A job that did not end in `done`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stopped {
+    Failed {
+        code: String,
+        message: String,
+        retry: Retry,
+        facts: Vec<FactReport>,
+    },
+    /// The thing carries a newer generation than the job.
+    Refused {
+        found_generation: u64,
+        facts: Vec<FactReport>,
+    },
+    /// A newer job takes over.
+    Overtaken {
+        facts: Vec<FactReport>,
+    },
+}
+
+impl Stopped {
+    pub fn failed(code: &str, message: impl Into<String>, retry: Retry) -> Self {
+        Stopped::Failed { code: code.to_owned(), message: message.into(), retry, facts: Vec::new() }
+    }
+
+    /// The same with what was seen after the failure.
+    pub fn with_facts(mut self, seen: Vec<FactReport>) -> Self {
+        match &mut self {
+            Stopped::Failed { facts, .. } | Stopped::Refused { facts, .. } | Stopped::Overtaken { facts } => {
+                *facts = seen
+            }
+        }
+        self
+    }
+}
+
+/// What an inventory holds; the framework adds who and when.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    pub backends: Vec<Backend>,
+    pub things: Vec<InventoryThing>,
+}
+
+#[async_trait]
+pub trait Agent: Send + Sync + 'static {
+    /// What goes into the hello. Called at each (re)connection.
+    fn profile(&self) -> Profile;
+
+    /// Called after each welcome, before any job. Jobs of the old standing have ended or been cancelled.
+    async fn joined(&self, standing: Standing);
+
+    /// Does one job and answers what was seen. Idempotent.
+    async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped>;
+
+    /// Everything of ours that exists. `began` was taken before the call; facts listed carry it.
+    async fn list(&self, began: Observation) -> Listing;
+
+    /// Answers a read-only question; `Err` is a sentence.
+    async fn ask(&self, ask: Ask) -> Result<Value, String>;
+
+    /// Why the agent wants no new placements, if so.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
+
+    /// The process ends: lanes are drained. What guests need stays (DESIGN 3.13).
+    async fn leaving(&self) {}
+}

@@ -1,0 +1,200 @@
+//! Messages between dcmgr and the agents: one enum of jobs, matched without a wildcard.
+//!
+//! Everything sent *to* an agent is an [`Envelope`] on its own queue `job.<agent>`; everything an agent sends is one
+//! of the types in [`report`], on an exchange of its own. Unknown fields are ignored; what cannot be parsed is
+//! answered `unsupported`. Golden files in `schema/messages/` pin the form.
+
+pub mod hva;
+pub mod nsa;
+pub mod report;
+pub mod sta;
+
+use crate::limits::WIRE_VERSION;
+use crate::model::AgentId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Exchanges an agent may write to, and nothing else. Each has a queue of the same name with `dcmgr.` for `arame.`.
+pub mod exchange {
+    pub const HELLO: &str = "arame.hello";
+    pub const OUTCOME: &str = "arame.outcome";
+    pub const INVENTORY: &str = "arame.inventory";
+    pub const HEARTBEAT: &str = "arame.heartbeat";
+    pub const REPLY: &str = "arame.reply";
+    pub const ALL: [&str; 5] = [HELLO, OUTCOME, INVENTORY, HEARTBEAT, REPLY];
+}
+
+/// One job. The variant's wire name is `kind`, its struct is `body`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "body")]
+pub enum Job {
+    /// Bring the whole domain (power, disks, NICs) to one desired spec.
+    #[serde(rename = "hva.instance.apply")]
+    ApplyInstance(Box<hva::ApplyInstance>),
+    /// Remove every part of the instance from this host: domain, ports, overlay, metadata, logs.
+    #[serde(rename = "hva.instance.delete")]
+    DeleteInstance(hva::DeleteInstance),
+    /// Reboot once, under an operation id.
+    #[serde(rename = "hva.instance.reboot")]
+    RebootInstance(hva::RebootInstance),
+    /// Look again and answer what is seen; change nothing.
+    #[serde(rename = "hva.instance.observe")]
+    ObserveInstance(hva::ObserveInstance),
+    /// The rules of all ports of this host, one version.
+    #[serde(rename = "hva.policy.apply")]
+    ApplyPolicy(hva::ApplyPolicy),
+
+    #[serde(rename = "sta.image.import")]
+    ImportImage(sta::ImportImage),
+    #[serde(rename = "sta.image.delete")]
+    DeleteImage(sta::DeleteImage),
+    #[serde(rename = "sta.volume.create")]
+    CreateVolume(sta::CreateVolume),
+    #[serde(rename = "sta.volume.delete")]
+    DeleteVolume(sta::DeleteVolume),
+    /// Make the target of one attachment, with its own initiator and secret.
+    #[serde(rename = "sta.volume.export")]
+    ExportVolume(sta::ExportVolume),
+    #[serde(rename = "sta.volume.unexport")]
+    UnexportVolume(sta::UnexportVolume),
+    #[serde(rename = "sta.volume.observe")]
+    ObserveVolume(sta::ObserveVolume),
+
+    /// Serve this snapshot of a network; a lower version than the one served is refused.
+    #[serde(rename = "nsa.network.apply")]
+    ApplyNetwork(Box<nsa::ApplyNetwork>),
+    #[serde(rename = "nsa.network.delete")]
+    DeleteNetwork(nsa::DeleteNetwork),
+}
+
+impl Job {
+    /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
+    pub const KINDS: [&'static str; 14] = [
+        "hva.instance.apply",
+        "hva.instance.delete",
+        "hva.instance.reboot",
+        "hva.instance.observe",
+        "hva.policy.apply",
+        "sta.image.import",
+        "sta.image.delete",
+        "sta.volume.create",
+        "sta.volume.delete",
+        "sta.volume.export",
+        "sta.volume.unexport",
+        "sta.volume.observe",
+        "nsa.network.apply",
+        "nsa.network.delete",
+    ];
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Job::ApplyInstance(_) => "hva.instance.apply",
+            Job::DeleteInstance(_) => "hva.instance.delete",
+            Job::RebootInstance(_) => "hva.instance.reboot",
+            Job::ObserveInstance(_) => "hva.instance.observe",
+            Job::ApplyPolicy(_) => "hva.policy.apply",
+            Job::ImportImage(_) => "sta.image.import",
+            Job::DeleteImage(_) => "sta.image.delete",
+            Job::CreateVolume(_) => "sta.volume.create",
+            Job::DeleteVolume(_) => "sta.volume.delete",
+            Job::ExportVolume(_) => "sta.volume.export",
+            Job::UnexportVolume(_) => "sta.volume.unexport",
+            Job::ObserveVolume(_) => "sta.volume.observe",
+            Job::ApplyNetwork(_) => "nsa.network.apply",
+            Job::DeleteNetwork(_) => "nsa.network.delete",
+        }
+    }
+
+    /// Whether the job may destroy something: held back by an agent that has seen a newer database (DESIGN 3.6).
+    pub fn is_destructive(&self) -> bool {
+        match self {
+            Job::DeleteInstance(_)
+            | Job::DeleteImage(_)
+            | Job::DeleteVolume(_)
+            | Job::UnexportVolume(_)
+            | Job::DeleteNetwork(_) => true,
+            Job::ApplyInstance(job) => job.spec.power != hva::Power::On,
+            Job::RebootInstance(_)
+            | Job::ObserveInstance(_)
+            | Job::ApplyPolicy(_)
+            | Job::ImportImage(_)
+            | Job::CreateVolume(_)
+            | Job::ExportVolume(_)
+            | Job::ObserveVolume(_)
+            | Job::ApplyNetwork(_) => false,
+        }
+    }
+}
+
+/// What every message to an agent carries. `kind` and `body` stay raw here so that a kind from a newer dcmgr can be
+/// answered `unsupported` by name instead of being lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub v: u16,
+    /// UUIDv7 of the job row, or of the question for `agent.*` kinds.
+    pub id: Uuid,
+    /// A [`Job`] kind, or one of [`control`].
+    pub kind: String,
+    /// The agent this message is for; another agent never acts on it.
+    pub agent: AgentId,
+    /// The agent's incarnation dcmgr knew; a process of another incarnation drops the message. 0 for control kinds.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Epoch of the database that wrote the job (DESIGN 3.6).
+    #[serde(default)]
+    pub epoch: u64,
+    /// The thing the job is about; one lane each. An instance, attachment, volume, image, network or host id.
+    #[serde(default)]
+    pub thing: String,
+    /// Generation of the wish (or version of the snapshot). Older than what the thing carries: refused.
+    #[serde(default)]
+    pub generation: u64,
+    /// Milliseconds the agent may still spend, counted by its monotonic clock from the moment of receipt.
+    #[serde(default)]
+    pub budget_ms: u64,
+    #[serde(default)]
+    pub body: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// Kinds that are not jobs: they have no row and change nothing in the world.
+pub mod control {
+    /// Answer to hello; body is [`super::report::Welcome`].
+    pub const WELCOME: &str = "agent.welcome";
+    /// Hello refused (unknown key, older process); body is [`super::report::Unwelcome`]. The process exits.
+    pub const UNWELCOME: &str = "agent.unwelcome";
+    /// Send an inventory begun after this message; `id` comes back in it.
+    pub const INVENTORY: &str = "agent.inventory";
+    /// A read-only question; body is [`super::report::Ask`], answered on `arame.reply` within 2 s, never retried.
+    pub const ASK: &str = "agent.ask";
+    /// The operator confirmed a lower database epoch: held jobs may run.
+    pub const CONFIRM_EPOCH: &str = "agent.confirm_epoch";
+}
+
+/// What is wrong with an envelope.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    #[error("message version {0} is newer than {WIRE_VERSION}")]
+    Version(u16),
+    #[error("job kind `{kind}` is not understood: {source}")]
+    Body { kind: String, source: serde_json::Error },
+}
+
+impl Envelope {
+    /// The typed job. `Err` is answered `unsupported`.
+    pub fn job(&self) -> Result<Job, EnvelopeError> {
+        if self.v > WIRE_VERSION {
+            return Err(EnvelopeError::Version(self.v));
+        }
+        let tagged = serde_json::json!({ "kind": self.kind, "body": self.body });
+        serde_json::from_value(tagged).map_err(|source| EnvelopeError::Body { kind: self.kind.clone(), source })
+    }
+
+    /// The body of a job, as it goes into an envelope.
+    pub fn body_of(job: &Job) -> Value {
+        let mut tagged = serde_json::to_value(job).expect("a job is plain data: every key is a string");
+        tagged.get_mut("body").map(Value::take).unwrap_or(Value::Null)
+    }
+}

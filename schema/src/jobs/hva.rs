@@ -1,0 +1,174 @@
+//! Jobs of the HyperVisorAgent. The instance owns its whole domain: one spec says power, disks and NICs.
+
+use crate::model::instance::Shutdown;
+use crate::model::security_group::Traffic;
+use crate::model::{
+    AccountId, AttachmentId, HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, Secret, SecurityGroupId, VifId,
+    VolumeId,
+};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use uuid::Uuid;
+
+/// Facts answered: `domain` and `power` of the instance, `plugged` of every attachment named in the spec and of every
+/// one found plugged that the spec does not name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplyInstance {
+    pub spec: InstanceSpec,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    pub instance: InstanceId,
+    pub account: AccountId,
+    /// libvirt's domain UUID: made once by dcmgr, never changed.
+    pub uuid: Uuid,
+    pub hostname: String,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    pub power: Power,
+    pub boot: BootDisk,
+    /// Exactly these volumes are plugged when the job is done; others are unplugged.
+    #[serde(default)]
+    pub volumes: Vec<PluggedVolume>,
+    #[serde(default)]
+    pub nics: Vec<Nic>,
+    pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Power {
+    On,
+    /// Off; a soft shutdown becomes a hard one after `grace_ms`.
+    Off {
+        method: Shutdown,
+        grace_ms: u64,
+    },
+}
+
+/// A local overlay on a cached, checksum-verified copy of the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootDisk {
+    pub image: ImageId,
+    /// Where the bytes are, `http://…`, served by an sta with range requests.
+    pub url: String,
+    /// SHA-256 of the file's bytes, lower-case hex. A cached or fetched file that differs is refused
+    /// (`image_checksum_mismatch`) and deleted.
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub format: DiskFormat,
+    /// Virtual size of the overlay; at least the image's own virtual size.
+    pub disk_size_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    Raw,
+    Qcow2,
+}
+
+/// A volume reached by QEMU's own iSCSI initiator (RFC 7143, CHAP RFC 1994): no device on the host, nothing to leak.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluggedVolume {
+    pub volume: VolumeId,
+    pub attachment: AttachmentId,
+    /// Epoch of the attachment; part of the target's name.
+    pub epoch: u64,
+    /// Disk serial the guest sees (`/dev/disk/by-id/virtio-<serial>`), at most 20 bytes (virtio-blk's limit).
+    pub serial: String,
+    /// `address:port` of the target.
+    pub portal: String,
+    pub iqn: String,
+    pub lun: u32,
+    pub initiator_iqn: String,
+    pub chap_user: String,
+    pub chap_secret: Secret,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    pub vif: VifId,
+    /// Order in the guest, from 0.
+    pub index: u32,
+    pub network: NetworkId,
+    /// 802.1Q tag, 1 to 4094.
+    pub vlan_tag: u16,
+    pub mac: MacAddress,
+    pub ipv4: Ipv4Addr,
+    pub mtu: u16,
+}
+
+/// What the guest reads at 169.254.169.254.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Name and OpenSSH line of each key.
+    #[serde(default)]
+    pub ssh_keys: Vec<SshPublicKey>,
+    #[serde(default)]
+    pub user_data: Option<String>,
+    pub instance_type: String,
+    #[serde(default)]
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Domain of the first NIC's network, for `local-hostname`.
+    #[serde(default)]
+    pub domain: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshPublicKey {
+    pub name: String,
+    pub public_key: String,
+}
+
+/// Facts answered: `domain` no, `power` no, `plugged` no for every attachment that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteInstance {
+    pub instance: InstanceId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebootInstance {
+    pub instance: InstanceId,
+    /// Written on the domain before the reboot; found there, the job is answered done without acting.
+    pub operation: Uuid,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserveInstance {
+    pub instance: InstanceId,
+}
+
+/// The whole firewall of a host. Version is the envelope's generation. Fact answered: `applied` of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyPolicy {
+    pub host: HostNodeId,
+    pub ports: Vec<PortPolicy>,
+    /// Destinations no guest may reach, but for DHCP, DNS and metadata.
+    #[serde(default)]
+    pub infrastructure: Vec<Ipv4Net>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortPolicy {
+    pub vif: VifId,
+    pub instance: InstanceId,
+    pub network: NetworkId,
+    pub vlan_tag: u16,
+    pub mac: MacAddress,
+    pub ipv4: Ipv4Addr,
+    pub subnet: Ipv4Net,
+    /// The network's DHCP and DNS server: the only one this port may hear DHCP answers from.
+    pub dhcp_server: Ipv4Addr,
+    /// What may come in; groups already expanded to their members' addresses. All egress is let out but for
+    /// anti-spoofing and infrastructure. Replies to what is let through follow by connection tracking.
+    pub ingress: Vec<IngressRule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IngressRule {
+    pub traffic: Traffic,
+    pub source: Ipv4Net,
+}

@@ -1,0 +1,81 @@
+//! Jobs of the StorageTargetAgent.
+
+use super::hva::DiskFormat;
+use crate::model::{AccountId, AttachmentId, ImageId, Secret, VolumeId};
+use serde::{Deserialize, Serialize};
+
+/// Bring an image's bytes into the store and verify them. Fact answered: `image`, with [`StoredImage`] as detail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportImage {
+    pub image: ImageId,
+    /// `file:///…` on the storage node (the operator's seed). Upload and https come with the REST issue.
+    pub source: String,
+    /// SHA-256 of the file, lower-case hex; a difference is `image_checksum_mismatch` and leaves nothing.
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub format: DiskFormat,
+}
+
+/// Where an imported image can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    pub url: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteImage {
+    pub image: ImageId,
+}
+
+/// Fact answered: `volume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateVolume {
+    pub volume: VolumeId,
+    pub account: AccountId,
+    /// Name in the backing store: short, internal, never the public id (DESIGN 3.9).
+    pub key: String,
+    pub size_bytes: u64,
+    /// Copy-on-write from this image, which the store already holds; blank without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVolume {
+    pub volume: VolumeId,
+    pub key: String,
+}
+
+/// The envelope's thing is the attachment. Fact answered: `exported`, with [`ExportedTarget`] as detail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportVolume {
+    pub attachment: AttachmentId,
+    pub volume: VolumeId,
+    pub key: String,
+    pub epoch: u64,
+    pub initiator_iqn: String,
+    pub chap_user: String,
+    /// 12 to 16 bytes: RFC 7143 section 9.2.1 asks for 96 random bits, some initiators stop at 16 bytes.
+    pub chap_secret: Secret,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedTarget {
+    pub portal: String,
+    pub iqn: String,
+    pub lun: u32,
+}
+
+/// Answered `exported` no only when the target, its sessions and its account are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnexportVolume {
+    pub attachment: AttachmentId,
+    pub volume: VolumeId,
+    pub epoch: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserveVolume {
+    pub volume: VolumeId,
+    pub key: String,
+}

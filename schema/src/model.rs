@@ -1,0 +1,14 @@
+//! The nouns of the data center. Pure: std, serde and checked types only.
+
+pub mod fact;
+pub mod id;
+pub mod instance;
+pub mod mac;
+pub mod secret;
+pub mod security_group;
+pub mod volume;
+
+pub use fact::{Fact, FactName, Observation};
+pub use id::*;
+pub use mac::MacAddress;
+pub use secret::Secret;
