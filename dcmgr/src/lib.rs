@@ -1,1 +1,4 @@
-//! placeholder
+//! DataCenterManager: the resource model, the plans, the REST API.
+
+pub mod db;
+pub mod plan;
