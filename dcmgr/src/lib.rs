@@ -1,4 +1,5 @@
 //! DataCenterManager: the resource model, the plans, the REST API.
 
+pub mod app;
 pub mod db;
 pub mod plan;

@@ -41,7 +41,9 @@ pub struct Quota {
 pub async fn lock_account(tx: &mut Tx, id: &str) -> Result<Option<Quota>, DbError> {
     let statement = "SELECT quota_instances, quota_volumes FROM accounts WHERE id = ? FOR UPDATE";
     let found = first(tx, statement, (id,)).await?;
-    found.map(|row| Ok(Quota { instances: row.col("quota_instances")?, volumes: row.col("quota_volumes")? })).transpose()
+    found
+        .map(|row| Ok(Quota { instances: row.col("quota_instances")?, volumes: row.col("quota_volumes")? }))
+        .transpose()
 }
 
 pub async fn account_exists(db: &Db, id: &str) -> Result<bool, DbError> {
@@ -331,7 +333,8 @@ fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
 }
 
 pub async fn images(db: &Db, account: Option<&str>) -> Result<Vec<api::Image>, DbError> {
-    let statement = format!("{IMAGE_VIEW} WHERE (? IS NULL OR m.account_id = ? OR m.is_public = 1) ORDER BY m.seq DESC");
+    let statement =
+        format!("{IMAGE_VIEW} WHERE (? IS NULL OR m.account_id = ? OR m.is_public = 1) ORDER BY m.seq DESC");
     db.rows(statement, (account, account)).await?.iter().map(image_view).collect()
 }
 
@@ -349,8 +352,7 @@ pub async fn idempotent(db: &Db, token: &str, key: &str) -> Result<Option<String
 }
 
 pub async fn set_idempotent(tx: &mut Tx, token: &str, key: &str, resource: &str) -> Result<(), DbError> {
-    let statement =
-        "INSERT INTO idempotency_keys (token_id, idempotency_key, resource, created_at) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
+    let statement = "INSERT INTO idempotency_keys (token_id, idempotency_key, resource, created_at) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
     run(tx, statement, (token, key, resource)).await?;
     Ok(())
 }

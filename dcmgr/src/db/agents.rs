@@ -70,7 +70,8 @@ pub async fn was_replaced(tx: &mut Tx, agent: &str, nonce: Uuid) -> Result<bool,
 /// Records a hello: the next incarnation, the process, what it offers.
 pub async fn greet(tx: &mut Tx, row: &AgentRow, hello: &Hello) -> Result<u64, DbError> {
     if let Some(old) = row.nonce.filter(|old| *old != hello.nonce) {
-        let statement = "INSERT IGNORE INTO former_processes (agent_id, nonce, replaced_at) VALUES (?, ?, UTC_TIMESTAMP(3))";
+        let statement =
+            "INSERT IGNORE INTO former_processes (agent_id, nonce, replaced_at) VALUES (?, ?, UTC_TIMESTAMP(3))";
         run(tx, statement, (&row.id, old.to_string())).await?;
     }
     let incarnation = row.incarnation + 1;
@@ -121,7 +122,8 @@ pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str
 
 pub async fn set_inventory(tx: &mut Tx, inventory: &Inventory) -> Result<bool, DbError> {
     let agent = inventory.agent.as_str();
-    let held = first(tx, "SELECT incarnation, observed FROM inventories WHERE agent_id = ? FOR UPDATE", (agent,)).await?;
+    let held =
+        first(tx, "SELECT incarnation, observed FROM inventories WHERE agent_id = ? FOR UPDATE", (agent,)).await?;
     if let Some(row) = held {
         let newer = (row.col::<u64>("incarnation")?, row.col::<u64>("observed")?);
         if newer > (inventory.began.incarnation, inventory.began.seq) {
@@ -146,12 +148,17 @@ pub struct InventoryRow {
 }
 
 pub async fn inventories(db: &Db) -> Result<Vec<InventoryRow>, DbError> {
-    let statement = "SELECT body, received_at, received_at > UTC_TIMESTAMP(3) - INTERVAL 60 SECOND AS fresh FROM inventories";
+    let statement =
+        "SELECT body, received_at, received_at > UTC_TIMESTAMP(3) - INTERVAL 60 SECOND AS fresh FROM inventories";
     let found = db.rows(statement, ()).await?;
     found
         .iter()
         .map(|row| {
-            Ok(InventoryRow { inventory: row.json("body")?, received_at: row.time("received_at")?, fresh: row.flag("fresh")? })
+            Ok(InventoryRow {
+                inventory: row.json("body")?,
+                received_at: row.time("received_at")?,
+                fresh: row.flag("fresh")?,
+            })
         })
         .collect()
 }
@@ -159,6 +166,7 @@ pub async fn inventories(db: &Db) -> Result<Vec<InventoryRow>, DbError> {
 /// The installation's identity and the database's epoch.
 pub async fn installation(db: &Db) -> Result<(Uuid, u64), DbError> {
     let found = db.rows("SELECT uuid, epoch FROM installation WHERE one = 1", ()).await?;
-    let row = found.first().ok_or_else(|| super::row::strange("uuid", "the installation row is missing: run migrate"))?;
+    let row =
+        found.first().ok_or_else(|| super::row::strange("uuid", "the installation row is missing: run migrate"))?;
     Ok((row.parsed("uuid")?, row.col("epoch")?))
 }

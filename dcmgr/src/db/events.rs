@@ -49,7 +49,8 @@ pub async fn number(tx: &mut Tx) -> Result<u64, DbError> {
     let mut given = 0;
     for row in &waiting {
         number += 1;
-        let matched = run(tx, "UPDATE events SET number = ? WHERE id = ? AND number IS NULL", (number, row.text("id")?)).await?;
+        let matched =
+            run(tx, "UPDATE events SET number = ? WHERE id = ? AND number IS NULL", (number, row.text("id")?)).await?;
         if matched == 0 {
             number -= 1;
         }

@@ -163,7 +163,8 @@ pub async fn set_desired(tx: &mut Tx, id: &str, desired: DesiredInstance, shutdo
 
 /// The spec changed (a disk came or goes): the next generation.
 pub async fn bump(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "UPDATE instances SET generation = generation + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,)).await?;
+    run(tx, "UPDATE instances SET generation = generation + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,))
+        .await?;
     Ok(())
 }
 
@@ -320,9 +321,10 @@ fn view(row: &mysql_async::Row) -> Result<api::Instance, DbError> {
         hypervisor: row.col::<Option<String>>("host_hypervisor")?.unwrap_or_default(),
         display_name: Some(display_name).filter(|name| !name.is_empty()),
         service_type: "std".into(),
-        monitoring: api::Monitoring::default(),
+        monitoring: api::instance::Monitoring::default(),
         labels: Vec::new(),
         boot_volume_id: None,
+        disk_size: row.col("disk_mib")?,
         instance_type: Some(row.text("instance_type")?).filter(|name| !name.is_empty()),
         generation: row.col("generation")?,
         failure: failure.map(|code| {
@@ -389,4 +391,12 @@ pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api:
 pub async fn placement(db: &Db, id: &str) -> Result<Option<api::Placement>, DbError> {
     let found = db.rows("SELECT placement FROM instances WHERE id = ?", (id,)).await?;
     found.first().map_or(Ok(None), |row| row.json_opt("placement"))
+}
+
+/// Forgets a failure that is not final: any new fact resets the attempts (DESIGN 3.10).
+pub async fn forget_passing_failure(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET failure_code = NULL, failure_message = NULL WHERE id = ? AND failure_code IS NOT NULL \
+                     AND failure_final = 0";
+    run(tx, statement, (id,)).await?;
+    Ok(())
 }

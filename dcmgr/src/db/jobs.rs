@@ -84,8 +84,7 @@ pub async fn insert(tx: &mut Tx, job: &NewJob<'_>) -> Result<(), DbError> {
 
 /// The open job of a (thing, agent), locked.
 pub async fn open_of(tx: &mut Tx, thing: &str, agent: &str) -> Result<Option<(Uuid, Open)>, DbError> {
-    let statement =
-        "SELECT id, kind, generation FROM jobs WHERE thing = ? AND agent_id = ? AND open = 1 FOR UPDATE";
+    let statement = "SELECT id, kind, generation FROM jobs WHERE thing = ? AND agent_id = ? AND open = 1 FOR UPDATE";
     let Some(row) = first(tx, statement, (thing, agent)).await? else { return Ok(None) };
     let kind = row.text("kind")?;
     let open = Open {
@@ -112,8 +111,11 @@ pub async fn close(tx: &mut Tx, id: Uuid, state: &str, error: Option<(&str, &str
 /// Progress of an open job: shown, never decided on.
 pub async fn set_progress(db: &Db, id: Uuid, percent: u8, note: &str) -> Result<(), DbError> {
     let note: String = note.chars().take(200).collect();
-    db.rows("UPDATE jobs SET progress = ?, progress_note = ? WHERE id = ? AND open = 1", (percent, note, id.to_string()))
-        .await?;
+    db.rows(
+        "UPDATE jobs SET progress = ?, progress_note = ? WHERE id = ? AND open = 1",
+        (percent, note, id.to_string()),
+    )
+    .await?;
     Ok(())
 }
 
@@ -128,7 +130,8 @@ pub async fn claim_due(tx: &mut Tx, ring_again_ms: u64, limit: u32) -> Result<Ve
     let found = rows(tx, statement, (ring_again_ms * 1000,)).await?;
     let due: Vec<JobRow> = found.iter().map(read).collect::<Result<_, _>>()?;
     for job in &due {
-        run(tx, "UPDATE jobs SET rung_at = UTC_TIMESTAMP(3), rings = rings + 1 WHERE id = ?", (job.id.to_string(),)).await?;
+        run(tx, "UPDATE jobs SET rung_at = UTC_TIMESTAMP(3), rings = rings + 1 WHERE id = ?", (job.id.to_string(),))
+            .await?;
     }
     Ok(due)
 }
@@ -165,7 +168,8 @@ pub async fn open_count(db: &Db) -> Result<u64, DbError> {
 
 /// Progress of the open job of a thing, if it told any.
 pub async fn progress_of(db: &Db, thing: &str) -> Result<Option<(u8, String)>, DbError> {
-    let statement = "SELECT progress, progress_note FROM jobs WHERE thing = ? AND open = 1 AND progress IS NOT NULL LIMIT 1";
+    let statement =
+        "SELECT progress, progress_note FROM jobs WHERE thing = ? AND open = 1 AND progress IS NOT NULL LIMIT 1";
     let found = db.rows(statement, (thing,)).await?;
     found
         .first()
@@ -194,7 +198,10 @@ fn view(row: &mysql_async::Row) -> Result<api::Job, DbError> {
         due_at: if open && rung.is_none() { row.time_opt("not_before")? } else { None },
         error: error
             .map(|code| {
-                Ok::<_, DbError>(api::JobError { code, message: row.col::<Option<String>>("error_message")?.unwrap_or_default() })
+                Ok::<_, DbError>(api::JobError {
+                    code,
+                    message: row.col::<Option<String>>("error_message")?.unwrap_or_default(),
+                })
             })
             .transpose()?,
     })
@@ -202,7 +209,8 @@ fn view(row: &mysql_async::Row) -> Result<api::Job, DbError> {
 
 /// A page of jobs, newest first; `account` limits it to one account's.
 pub async fn list(db: &Db, account: Option<&str>, start: u64, limit: u64) -> Result<(u64, Vec<api::Job>), DbError> {
-    let total = db.rows("SELECT COUNT(*) AS n FROM jobs WHERE (? IS NULL OR account_id = ?)", (account, account)).await?;
+    let total =
+        db.rows("SELECT COUNT(*) AS n FROM jobs WHERE (? IS NULL OR account_id = ?)", (account, account)).await?;
     let statement =
         format!("SELECT {VIEW} FROM jobs WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC LIMIT ? OFFSET ?");
     let found = db.rows(statement, (account, account, limit, start)).await?;

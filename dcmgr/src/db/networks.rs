@@ -29,7 +29,8 @@ const SELECT: &str = "SELECT id, account_id, dc_network_id, vlan_tag, ipv4_netwo
                       range_begin, range_end, forwarders, version FROM networks";
 
 fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
-    let subnet = Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?).map_err(|e| super::row::strange("prefix", e))?;
+    let subnet =
+        Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?).map_err(|e| super::row::strange("prefix", e))?;
     Ok(NetworkRow {
         id: row.text("id")?,
         account: row.text("account_id")?,
@@ -127,7 +128,8 @@ pub struct VifRow {
     pub need_version: u64,
 }
 
-const VIFS: &str = "SELECT id, instance_id, network_id, device_index, mac, ipv4, need_network_version FROM network_vifs";
+const VIFS: &str =
+    "SELECT id, instance_id, network_id, device_index, mac, ipv4, need_network_version FROM network_vifs";
 
 fn read_vif(row: &mysql_async::Row) -> Result<VifRow, DbError> {
     Ok(VifRow {
@@ -147,7 +149,8 @@ pub async fn vifs_of_instance(tx: &mut Tx, instance: &str) -> Result<Vec<VifRow>
 }
 
 pub async fn groups_of_vif(tx: &mut Tx, vif: &str) -> Result<Vec<String>, DbError> {
-    let statement = "SELECT security_group_id FROM network_vif_security_groups WHERE vif_id = ? ORDER BY security_group_id";
+    let statement =
+        "SELECT security_group_id FROM network_vif_security_groups WHERE vif_id = ? ORDER BY security_group_id";
     rows(tx, statement, (vif,)).await?.iter().map(|row| row.text("security_group_id")).collect()
 }
 
@@ -220,8 +223,8 @@ pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, Db
     let found = rows(tx, statement, (host,)).await?;
     let mut ports = Vec::with_capacity(found.len());
     for row in &found {
-        let subnet =
-            Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?).map_err(|e| super::row::strange("prefix", e))?;
+        let subnet = Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?)
+            .map_err(|e| super::row::strange("prefix", e))?;
         ports.push(PolicyPort {
             vif: read_vif(row)?,
             vlan_tag: row.col("vlan_tag")?,
@@ -284,7 +287,11 @@ fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
     };
     let display_name = row.text("display_name")?;
     Ok(api::Network {
-        network_services: vec![service("dhcp", &server), service("dns", &server), service("metadata", "169.254.169.254")],
+        network_services: vec![
+            service("dhcp", &server),
+            service("dns", &server),
+            service("metadata", "169.254.169.254"),
+        ],
         uuid: id.clone(),
         id,
         account_id: row.text("account_id")?,
@@ -352,14 +359,29 @@ pub async fn vif_views(db: &Db, account: Option<&str>, network: Option<&str>) ->
                 nat_ipv4_address: None,
                 network_id: network_id.clone(),
                 instance_id: row.col("instance_id")?,
-                security_groups: groups.unwrap_or_default().split(',').filter(|g| !g.is_empty()).map(str::to_owned).collect(),
+                security_groups: groups
+                    .unwrap_or_default()
+                    .split(',')
+                    .filter(|g| !g.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
                 mac_addr: row.text("mac")?,
                 network_monitors: Vec::new(),
-                ip_leases: vec![api::IpLease { ipv4, network_id, ip_handle: None }],
+                ip_leases: vec![api::network::IpLease { ipv4, network_id, ip_handle: None }],
                 device_index: row.col("device_index")?,
                 hostname: row.col("hostname")?,
                 host_node: row.col("host_node_id")?,
             })
         })
         .collect()
+}
+
+/// Hosts with a port in a group whose rules name the given group: its members' addresses are in their policies.
+pub async fn hosts_that_name(tx: &mut Tx, group: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT DISTINCT i.host_node_id FROM security_groups g \
+                     JOIN network_vif_security_groups m ON m.security_group_id = g.id \
+                     JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
+                     WHERE INSTR(g.rule, ?) > 0 AND v.deleted_at IS NULL AND i.host_node_id IS NOT NULL \
+                     ORDER BY i.host_node_id";
+    rows(tx, statement, (group,)).await?.iter().map(|row| row.text("host_node_id")).collect()
 }

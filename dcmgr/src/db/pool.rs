@@ -169,8 +169,7 @@ impl Db {
 
     async fn happened(&self, request: Option<Uuid>) -> Result<bool, DbError> {
         let Some(request) = request else { return Ok(false) };
-        let found =
-            self.rows("SELECT 1 AS one FROM audit_log WHERE request_id = ?", (request.to_string(),)).await?;
+        let found = self.rows("SELECT 1 AS one FROM audit_log WHERE request_id = ?", (request.to_string(),)).await?;
         Ok(!found.is_empty())
     }
 

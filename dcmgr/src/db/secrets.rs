@@ -35,8 +35,7 @@ impl Vault {
     /// Unreadable, or not a key.
     pub fn open(path: &Path) -> Result<Vault, SealError> {
         let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SealError::Read { path: shown.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| SealError::Read { path: shown.clone(), source })?;
         let bytes = hex::decode(text.trim()).map_err(|_| SealError::Form { path: shown.clone() })?;
         let key: [u8; 32] = bytes.try_into().map_err(|_| SealError::Form { path: shown })?;
         Ok(Vault { cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(key)) })
@@ -47,8 +46,7 @@ impl Vault {
     pub fn seal(&self, secret: &str) -> Result<String, SealError> {
         let mut nonce = [0u8; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let sealed =
-            self.cipher.encrypt(&Nonce::from(nonce), secret.as_bytes()).map_err(|_| SealError::Open)?;
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), secret.as_bytes()).map_err(|_| SealError::Open)?;
         Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
     }
 

@@ -209,7 +209,9 @@ async fn agents(tx: &mut Tx, seed: &Seed) -> Result<(), SeedError> {
                          ON DUPLICATE KEY UPDATE key_sha256 = VALUES(key_sha256)";
         run(tx, statement, (agent.id.as_str(), kind, &agent.node, digest(&line(&agent.key_file)?))).await?;
         let node = match kind {
-            "hva" => "INSERT IGNORE INTO host_nodes (id, agent_id, created_at, updated_at) VALUES (?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+            "hva" => {
+                "INSERT IGNORE INTO host_nodes (id, agent_id, created_at, updated_at) VALUES (?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))"
+            }
             "sta" => {
                 "INSERT IGNORE INTO storage_nodes (id, agent_id, created_at, updated_at) VALUES (?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))"
             }
@@ -279,8 +281,7 @@ async fn images(tx: &mut Tx, seed: &Seed) -> Result<(), SeedError> {
                          failure_code = IF(sha256 = VALUES(sha256), failure_code, NULL), source = VALUES(source), \
                          size_bytes = VALUES(size_bytes), format = VALUES(format), sha256 = VALUES(sha256)";
         let source = format!("file://{}", i.path.display());
-        let values =
-            (&i.id, &i.account, &i.name, i.public, &i.arch, source, &i.sha256, i.size_bytes, &i.format);
+        let values = (&i.id, &i.account, &i.name, i.public, &i.arch, source, &i.sha256, i.size_bytes, &i.format);
         run(tx, statement, values).await?;
     }
     Ok(())

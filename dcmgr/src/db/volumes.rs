@@ -160,7 +160,8 @@ pub async fn next_epoch(tx: &mut Tx, volume: &str) -> Result<u64, DbError> {
 }
 
 pub async fn set_attachment_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "UPDATE attachments SET wanted = 0, generation = generation + 1 WHERE id = ? AND wanted = 1", (id,)).await?;
+    run(tx, "UPDATE attachments SET wanted = 0, generation = generation + 1 WHERE id = ? AND wanted = 1", (id,))
+        .await?;
     Ok(())
 }
 
@@ -233,4 +234,16 @@ pub async fn list(
 pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Volume>, DbError> {
     let statement = format!("{VIEW} WHERE v.id = ? AND (? IS NULL OR v.account_id = ?)");
     db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
+}
+
+/// Live volumes of a storage node.
+pub async fn on_node(tx: &mut Tx, node: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM volumes WHERE storage_node_id = ? AND deleted_at IS NULL ORDER BY seq";
+    rows(tx, statement, (node,)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// The open attachment of a volume, not locked: to learn which instance to lock first.
+pub async fn find_open(tx: &mut Tx, volume: &str) -> Result<Option<AttachmentRow>, DbError> {
+    let statement = format!("{ATTACHMENTS} WHERE volume_id = ? AND open = 1");
+    first(tx, statement, (volume,)).await?.as_ref().map(read_attachment).transpose()
 }

@@ -59,7 +59,13 @@ impl Verdict {
 
 /// Judges one host.
 pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
-    let yes_no = |name, needed: &str, had: String, ok: bool| Rule { name, needed: needed.into(), had, ok, lacks: u64::from(!ok) };
+    let yes_no = |name, needed: &str, had: String, ok: bool| Rule {
+        name,
+        needed: needed.into(),
+        had,
+        ok,
+        lacks: u64::from(!ok),
+    };
     let room = |name, needed: u64, offered: u64, used: u64, unit: &str| {
         let free = offered.saturating_sub(used);
         Rule {
@@ -74,7 +80,12 @@ pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
     let mut rules = vec![
         yes_no("online", "online", if host.online { "online" } else { "offline" }.into(), host.online),
         yes_no("not_degraded", "well", host.degraded.clone().unwrap_or_else(|| "well".into()), host.degraded.is_none()),
-        yes_no("scheduling_enabled", "yes", if host.scheduling_enabled { "yes" } else { "no" }.into(), host.scheduling_enabled),
+        yes_no(
+            "scheduling_enabled",
+            "yes",
+            if host.scheduling_enabled { "yes" } else { "no" }.into(),
+            host.scheduling_enabled,
+        ),
         yes_no("hypervisor", &hypervisor, host.hypervisor.clone(), hypervisor == host.hypervisor),
         yes_no("arch", &demand.arch, host.arch.clone(), demand.arch == host.arch),
         room("cpu_cores", demand.cpu_cores, host.cpu_offered * CPU_OVERCOMMIT, host.cpu_used, ""),
@@ -92,7 +103,8 @@ pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
 
 /// Hosts that fit, best first: the smallest share of memory used after placing, then of CPU, then by name.
 pub fn rank(demand: &Demand, hosts: &[Candidate]) -> Vec<String> {
-    let share = |used: u64, more: u64, offered: u64| ((used + more) * 1_000_000).checked_div(offered).unwrap_or(u64::MAX);
+    let share =
+        |used: u64, more: u64, offered: u64| ((used + more) * 1_000_000).checked_div(offered).unwrap_or(u64::MAX);
     let mut fitting: Vec<_> = hosts
         .iter()
         .filter(|host| judge(demand, host).fits())

@@ -110,7 +110,8 @@ fn follow(s: State, sabotage: Sabotage) -> Vec<State> {
     if s.wishes_left > 0 && s.desired != DesiredInstance::Gone {
         for desired in [DesiredInstance::On, DesiredInstance::Off, DesiredInstance::Gone] {
             if desired != s.desired {
-                let changed = State { desired, generation: s.generation + 1, wishes_left: s.wishes_left - 1, jobs: 0, ..s };
+                let changed =
+                    State { desired, generation: s.generation + 1, wishes_left: s.wishes_left - 1, jobs: 0, ..s };
                 next.push(advance(changed, sabotage));
             }
         }
