@@ -6,5 +6,6 @@
 pub mod agent;
 pub mod bus;
 pub mod config;
+pub mod crash;
 pub mod runtime;
 pub mod telemetry;
