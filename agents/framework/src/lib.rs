@@ -9,3 +9,4 @@ pub mod config;
 pub mod crash;
 pub mod runtime;
 pub mod telemetry;
+pub mod testkit;
