@@ -152,7 +152,12 @@ mod tests {
     fn counter() -> (Arc<AtomicU32>, Action) {
         let count = Arc::new(AtomicU32::new(0));
         let seen = count.clone();
-        (count, Action::Hook(Arc::new(move |_| drop(seen.fetch_add(1, Ordering::SeqCst)))))
+        (
+            count,
+            Action::Hook(Arc::new(move |_| {
+                seen.fetch_add(1, Ordering::SeqCst);
+            })),
+        )
     }
 
     #[test]

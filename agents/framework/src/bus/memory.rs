@@ -12,9 +12,9 @@ use super::amqp::PUBLISH_LIMIT;
 use super::{Address, Bus, Delivery, Durability, Link, PublishError, Source};
 use arame_schema::model::AgentId;
 use async_trait::async_trait;
-use broker::{PartyId, State, SubscriptionId, Take};
+use broker::{Acked, PartyId, State, SubscriptionId, Take};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// The broker all participants of one process share. Clones are the same broker.
 #[derive(Clone, Default)]
@@ -133,7 +133,7 @@ async fn serve(broker: MemoryBroker, number: SubscriptionId, out: mpsc::Sender<D
         let taken = loop {
             let (take, news) = broker.lock().take(number);
             let until = match take {
-                Take::Message { tag, delivery } => break Some((tag, delivery)),
+                Take::Message { tag, delivery, acked } => break Some((tag, delivery, acked)),
                 Take::Gone => break None,
                 Take::Wait(until) => until,
             };
@@ -149,16 +149,14 @@ async fn serve(broker: MemoryBroker, number: SubscriptionId, out: mpsc::Sender<D
                 () = out.closed() => break None,
             }
         };
-        let Some((tag, mut delivery)) = taken else { break };
-        let (done, acked) = oneshot::channel();
-        delivery.done = Some(done);
+        let Some((tag, delivery, acked)) = taken else { break };
         permit.send(delivery);
         tokio::spawn(settle(broker.clone(), number, tag, acked));
     }
     broker.lock().unsubscribe(number);
 }
 
-async fn settle(broker: MemoryBroker, number: SubscriptionId, tag: u64, acked: oneshot::Receiver<()>) {
+async fn settle(broker: MemoryBroker, number: SubscriptionId, tag: u64, acked: Acked) {
     if acked.await.is_ok() {
         broker.lock().acknowledge(number, tag);
     } else {

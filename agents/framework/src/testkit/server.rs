@@ -40,7 +40,6 @@ pub struct Rabbit {
 struct Own {
     node: Child,
     epmd: Child,
-    stopped: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +61,7 @@ impl Rabbit {
         let epmd = start_epmd(ports)?;
         let node = start_node(&dir, ports)?;
         let pid = node.id();
-        let own = Some(Mutex::new(Own { node, epmd, stopped: false }));
+        let own = Some(Mutex::new(Own { node, epmd }));
         let server = Self { dir, ports, pid: Mutex::new(pid), own, _use: None, next_vhost: AtomicUsize::new(0) };
         server.wait_ready()?;
         Ok(Arc::new(server))
@@ -178,9 +177,8 @@ impl Rabbit {
     /// # Errors
     /// On a shared server, which is not this test's to kill.
     pub fn kill(&self) -> anyhow::Result<()> {
-        let mut own = self.own()?;
-        own.node.kill()?;
-        own.node.wait()?;
+        self.signal("-KILL")?;
+        self.own()?.node.wait()?;
         Ok(())
     }
 
@@ -202,7 +200,7 @@ impl Rabbit {
     /// # Errors
     /// On a shared server.
     pub fn freeze(&self) -> anyhow::Result<()> {
-        self.own()?.stopped = true;
+        self.own()?;
         self.signal("-STOP")
     }
 
@@ -211,7 +209,7 @@ impl Rabbit {
     /// # Errors
     /// On a shared server.
     pub fn thaw(&self) -> anyhow::Result<()> {
-        self.own()?.stopped = false;
+        self.own()?;
         self.signal("-CONT")
     }
 
@@ -222,8 +220,7 @@ impl Rabbit {
 
     fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(Command::new("kill").args([signal, &pid.to_string()]).status()?.success(), "kill {signal} {pid}");
-        Ok(())
+        signal_group(signal, pid)
     }
 
     fn wait_ready(&self) -> anyhow::Result<()> {
@@ -242,8 +239,9 @@ impl Drop for Rabbit {
     fn drop(&mut self) {
         let Some(own) = self.own.as_mut() else { return };
         let own = own.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = signal_group("-KILL", own.node.id());
+        let _ = own.epmd.kill();
         for child in [&mut own.node, &mut own.epmd] {
-            let _ = child.kill();
             let _ = child.wait();
         }
         let _ = std::fs::remove_dir_all(&self.dir);
@@ -354,10 +352,21 @@ fn start_node(dir: &Path, ports: Ports) -> anyhow::Result<Child> {
     detached(&mut command).spawn().context("rabbitmq-server")
 }
 
-/// Waits for the exclusive lock, that is until no test process uses the server, then ends the server's processes.
-fn start_keeper(lock: &Path, pids: &[u32]) -> anyhow::Result<()> {
+/// To the process group: the node's start script stays beside the node it started, and is not the node.
+fn signal_group(signal: &str, leader: u32) -> anyhow::Result<()> {
+    let group = format!("-{leader}");
+    ensure!(Command::new("kill").args([signal, "--", &group]).status()?.success(), "kill {signal} {group}");
+    Ok(())
+}
+
+/// Waits for the exclusive lock, that is until no test process uses the server, then ends the server's process groups.
+fn start_keeper(lock: &Path, leaders: &[u32]) -> anyhow::Result<()> {
     let mut command = Command::new("flock");
-    command.arg("--exclusive").arg(lock).args(["kill", "-KILL"]).args(pids.iter().map(u32::to_string));
+    command
+        .arg("--exclusive")
+        .arg(lock)
+        .args(["kill", "-KILL", "--"])
+        .args(leaders.iter().map(|leader| format!("-{leader}")));
     detached(&mut command).spawn().context("flock")?;
     Ok(())
 }

@@ -5,12 +5,13 @@
 
 use crate::bus::{Address, Delivery, Durability, Link, PublishError, Source};
 use arame_schema::jobs::exchange;
+use futures_util::future::{FutureExt, Shared};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 pub(super) type PartyId = u64;
@@ -77,8 +78,18 @@ struct Subscription {
     queue: String,
     prefetch: usize,
     news: Arc<Notify>,
-    held: BTreeMap<u64, Message>,
+    held: BTreeMap<u64, Held>,
 }
+
+/// In a subscriber's hands.
+struct Held {
+    message: Message,
+    acked: Acked,
+}
+
+/// Resolves `Ok` when the delivery was acknowledged. Asked again when the connection ends, so that an ack given
+/// before counts although the task that carries it has not run yet: runs are repeatable.
+pub(super) type Acked = Shared<oneshot::Receiver<()>>;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -96,6 +107,7 @@ pub(super) enum Take {
     Message {
         tag: u64,
         delivery: Delivery,
+        acked: Acked,
     },
     /// Nothing now; look again at that time or when told.
     Wait(Option<Instant>),
@@ -243,7 +255,10 @@ impl State {
         }
         if let Some(queue) = self.queues.get_mut(&name) {
             queue.consumers.retain(|consumer| *consumer != number);
-            for mut message in held.into_values().rev() {
+            for Held { mut message, acked } in held.into_values().rev() {
+                if acked.now_or_never() == Some(Ok(())) {
+                    continue;
+                }
                 message.redelivered = true;
                 queue.ready.push_front(message);
             }
@@ -353,16 +368,18 @@ impl State {
         let tag = self.number();
         self.stats.delivered += 1;
         self.stats.redelivered += u64::from(message.redelivered);
+        let (done, acked) = oneshot::channel();
+        let acked = acked.shared();
         let delivery = Delivery {
             body: message.body.clone(),
             user: Some(message.user.clone()),
             redelivered: message.redelivered,
-            done: None,
+            done: Some(done),
         };
         if let Some(subscription) = self.subscriptions.get_mut(&number) {
-            subscription.held.insert(tag, message);
+            subscription.held.insert(tag, Held { message, acked: acked.clone() });
         }
-        Take::Message { tag, delivery }
+        Take::Message { tag, delivery, acked }
     }
 
     /// A no-op when the connection it came by was cut meanwhile: the message is no longer in these hands.
@@ -375,7 +392,7 @@ impl State {
 
     pub fn requeue(&mut self, number: SubscriptionId, tag: u64) {
         let Some(subscription) = self.subscriptions.get_mut(&number) else { return };
-        let Some(mut message) = subscription.held.remove(&tag) else { return };
+        let Some(Held { mut message, .. }) = subscription.held.remove(&tag) else { return };
         message.redelivered = true;
         let name = subscription.queue.clone();
         if let Some(queue) = self.queues.get_mut(&name) {
