@@ -200,7 +200,7 @@ impl Rabbit {
     /// # Errors
     /// On a shared server.
     pub fn freeze(&self) -> anyhow::Result<()> {
-        self.own()?;
+        let _own = self.own()?;
         self.signal("-STOP")
     }
 
@@ -209,7 +209,7 @@ impl Rabbit {
     /// # Errors
     /// On a shared server.
     pub fn thaw(&self) -> anyhow::Result<()> {
-        self.own()?;
+        let _own = self.own()?;
         self.signal("-CONT")
     }
 
