@@ -89,6 +89,8 @@ struct Joined {
 struct Runtime {
     context: Arc<Context>,
     identity: Identity,
+    /// As told in the last hello.
+    kinds: Vec<&'static str>,
     joined: Option<Joined>,
     schedule: Schedule,
     lanes: Lanes,
@@ -124,6 +126,7 @@ pub async fn run(
         lanes: Lanes::new(context.clone(), events.clone()),
         context,
         identity,
+        kinds: Vec::new(),
         joined: None,
         schedule: Schedule::default(),
         held: VecDeque::new(),
@@ -216,7 +219,9 @@ impl Runtime {
 
     fn say_hello(&mut self) -> ControlFlow<anyhow::Error> {
         self.schedule.sent();
-        let hello = self.identity.hello(&self.context);
+        let profile = self.context.agent.profile();
+        self.kinds.clone_from(&profile.kinds);
+        let hello = self.identity.hello(&self.context, profile);
         let (bus, events) = (self.context.bus.clone(), self.events.clone());
         tokio::spawn(async move {
             let sent = match serde_json::to_vec(&hello) {

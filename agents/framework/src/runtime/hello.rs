@@ -4,6 +4,7 @@
 //! joined under this id: the older one, this, has to go.
 
 use super::Context;
+use crate::agent::Profile;
 use crate::config::Common;
 use anyhow::Context as _;
 use arame_schema::jobs::report::Hello;
@@ -37,8 +38,7 @@ impl Identity {
         Ok(Self { nonce: Uuid::new_v4(), key, machine_id: machine_id(&common.state_dir)? })
     }
 
-    pub fn hello(&self, context: &Context) -> Hello {
-        let profile = context.agent.profile();
+    pub fn hello(&self, context: &Context, profile: Profile) -> Hello {
         Hello {
             v: WIRE_VERSION,
             agent: context.id.clone(),

@@ -126,10 +126,19 @@ impl Runtime {
         }
     }
 
+    /// The welcome is here: what was held is ours now or never. Holding on would say hello for ever for the sake of
+    /// a job that no welcome explains.
     async fn release_held(&mut self) -> Flow {
+        let ours = self.joined.as_ref().map(|joined| joined.standing.incarnation);
         for (delivery, received) in std::mem::take(&mut self.held) {
-            if let Ok(envelope) = serde_json::from_slice::<Envelope>(&delivery.body) {
-                self.take_job(envelope, delivery, received).await?;
+            match serde_json::from_slice::<Envelope>(&delivery.body) {
+                Ok(envelope) if Some(envelope.incarnation) <= ours => {
+                    self.take_job(envelope, delivery, received).await?;
+                }
+                _ => {
+                    tracing::warn!("a job of an incarnation nobody announced is dropped");
+                    delivery.ack();
+                }
             }
         }
         Flow::Continue(())
@@ -167,7 +176,7 @@ impl Runtime {
 
     fn offer(&mut self, envelope: Envelope, received: Instant) {
         let Some(joined) = &self.joined else { return };
-        let understood = self.context.agent.profile().kinds.contains(&envelope.kind.as_str());
+        let understood = self.kinds.contains(&envelope.kind.as_str());
         match envelope.job() {
             Ok(what) if understood => self.lanes.offer(Assignment::new(envelope, what, received), joined),
             Ok(_) => self.unsupported(envelope, "this agent does not do this kind of job".into()),

@@ -1,15 +1,15 @@
 //! Outcomes on their way to dcmgr: kept, in bounded number, until the broker has confirmed them.
 //!
 //! Rule: an outcome leaves this queue by a confirm, or by being the oldest of too many. Losing one is survivable (the
-//! job's row is rung again, the next inventory tells the truth) and is logged. Order between things does not matter;
-//! several are in flight at once. Progress is not kept: the next one says more.
+//! job's row is rung again, the next inventory tells the truth) and is logged. One outcome
+//! of a thing is in flight at a time, so that a thing's answers arrive in their order; several things' at once. Progress is not kept: the next one says more.
 
 use crate::bus::{Address, Bus, Durability, PublishError};
 use crate::crash;
 use arame_schema::jobs::exchange;
 use arame_schema::jobs::report::Outcome;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -70,21 +70,33 @@ impl Outbox {
         }
     }
 
-    fn take(&self) -> Option<Kept> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The oldest whose thing has nothing in flight.
+    fn take(&self, in_flight: &HashSet<String>) -> Option<Kept> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = queue.iter().position(|kept| !in_flight.contains(&kept.outcome.thing))?;
+        queue.remove(place)
     }
 
-    fn put_back(&self, kept: Kept) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_front(kept);
-    }
-
-    fn close(&self, kept: &Kept, answered: bool) {
-        self.open.send_modify(|open| *open = open.saturating_sub(1));
-        if answered {
+    /// Done with it, or back to the front. `false`: the broker did not take it.
+    fn settle(&self, mut kept: Kept, answer: Result<(), PublishError>) -> bool {
+        let Err(error) = answer else {
+            self.close();
             crash::point_of("after_answer", &kept.outcome.kind);
-        } else {
-            tracing::error!(job = %kept.outcome.job, "an outcome is refused for good and dropped");
+            return true;
+        };
+        kept.refusals += u32::from(matches!(error, PublishError::Refused(_)));
+        if kept.refusals > REFUSALS_MAX {
+            tracing::error!(job = %kept.outcome.job, %error, "an outcome is refused for good and dropped");
+            self.close();
+            return false;
         }
+        tracing::debug!(job = %kept.outcome.job, %error, "an outcome waits");
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_front(kept);
+        false
+    }
+
+    fn close(&self) {
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
     }
 }
 
@@ -102,32 +114,27 @@ async fn publish(bus: Arc<dyn Bus>, kept: Kept) -> (Kept, Result<(), PublishErro
 async fn send_all(outbox: std::sync::Weak<Outbox>, bus: Arc<dyn Bus>) {
     let mut link = bus.link();
     let mut in_flight = FuturesUnordered::new();
+    let mut things = HashSet::new();
     let mut failures = 0u32;
     let mut not_before = Instant::now();
     loop {
         let Some(own) = outbox.upgrade() else { return };
         while Instant::now() >= not_before && in_flight.len() < IN_FLIGHT_MAX {
-            let Some(kept) = own.take() else { break };
+            let Some(kept) = own.take(&things) else { break };
+            things.insert(kept.outcome.thing.clone());
             in_flight.push(publish(bus.clone(), kept));
         }
         tokio::select! {
-            Some((mut kept, answer)) = in_flight.next() => match answer {
-                Ok(()) => {
-                    failures = 0;
-                    own.close(&kept, true);
-                }
-                Err(error) => {
-                    kept.refusals += u32::from(matches!(error, PublishError::Refused(_)));
-                    if kept.refusals > REFUSALS_MAX {
-                        own.close(&kept, false);
-                        continue;
+            Some((kept, answer)) = in_flight.next() => {
+                things.remove(&kept.outcome.thing);
+                match own.settle(kept, answer) {
+                    true => failures = 0,
+                    false => {
+                        not_before = Instant::now() + PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(failures.min(8)));
+                        failures += 1;
                     }
-                    tracing::debug!(job = %kept.outcome.job, %error, "an outcome waits");
-                    own.put_back(kept);
-                    not_before = Instant::now() + PAUSE.1.min(PAUSE.0 * 2u32.saturating_pow(failures.min(8)));
-                    failures += 1;
                 }
-            },
+            }
             () = own.news.notified() => {}
             // A new connection is worth an attempt at once.
             changed = link.changed() => match changed {

@@ -1,4 +1,9 @@
-//! Either bus behind one face, so that the same story is told to both.
+//! Either bus behind one face, so that the same story is told to both; both ends of the wire by hand.
+
+#![allow(dead_code)]
+
+pub mod dcmgr;
+pub mod scripted;
 
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use arame_framework::bus::memory::MemoryBroker;
@@ -82,7 +87,6 @@ pub async fn next(from: &mut mpsc::Receiver<Delivery>) -> Delivery {
 }
 
 /// The texts of the next `count` deliveries, acknowledged.
-#[allow(dead_code)]
 pub async fn texts(from: &mut mpsc::Receiver<Delivery>, count: usize) -> Vec<String> {
     let mut texts = Vec::new();
     for _ in 0..count {
