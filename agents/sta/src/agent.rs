@@ -42,7 +42,7 @@ pub struct Sta {
     pub(crate) export: Arc<dyn Export>,
     pub(crate) volume_locks: Locks,
     pub(crate) image_locks: Locks,
-    faults: Arc<Faults>,
+    world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
     health: RwLock<Health>,
 }
@@ -86,20 +86,20 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
             let socket = Socket::new(sta.export.ipc_socket.as_ref(), sta.export.control_port);
             Arc::new(TgtExport::new(socket, Marks::open(state_dir.join("exports"))?, prefix, portal, faults.clone()))
         }
-        ExportKind::Sim => Arc::new(export::sim::SimExport::new(world, prefix, portal)),
+        ExportKind::Sim => Arc::new(export::sim::SimExport::new(world.clone(), prefix, portal)),
     };
-    let agent = Sta::new(sta, store, export, faults);
+    let agent = Sta::new(sta, store, export, world);
     agent.look_at_room().await;
     Ok(Arc::new(agent))
 }
 
 impl Sta {
-    pub fn new(config: StaConfig, store: Arc<dyn Store>, export: Arc<dyn Export>, faults: Arc<Faults>) -> Self {
+    pub fn new(config: StaConfig, store: Arc<dyn Store>, export: Arc<dyn Export>, world: Arc<World>) -> Self {
         Self {
             config,
             store,
             export,
-            faults,
+            world,
             volume_locks: Locks::new(),
             image_locks: Locks::new(),
             installation: RwLock::new(None),
@@ -113,6 +113,11 @@ impl Sta {
 
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    /// The simulated world, and the faults of every driver: for whoever runs the agent in a simulated data center.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
     }
 
     pub fn image_url(&self, image: &str) -> String {
@@ -317,10 +322,10 @@ impl Agent for Sta {
 
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
         let kind = job.kind();
-        self.faults.hit(&format!("{kind}:before")).await.map_err(StoreError::from)?;
+        self.world.faults.hit(&format!("{kind}:before")).await.map_err(StoreError::from)?;
         let answer = self.run(job, &work).await;
         self.look_at_room().await;
-        self.faults.hit(&format!("{kind}:answer")).await.map_err(StoreError::from)?;
+        self.world.faults.hit(&format!("{kind}:answer")).await.map_err(StoreError::from)?;
         answer
     }
 

@@ -213,6 +213,10 @@ async fn convert(image: &Path, target: &Path, work: &Work) -> Result<(), StoreEr
 /// blocks where the file system can.
 fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreError> {
     let failed = |source: std::io::Error| StoreError::io("copy", image)(source);
+    let into = |source: std::io::Error| match StoreError::io("copy", image)(source) {
+        StoreError::DiskFull { what } => StoreError::DiskFull { what: format!("a copy of {what}") },
+        other => other,
+    };
     let mut source = File::open(image).map_err(failed)?;
     let length = source.metadata().map_err(failed)?.len();
     target.set_len(length).map_err(failed)?;
@@ -224,7 +228,7 @@ fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreE
         while at < end {
             check_pace(work)?;
             let want = (end - at).min(STRETCH);
-            let count = std::io::copy(&mut (&source).take(want), &mut target).map_err(failed)?;
+            let count = std::io::copy(&mut (&source).take(want), &mut target).map_err(into)?;
             if count == 0 {
                 return Err(failed(std::io::Error::from(ErrorKind::UnexpectedEof)));
             }

@@ -38,6 +38,8 @@ impl Folder {
     /// # Errors
     /// Another process holds the folder, or files cannot be written.
     pub fn open(root: &Path, state_dir: &Path) -> Result<Self, StoreError> {
+        // Exports name volumes by their path to a daemon with another working directory.
+        let root = &std::path::absolute(root).map_err(StoreError::io("find", root))?;
         let memory = state_dir.join("store");
         let known = read_uuid(&memory)?;
         let found = read_uuid(&root.join(MARKER))?;

@@ -109,3 +109,56 @@ fn account(words: &str) -> String {
 pub fn accounts(text: &str) -> Vec<String> {
     text.lines().filter(|line| line.starts_with(' ')).map(account).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Recorded from tgtd 1.0.85: a target with a session, and one that is half-made.
+    const RECORDED: &str = include_str!("recorded.txt");
+
+    #[test]
+    fn the_recorded_listing_is_read() {
+        let found = targets(RECORDED).unwrap();
+        let whole = Listed {
+            tid: 1,
+            iqn: "iqn.2026-11.jp.arame:att-1-3".into(),
+            sessions: vec![Session { id: 1, initiator: "iqn.2026-11.jp.arame:h1".into(), connections: vec![0] }],
+            path: Some("/srv/arame/volumes/k1".into()),
+            accounts: vec!["u1".into()],
+            initiators: vec!["iqn.2026-11.jp.arame:h1".into()],
+        };
+        let half = Listed { tid: 2, iqn: "iqn.2026-11.jp.arame:att-2-1".into(), ..Listed::default() };
+        assert_eq!(found, [whole, half]);
+        assert_eq!(targets("").unwrap(), []);
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_an_error_and_not_a_shorter_list() {
+        for (from, to) in [
+            ("Target 2: iqn", "Target two: iqn"),
+            ("I_T nexus: 1", "I_T nexus: one"),
+            ("LUN: 1", "LUN: x"),
+            ("Connection: 0", "Connection: none"),
+        ] {
+            assert!(targets(&RECORDED.replace(from, to)).is_err(), "{to}");
+        }
+        assert!(targets("    Account information:\n").is_err());
+    }
+
+    #[test]
+    fn accounts_are_read() {
+        assert_eq!(accounts("Account list:\n    u2\n    u1\n"), ["u2", "u1"]);
+        assert_eq!(accounts("Account list:\n"), [] as [&str; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".{0,200}", cut in 0..RECORDED.len()) {
+            let _ = targets(&text);
+            let _ = targets(&RECORDED[..cut]);
+            let _ = targets(&RECORDED.replace("Target", &text));
+        }
+    }
+}
