@@ -63,7 +63,11 @@ async fn a_full_disk_fails_the_import_and_leaves_nothing() {
     assert_eq!(value(&copied), Fact::Yes);
     let second = kit.run(create_from("k2", 7 * MIB, &small), 1).await;
     assert_eq!(code(&second), "disk_full", "more is promised than there is");
-    assert!(kit.sta().degraded().is_some());
+
+    assert_eq!(kit.sta().degraded(), None, "control: a quarter is free");
+    let _ = std::fs::write(kit.place.root.join("data/other"), noise(3));
+    kit.list().await;
+    assert!(kit.sta().degraded().unwrap().contains("are free"));
 }
 
 #[tokio::test]
