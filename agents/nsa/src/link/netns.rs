@@ -121,14 +121,17 @@ impl Netns {
     }
 
     /// Both ends anew.
-    async fn make_veth(&self, port: &str, netns: &str, stale_row: bool) -> Result<(), LinkError> {
+    async fn make_veth(&self, port: &str, netns: &str, mac: MacAddress, stale_row: bool) -> Result<(), LinkError> {
         if stale_row {
             self.vsctl(&["--if-exists", "del-port", &self.switch.bridge, port]).await?;
         }
         if if_nametoindex(port).is_ok() {
             run("ip", &["link", "del", "dev", port]).await?;
         }
-        run("ip", &["link", "add", "name", port, "type", "veth", "peer", "name", INNER, "netns", netns]).await?;
+        let mac = mac.to_string();
+        let outer = ["link", "add", "name", port, "type", "veth"];
+        let inner = ["peer", "name", INNER, "address", &mac, "netns", netns];
+        run("ip", &[&outer[..], &inner].concat()).await?;
         // A userspace switch passes unfinished checksums on as they are.
         run("ethtool", &["-K", port, "tx", "off"]).await?;
         run("ip", &["netns", "exec", netns, "ethtool", "-K", INNER, "tx", "off"]).await?;
@@ -191,7 +194,7 @@ impl Links for Netns {
         let mut seen = look_inside(&file).await?;
         if seen.index == 0 || if_nametoindex(port.as_str()).is_err() {
             quiet(&file).await?;
-            self.make_veth(&port, &netns, row.is_some()).await?;
+            self.make_veth(&port, &netns, inner_mac(spec, mark.installation), row.is_some()).await?;
             row = None;
             seen = look_inside(&file).await?;
         }
@@ -294,11 +297,21 @@ fn shape(spec: &LinkSpec) -> String {
 
 /// Fourteen characters (the kernel allows fifteen), the same after every restart, different for two installations.
 fn port_name(network: &NetworkId, installation: Uuid) -> String {
-    // FNV-1a: 44 bits of it make a collision among ten thousand networks a matter of one in 300,000.
-    let bytes = installation.as_bytes().iter().chain(network.as_str().as_bytes());
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("nsa{:011x}", hash >> 20)
+    // 44 bits: a collision among ten thousand networks is a matter of one in 300,000.
+    format!("nsa{:011x}", hash(network, installation, &[]) >> 20)
+}
+
+/// The same whenever the link is made anew, so that guests need not learn it again; different for two nsa on one
+/// segment, which have different addresses.
+fn inner_mac(spec: &LinkSpec, installation: Uuid) -> MacAddress {
+    let [_, _, _, b, c, d, e, f] = hash(&spec.network, installation, &spec.server.octets()).to_be_bytes();
+    MacAddress([0x02, b, c, d, e, f])
+}
+
+/// FNV-1a.
+fn hash(network: &NetworkId, installation: Uuid, more: &[u8]) -> u64 {
+    let bytes = installation.as_bytes().iter().chain(network.as_str().as_bytes()).chain(more);
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn found_link(kind: &'static str, name: String, port: &Port) -> FoundLink {
