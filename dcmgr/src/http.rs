@@ -9,6 +9,14 @@
 //! Rule: no row, no job and no decision is known here. Every request carries a credential but for `healthz` and the
 //! OpenAPI document, every route is in the table of `roles`, every answer but a stream is JSON of a schema view.
 
+// Tests of this layer run over a small memory: what it does to requests and answers needs no database. The real
+// application is compiled against in every other build, and tried by the tests of `dcmgr/tests`.
+#[cfg(test)]
+#[path = "http/stub_app.rs"]
+pub mod app;
+#[cfg(not(test))]
+use crate::app;
+
 mod accounts;
 mod answer;
 mod asked;
@@ -36,7 +44,7 @@ mod status;
 mod surface_tests;
 mod volumes;
 
-use crate::app::App;
+use app::App;
 use axum::Router;
 use std::sync::Arc;
 use tokio::net::TcpListener;

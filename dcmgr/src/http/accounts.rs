@@ -1,9 +1,9 @@
 //! `/accounts`: a list, nothing else yet.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{Account, Page};
 
 /// List accounts.

@@ -4,10 +4,10 @@
 //! the table of `roles` does not let through.
 
 use super::answer::{Answer, Refused};
+use super::app::{App, Caller};
 use super::fields::Fields;
 use super::front::Frame;
 use super::{Http, body, credential, roles};
-use crate::app::{App, Caller};
 use arame_schema::api::{Code, Localise, Page, Refusal};
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};

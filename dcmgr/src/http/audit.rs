@@ -1,8 +1,8 @@
 //! `/audit`: where the rows and the world differ. Empty on a healthy system.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
-use crate::app;
 use arame_schema::api::Finding;
 
 /// Findings. `fresh=true` asks every agent first and waits for inventories begun after the question.

@@ -6,9 +6,9 @@
 
 use super::Http;
 use super::answer::Refused;
+use super::app;
+use super::app::Caller;
 use super::asked::Asked;
-use crate::app;
-use crate::app::Caller;
 use arame_schema::api::{Code, Event, Language, Localise, Refusal};
 use axum::Json;
 use axum::http::HeaderMap;

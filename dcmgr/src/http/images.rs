@@ -1,9 +1,9 @@
 //! `/images`: what instances start from. Own ones and public ones.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{Image, Page};
 use arame_schema::model::ImageId;
 

@@ -1,9 +1,9 @@
 //! `/instance_types`: a list, nothing else yet.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{InstanceType, Page};
 
 /// List instance types.

@@ -1,10 +1,10 @@
 //! `/instances`: the original's verbs on virtual machines, and ours to see why one is as it is.
 
 use super::answer::{Answer, Refused};
+use super::app;
 use super::asked::Asked;
 use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{CreateInstance, Event, Instance, Page, Placement, PowerOff, Refusal, VifRequest};
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::InstanceId;

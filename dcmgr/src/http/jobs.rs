@@ -1,10 +1,10 @@
 //! `/jobs`: what dcmgr asked of which agent, and how it went. Bodies are never shown.
 
 use super::answer::{Answer, Refused};
+use super::app;
 use super::asked::Asked;
 use super::fields::short;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{Code, Job, Page, Refusal};
 use uuid::Uuid;
 

@@ -1,9 +1,9 @@
 //! `/networks` and `/network_vifs`: subnets on segments, and the interfaces in them.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{Network, NetworkVif, Page};
 use arame_schema::model::NetworkId;
 

@@ -1,9 +1,9 @@
 //! `/host_nodes` and `/storage_nodes`: the inside of the data center, for its operators.
 
 use super::answer::{Answer, Refused};
+use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{HostNode, Page, SetScheduling, StorageNode};
 use arame_schema::model::{HostNodeId, StorageNodeId};
 

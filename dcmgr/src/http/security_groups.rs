@@ -1,11 +1,11 @@
 //! `/security_groups`: rule texts, parsed at the edge.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{Code, CreateSecurityGroup, Page, Refusal, SecurityGroup, UpdateSecurityGroup};
 use arame_schema::model::{SecurityGroupId, security_group};
 

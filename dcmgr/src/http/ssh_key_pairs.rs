@@ -1,10 +1,10 @@
 //! `/ssh_key_pairs`: public keys, and pairs made here whose private half is shown once.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{CreateSshKeyPair, Page, SshKeyPair};
 use arame_schema::model::SshKeyPairId;
 

@@ -5,8 +5,8 @@
 
 use super::Http;
 use super::answer::{Answer, Refused};
+use super::app;
 use super::asked::Asked;
-use crate::app;
 use arame_schema::api::{Code, Finding, HostNode, Instance, Language, ListFilter, Role, StorageNode};
 use axum::Router;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};

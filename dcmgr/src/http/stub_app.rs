@@ -1,6 +1,7 @@
-//! A stand-in for the application layer until it is there: the signatures the http layer calls, over a small memory.
+//! The application's verbs as this layer's own tests see them: the same signatures, over a small memory.
 //!
-//! Rule: it decides nothing. To be deleted together with its `mod` line when `crate::app` exists.
+//! Rule: it decides nothing and is part of no program. That the real application has these signatures is checked by
+//! every build that is not a test.
 
 use arame_schema::api::{Health, Refusal, Role};
 use arame_schema::model::{AccountId, TokenId};

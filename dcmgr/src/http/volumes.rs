@@ -1,11 +1,11 @@
 //! `/volumes`: block volumes, attached to one instance at a time.
 
 use super::answer::Answer;
+use super::app;
 use super::asked::Asked;
 use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use crate::app;
 use arame_schema::api::{AttachVolume, CreateVolume, Page, Refusal, Volume};
 use arame_schema::limits::VOLUME_SIZE_MIB;
 use arame_schema::model::{InstanceId, VolumeId};
