@@ -1,5 +1,8 @@
 //! DataCenterManager: the resource model, the plans, the REST API.
 
 pub mod app;
+pub mod config;
 pub mod db;
+pub mod http;
 pub mod plan;
+pub mod tasks;

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod audit;
 pub mod catalogue;
+pub mod error;
 pub mod event;
 pub mod failure;
 pub mod health;
@@ -28,6 +29,7 @@ pub mod volume;
 
 pub use account::Account;
 pub use audit::{Finding, FindingKind, FindingRule};
+pub use error::ErrorBody;
 pub use event::Event;
 pub use failure::{Failure, Progress};
 pub use health::Health;
