@@ -59,7 +59,9 @@ pub struct Trees {
 pub async fn resolve(debs: &Path) -> Result<Vec<Package>, ImageError> {
     let mut names = kernel_packages().await?;
     names.extend(USERLAND.map(str::to_owned));
-    let call = Call::new("apt-get").args(["download", "--print-uris", "-qq"]).args(&names).directory(debs);
+    // Elsewhere than among the packages: apt leaves out those it finds in the present directory.
+    let elsewhere = debs.parent().unwrap_or(debs);
+    let call = Call::new("apt-get").args(["download", "--print-uris", "-qq"]).args(&names).directory(elsewhere);
     let text = call.run().await.map_err(|source| ImageError::Mirror { source })?;
     let packages: Vec<Package> = text.lines().filter_map(parse_uri_line).collect();
     match names.iter().find(|name| !packages.iter().any(|package| package.name == **name)) {
