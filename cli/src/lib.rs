@@ -1,1 +1,3 @@
-//! placeholder
+//! The `arame` command: the REST client, and `arame up`.
+
+pub mod up;
