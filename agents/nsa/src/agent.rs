@@ -150,21 +150,25 @@ impl Inner {
         };
         network.confirm();
         let seen = |network: &Network| vec![self.fact_of(network, work.standing.observe())];
-        if !network.is_up().await {
-            work.check()?;
-            if let Err(error) = self.bring_up(&network, work).await? {
-                let observed = seen(&network);
-                return Err(stopped_by_link(&error).with_facts(observed));
-            }
+        if let Err(error) = self.ensure_up(&network, work).await? {
+            let observed = seen(&network);
+            return Err(stopped_by_link(&error).with_facts(observed));
         }
         self.reach(Point::ApplyAfter, work).await?;
         Ok(seen(&network))
     }
 
     /// Left early when a newer job takes over: the link's steps may stop anywhere, the newer one goes on from there.
-    async fn bring_up(&self, network: &Network, work: &Work) -> Result<Result<(), LinkError>, Stopped> {
+    async fn ensure_up(&self, network: &Network, work: &Work) -> Result<Result<(), LinkError>, Stopped> {
+        let ensure = async {
+            if network.is_up().await {
+                return Ok(Ok(()));
+            }
+            work.check()?;
+            Ok(network.bring_up(&*self.links).await)
+        };
         tokio::select! {
-            done = network.bring_up(&*self.links) => Ok(done),
+            done = ensure => done,
             () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
         }
     }

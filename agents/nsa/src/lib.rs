@@ -9,6 +9,8 @@
 //! Rule: guests are answered from the last snapshot, whoever else is dead (DESIGN 3.13). Addresses and names come from
 //! the snapshot only; nothing here allocates, leases or guesses. A version never goes back.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod agent;
 pub mod config;
 pub mod dhcp;

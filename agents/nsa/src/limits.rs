@@ -11,6 +11,9 @@ pub const SWITCH_QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often links are looked at. A link taken away is back within two of these (the promise is 2 s).
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(700);
 
+/// One link's repair by the watcher: jobs for that network wait no longer for it. Seven commands make a link.
+pub const MEND_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Namespaces looked into at one tick: bounds the cost of a tick with a thousand networks.
 pub const INSPECTIONS_PER_TICK: usize = 100;
 

@@ -4,7 +4,7 @@
 //! made because nothing could be seen.
 
 use crate::agent::Inner;
-use crate::limits::{LINKS_AT_ONCE, WATCH_INTERVAL};
+use crate::limits::{LINKS_AT_ONCE, MEND_TIMEOUT, WATCH_INTERVAL};
 use crate::link::sentence;
 use crate::network::{LinkStatus, Network};
 use futures_util::StreamExt;
@@ -53,7 +53,10 @@ async fn look(inner: &Inner) {
 
 async fn mend(inner: &Inner, network: &Network) {
     let before = network.status();
-    let done = network.bring_up(&*inner.links).await;
+    let Ok(done) = tokio::time::timeout(MEND_TIMEOUT, network.bring_up(&*inner.links)).await else {
+        tracing::error!(network = %network.id, "the link could not be made within {MEND_TIMEOUT:?}");
+        return;
+    };
     let after = network.status();
     match (done, &*before) {
         (Ok(()), LinkStatus::Up) => tracing::warn!(network = %network.id, "the link was broken and is mended"),

@@ -230,7 +230,8 @@ fn whatever_is_taken_away_the_guests_are_answered_again() {
         let netns = format!("{}one", lab.prefix());
         let port = lab.vsctl(&["--bare", "--columns=name", "find", "port", "external_ids:arame-network=nw-one"]);
         let (port, infra) = (port.trim().to_owned(), lab.infra());
-        let injuries: [(&str, Box<dyn Fn() -> String>); 6] = [
+        type Injury<'a> = Box<dyn Fn() -> String + 'a>;
+        let injuries: [(&str, Injury); 6] = [
             ("veth deleted", Box::new(|| must("ip", &["-n", &infra, "link", "del", "dev", &port]))),
             ("switch port deleted", Box::new(|| lab.vsctl(&["del-port", "ovs0", &port]))),
             ("tag changed", Box::new(|| lab.vsctl(&["set", "port", &port, "tag=999"]))),
