@@ -317,18 +317,22 @@ impl Drop for Host {
     }
 }
 
-/// A guest's serial console, typed into through libvirt's pty.
+/// A guest's serial console, typed into through libvirt's pty. It stays open: QEMU looks once a second whether
+/// somebody has it open, and drops what a visitor typed who left before.
 pub struct Console<'a> {
-    pub lab: &'a Lab,
-    pub host: &'a str,
-    pub agent: &'a Host,
-    pub instance: String,
+    agent: &'a Host,
+    instance: String,
+    pty: std::fs::File,
 }
 
-impl Console<'_> {
-    fn pty(&self) -> PathBuf {
-        let (_, text) = self.lab.inside(self.host, &["virsh", "-c", "qemu:///system", "ttyconsole", &self.instance]);
-        PathBuf::from(text.trim())
+impl<'a> Console<'a> {
+    /// Waits until the guest is up.
+    pub fn booted(lab: &Lab, host: &str, agent: &'a Host, instance: &str) -> Self {
+        let (_, text) = lab.inside(host, &["virsh", "-c", "qemu:///system", "ttyconsole", instance]);
+        let pty = std::fs::OpenOptions::new().read(true).write(true).open(text.trim());
+        let console = Self { agent, instance: instance.to_owned(), pty: pty.unwrap() };
+        console.until("GUEST-UP", Duration::from_secs(60));
+        console
     }
 
     pub fn until(&self, needle: &str, limit: Duration) -> String {
@@ -343,16 +347,12 @@ impl Console<'_> {
         }
     }
 
-    pub fn booted(&self) {
-        self.until("GUEST-UP", Duration::from_secs(60));
-    }
-
     /// Runs a shell line in the guest: its output, and whether it succeeded. The mark is split in the typed line so
     /// that its echo does not count.
     pub fn shell(&self, line: &str) -> (bool, String) {
-        let number = Instant::now().elapsed().as_nanos() as u64 ^ uuid::Uuid::new_v4().as_u128() as u64;
+        let number = uuid::Uuid::new_v4().as_u128() as u64;
         let typed = format!("echo BEG''{number:x}; {line}; echo EN''D{number:x}=$?.\n");
-        std::fs::OpenOptions::new().write(true).open(self.pty()).unwrap().write_all(typed.as_bytes()).unwrap();
+        (&self.pty).write_all(typed.as_bytes()).unwrap();
         let text = self.until(&format!("END{number:x}="), Duration::from_secs(90));
         let begin = format!("BEG{number:x}");
         let body = text.rsplit(&begin).next().unwrap_or_default();
