@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub const CHILD: &str = "ARAME_HVA_TEST_CHILD";
 const SUPPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
@@ -273,7 +274,15 @@ impl Host {
     /// Runs one job to its end.
     #[track_caller]
     pub fn job(&self, job: &Job, thing: &str, generation: u64) -> Answer {
-        serde_json::from_value(self.ask_for(Self::message(job, thing, generation))).unwrap()
+        self.job_for(INSTALLATION, job, thing, generation)
+    }
+
+    /// The same, as dcmgr of another installation.
+    #[track_caller]
+    pub fn job_for(&self, installation: Uuid, job: &Job, thing: &str, generation: u64) -> Answer {
+        let mut message = Self::message(job, thing, generation);
+        message["installation"] = json!(installation);
+        serde_json::from_value(self.ask_for(message)).unwrap()
     }
 
     fn message(job: &Job, thing: &str, generation: u64) -> Value {
@@ -350,7 +359,7 @@ impl<'a> Console<'a> {
     /// Runs a shell line in the guest: its output, and whether it succeeded. The mark is split in the typed line so
     /// that its echo does not count.
     pub fn shell(&self, line: &str) -> (bool, String) {
-        let number = uuid::Uuid::new_v4().as_u128() as u64;
+        let number = Uuid::new_v4().as_u128() as u64;
         let typed = format!("echo BEG''{number:x}; {line}; echo EN''D{number:x}=$?.\n");
         (&self.pty).write_all(typed.as_bytes()).unwrap();
         let text = self.until(&format!("END{number:x}="), Duration::from_secs(90));
@@ -409,8 +418,10 @@ async fn perform(
             let cancelled = CancellationToken::new();
             cancels.lock().unwrap().insert(id, cancelled.clone());
             let (thing, generation) = (message["thing"].as_str().unwrap(), message["generation"].as_u64().unwrap());
-            let work: Work =
-                fixtures::work_with(standing, thing, generation, Duration::from_secs(120), cancelled);
+            let installation = message["installation"].as_str().and_then(|text| text.parse().ok());
+            let mut standing = standing.clone();
+            standing.installation = installation.unwrap_or(INSTALLATION);
+            let work: Work = fixtures::work_with(&standing, thing, generation, Duration::from_secs(120), cancelled);
             let began = Instant::now();
             let result = hva.handle(job, work).await;
             serde_json::to_value(Answer::of(result, began.elapsed())).unwrap()
