@@ -24,11 +24,7 @@ fn apply(spec: &InstanceSpec) -> Job {
 
 fn policy(agent: &Host, host: &str, version: u64, ports: Vec<PortPolicy>) {
     let host = format!("hn-{host}");
-    let job = ApplyPolicy {
-        host: host.parse().unwrap(),
-        ports,
-        infrastructure: vec!["10.99.0.0/24".parse().unwrap()],
-    };
+    let job = ApplyPolicy { host: host.parse().unwrap(), ports, infrastructure: vec!["10.99.0.0/24".parse().unwrap()] };
     agent.job(&Job::ApplyPolicy(job), &host, version).done();
 }
 

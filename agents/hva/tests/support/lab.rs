@@ -409,8 +409,7 @@ async fn perform(
             let cancelled = CancellationToken::new();
             cancels.lock().unwrap().insert(id, cancelled.clone());
             let (thing, generation) = (message["thing"].as_str().unwrap(), message["generation"].as_u64().unwrap());
-            let work: Work =
-                fixtures::work_with(standing, thing, generation, Duration::from_secs(120), cancelled);
+            let work: Work = fixtures::work_with(standing, thing, generation, Duration::from_secs(120), cancelled);
             let began = Instant::now();
             let result = hva.handle(job, work).await;
             serde_json::to_value(Answer::of(result, began.elapsed())).unwrap()
