@@ -10,6 +10,7 @@
 //! children table before it is needed (`children`), and `up` after any interruption goes on from what it finds.
 //! It is a user of dcmgr and the agents like any other: it writes their configuration and starts them.
 
+mod api;
 mod bringup;
 mod broker;
 mod children;

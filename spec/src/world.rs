@@ -117,6 +117,10 @@ impl World {
     /// # Errors
     /// Whatever does not come up, by name.
     pub async fn start(size: Size) -> anyhow::Result<World> {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let database = Database::start().await?;
         let config = database.create("arame").await?;
         let folder = tempfile::Builder::new().prefix("arame-world-").tempdir()?;

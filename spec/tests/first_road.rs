@@ -86,8 +86,8 @@ async fn a_quota_of_two_lets_two_of_ten_parallel_launches_in() -> anyhow::Result
     }
     assert_eq!(made.len(), 2);
     assert_eq!(codes, vec![Code::ExceedQuota; 8]);
-    let other = world.caller("a-other", arame_schema::api::Role::Member);
     for id in made {
+        let other = world.caller("a-other", arame_schema::api::Role::Member);
         world.instance_in(&id, InstanceState::Running).await?;
         told(app::instances::delete(&world.app, &other, &id).await)?;
         world.instance_in(&id, InstanceState::Terminated).await?;

@@ -19,7 +19,7 @@ use super::layout::{Kind, Layout, Wish};
 use super::progress::Progress;
 use super::supervisor::Shared;
 use super::words::Text;
-use super::{broker, database, fabric, files, hosts, preflight, seed};
+use super::{api, broker, database, fabric, files, hosts, preflight, seed};
 use nix::sys::signal::Signal;
 use std::future::Future;
 use std::io;
@@ -32,6 +32,7 @@ const BROKER_LIMIT: Duration = Duration::from_secs(120);
 const DATABASE_LIMIT: Duration = Duration::from_secs(60);
 const HOST_LIMIT: Duration = Duration::from_secs(60);
 const API_LIMIT: Duration = Duration::from_secs(60);
+const JOIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that is about to be ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(40);
@@ -53,6 +54,8 @@ pub enum UpError {
     },
     #[error("{what}: {source}")]
     File { what: &'static str, source: io::Error },
+    #[error("not online after {} s: {late}; their logs are below log/", limit.as_secs())]
+    NotOnline { late: String, limit: Duration },
     #[error("user `nobody` does not exist, and SUDO_UID names nobody else to run MariaDB and RabbitMQ as")]
     User,
 }
@@ -310,13 +313,33 @@ impl Bringup<'_> {
             let spec = spec.args(["--config".into(), self.layout.config(agent.as_str()).into_os_string()]);
             self.ensure(spec.place(self.place_of(&agent)))?;
         }
-        let url = format!("http://{}/healthz", self.wish.listen);
-        self.ready("dcmgr", API_LIMIT, || answers(&url)).await?;
-        for agent in configs::agents(self.wish) {
-            self.children.lock().unwrap_or_else(PoisonError::into_inner).check(agent.as_str())?;
-        }
+        let api = api::Api::new(self.wish.listen, &self.layout.token("admin")).map_err(file("the admin token"))?;
+        self.ready("dcmgr", API_LIMIT, || api.is_healthy()).await?;
         step.done_with(found(arrival));
-        Ok(())
+        self.agents_online(&api).await
+    }
+
+    /// A data center whose hosts are not online yet would refuse the first launch.
+    async fn agents_online(&self, api: &api::Api) -> Result<(), UpError> {
+        let step = self
+            .progress
+            .step(Text::new("Hosts and storage come online", "ホストとストレージがオンラインになるのを待機"));
+        let deadline = tokio::time::Instant::now() + JOIN_LIMIT;
+        let hosts = usize::from(self.wish.hosts);
+        loop {
+            let late = api.missing(hosts).await;
+            if late.is_empty() {
+                step.done();
+                return Ok(());
+            }
+            for agent in configs::agents(self.wish) {
+                self.children.lock().unwrap_or_else(PoisonError::into_inner).check(agent.as_str())?;
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(UpError::NotOnline { late, limit: JOIN_LIMIT });
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     fn own_child(&self, name: &str, program: &str, stage: Stage) -> ChildSpec {
@@ -338,13 +361,6 @@ fn found(arrival: Arrival) -> Text {
         Arrival::Started => Text::plain(""),
         Arrival::Adopted => Text::new("was there already", "既存"),
     }
-}
-
-/// Whether a GET is answered with success.
-async fn answers(url: &str) -> bool {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build();
-    let Ok(client) = client else { return false };
-    client.get(url).send().await.is_ok_and(|response| response.status().is_success())
 }
 
 /// Whom MariaDB and RabbitMQ run as: who called sudo, else `nobody`; without privileges, ourselves.

@@ -260,10 +260,6 @@ impl Children {
         self.running.get(name).map(|running| running.process.pid)
     }
 
-    pub fn names(&self) -> Vec<String> {
-        self.running.keys().cloned().collect()
-    }
-
     /// An error when the child is dead, with the end of its log.
     pub fn check(&self, name: &str) -> Result<(), ChildError> {
         match self.running.get(name) {

@@ -57,6 +57,7 @@ struct Sim {
 struct Dcmgr {
     listen: SocketAddr,
     secret_key_file: PathBuf,
+    infrastructure: Vec<ipnet::Ipv4Net>,
     database: Database,
     broker: Broker,
 }
@@ -239,6 +240,7 @@ impl Writer<'_> {
             &Dcmgr {
                 listen: self.wish.listen,
                 secret_key_file,
+                infrastructure: self.wish.closed_to_guests(self.layout),
                 database: Database {
                     socket: self.layout.database_socket(),
                     user: "arame",

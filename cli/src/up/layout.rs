@@ -52,10 +52,6 @@ impl Layout {
         &self.dir
     }
 
-    pub fn tag(&self) -> &str {
-        &self.tag
-    }
-
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -158,6 +154,12 @@ impl Wish {
 
     pub fn demo_range(&self) -> (Ipv4Addr, Ipv4Addr) {
         (nth(self.demo, 10), nth_from_end(self.demo, 5))
+    }
+
+    /// Networks no guest may reach: the hosts' and the link to the machine.
+    pub fn closed_to_guests(&self, layout: &Layout) -> Vec<Ipv4Net> {
+        let link = Ipv4Net::new(layout.link_addresses().0, 30).map(|net| net.trunc());
+        [Some(self.management), link.ok()].into_iter().flatten().collect()
     }
 
     /// Where dcmgr meets the broker.

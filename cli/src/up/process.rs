@@ -3,7 +3,7 @@
 //! Everything is read from /proc; nothing here starts or ends anything but by [`signal`].
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// One process, for as long as it lives.
@@ -37,10 +37,6 @@ pub fn identify(pid: i32) -> Option<Identity> {
     stat(pid).map(|stat| Identity { pid, start: stat.start })
 }
 
-pub fn parent(pid: i32) -> Option<i32> {
-    stat(pid).map(|stat| stat.parent)
-}
-
 pub fn own() -> Identity {
     let pid = std::process::id() as i32;
     identify(pid).unwrap_or(Identity { pid, start: 0 })
@@ -54,12 +50,18 @@ pub fn is_alive(process: Identity) -> bool {
                 return true;
             }
             if stat.parent == std::process::id() as i32 {
-                let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
+                // A program of many threads is a zombie before its last thread is gone; then it still holds ports.
+                let waited = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
+                return matches!(waited, Ok(WaitStatus::StillAlive));
             }
-            false
+            threads(process.pid) > 1
         }
         _ => false,
     }
+}
+
+fn threads(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Sends a signal, but never to a stranger.

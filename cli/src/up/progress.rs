@@ -85,10 +85,6 @@ impl Progress {
         Self::with(Language::En, Sink::File(Mutex::new(file)))
     }
 
-    pub fn language(&self) -> Language {
-        self.language
-    }
-
     pub fn step(&self, label: Text) -> Step {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.emit(&Event::Begin { step: id, label: label.clone() });
