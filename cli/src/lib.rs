@@ -10,6 +10,7 @@ pub mod names;
 pub mod session;
 pub mod settings;
 pub mod table;
+pub mod up;
 pub mod wait;
 pub mod words;
 
@@ -34,10 +35,22 @@ const STATUSES: &str = "Exit status / 終了コード:
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Bring up a whole data center on this machine / データセンターを起動する
+    Up(Box<up::UpArgs>),
+    /// Stop it / 停止する
+    Down(up::DownArgs),
+    /// What runs of it / 稼働状況を表示する
+    Status(up::StatusArgs),
     #[command(flatten)]
     Rest(commands::Rest),
     /// Print a completion script / 補完スクリプトを出力する
     Completion { shell: clap_complete::Shell },
+    /// First process of a host's namespaces; started by `up`.
+    #[command(hide = true)]
+    HostInit(up::HostInitArgs),
+    /// Becomes a program inside a namespace; used by `up`.
+    #[command(hide = true)]
+    Enter(up::EnterArgs),
 }
 
 /// Where a command writes.

@@ -15,6 +15,7 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:9001";
 
 /// Flags of every command that talks to the API.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Connection and output / 接続と出力")]
 pub struct Common {
     /// Folder of the data center that `arame up` made / データセンターのフォルダー [default: ./var]
     #[arg(long, global = true, env = "ARAME_DIR", value_name = "DIR")]

@@ -1,5 +1,8 @@
 //! DataCenterManager: the resource model, the plans, the REST API.
 
-#[path = "http/stub_app.rs"]
 pub mod app;
+pub mod config;
+pub mod db;
 pub mod http;
+pub mod plan;
+pub mod tasks;

@@ -1,0 +1,237 @@
+//! The agent itself: the framework's verbs on top of the drivers.
+//!
+//! Rule: jobs of one instance come one at a time (the framework's lanes), so nothing here locks an instance. What a
+//! job answers was looked at after it, also when it failed.
+
+use crate::config::{Config, DriverKind, HvaConfig};
+use crate::driver::files::Files;
+use crate::driver::libvirt::Libvirt;
+use crate::driver::sim::{Point, Sim};
+use crate::driver::{Compute, DriverError, Store};
+use crate::metadata::Directory;
+use crate::policy::Policy;
+use crate::switch::Switch;
+use crate::switch::ovs::Ovs;
+use crate::{console, host, jobs, metadata};
+use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_schema::jobs::Job;
+use arame_schema::jobs::report::{Ask, FactReport, Retry};
+use arame_schema::model::{InstanceId, Observation};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+/// Calls that may hang before the host wants no new guests.
+const HUNG_MAX: u32 = 2;
+/// Room on the disk below which the host wants no new guests.
+const DISK_MIN_BYTES: u64 = 64 * 1024 * 1024;
+/// Most of a console log one question may take.
+const CONSOLE_BYTES_MAX: u64 = console::LOG_MAX;
+
+pub struct Hva {
+    pub(crate) config: HvaConfig,
+    pub(crate) compute: Arc<dyn Compute>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) switch: Arc<dyn Switch>,
+    pub(crate) guests: Arc<Directory>,
+    pub(crate) policy: ArcSwap<Policy>,
+    standing: ArcSwapOption<Standing>,
+    busy: Mutex<HashSet<String>>,
+    sim: Option<Sim>,
+}
+
+impl Hva {
+    /// Opens the drivers the configuration names and starts what runs beside the jobs.
+    pub async fn start(config: &Config) -> Result<Arc<Self>, DriverError> {
+        match config.hva.driver {
+            DriverKind::Sim => {
+                let sim = Sim::open(&config.hva.sim)?;
+                Self::with_sim(config.hva.clone(), sim).await
+            }
+            DriverKind::Libvirt => Self::with_libvirt(config.hva.clone()).await,
+        }
+    }
+
+    /// A simulated host; the caller may keep `sim` to disturb it.
+    pub async fn with_sim(config: HvaConfig, sim: Sim) -> Result<Arc<Self>, DriverError> {
+        let policy = sim.policy();
+        let drivers = (Arc::new(sim.clone()), Arc::new(sim.clone()), Arc::new(sim.clone()));
+        Self::assemble(config, drivers.0, drivers.1, drivers.2, policy, Some(sim)).await
+    }
+
+    async fn with_libvirt(config: HvaConfig) -> Result<Arc<Self>, DriverError> {
+        let missing =
+            |section: &str| DriverError::new("configuration", format!("section [{section}] is missing"), Retry::Never);
+        let libvirt = config.libvirt.as_ref().ok_or_else(|| missing("hva.libvirt"))?;
+        let switch = config.switch.as_ref().ok_or_else(|| missing("hva.switch"))?;
+        let files = Files::open(&config.data_dir)?;
+        let policy = files.policy()?;
+        let compute = Libvirt::open(libvirt).await?;
+        let switch = Ovs::start(switch, config.metadata.enabled, policy.clone());
+        let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
+        let hva = Self::assemble(config, Arc::new(compute), Arc::new(files), Arc::new(switch), policy, None).await?;
+        tokio::spawn(console::keep_bounded(data_dir));
+        if serve {
+            tokio::spawn(metadata::server::serve(hva.guests.clone(), hva.switch.clone()));
+        }
+        Ok(hva)
+    }
+
+    async fn assemble(
+        config: HvaConfig,
+        compute: Arc<dyn Compute>,
+        store: Arc<dyn Store>,
+        switch: Arc<dyn Switch>,
+        policy: Policy,
+        sim: Option<Sim>,
+    ) -> Result<Arc<Self>, DriverError> {
+        let guests = Arc::new(Directory::default());
+        for record in store.list().await? {
+            guests.put(&record);
+        }
+        guests.set_policy(&policy);
+        let notices = compute.stopped();
+        let hva = Arc::new(Self {
+            config,
+            compute,
+            store,
+            switch,
+            guests,
+            policy: ArcSwap::from_pointee(policy),
+            standing: ArcSwapOption::empty(),
+            busy: Mutex::default(),
+            sim,
+        });
+        if let Some(mut notices) = notices {
+            let watching = Arc::downgrade(&hva);
+            tokio::spawn(async move {
+                while let Some(instance) = notices.recv().await {
+                    let Some(hva) = watching.upgrade() else { return };
+                    hva.guest_stopped(&instance);
+                }
+            });
+        }
+        Ok(hva)
+    }
+
+    /// A guest ended. While a job of it runs, that job answers; otherwise an inventory says so now.
+    fn guest_stopped(&self, instance: &InstanceId) {
+        let busy = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if busy.contains(instance.as_str()) {
+            return;
+        }
+        tracing::info!(%instance, "a guest stopped by itself");
+        if let Some(standing) = self.standing.load().as_ref() {
+            standing.survey_now();
+        }
+    }
+
+    fn set_busy(&self, thing: &str, busy: bool) {
+        let mut all = self.busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if busy {
+            all.insert(thing.to_owned());
+        } else {
+            all.remove(thing);
+        }
+    }
+
+    async fn fault(&self, point: Point, kind: &str, thing: &str) -> Result<(), DriverError> {
+        match &self.sim {
+            Some(sim) => sim.fault(point, kind, Some(thing)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run(&self, job: Job, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        match job {
+            Job::ApplyInstance(job) => jobs::apply::apply(self, &job.spec, work).await,
+            Job::DeleteInstance(job) => jobs::delete::delete(self, &job.instance, work).await,
+            Job::RebootInstance(job) => jobs::reboot::reboot(self, &job, work).await,
+            Job::ObserveInstance(job) => jobs::observe::observe(self, &job.instance, work).await,
+            Job::ApplyPolicy(job) => jobs::policy::apply(self, job, work).await,
+            Job::ImportImage(_)
+            | Job::DeleteImage(_)
+            | Job::CreateVolume(_)
+            | Job::DeleteVolume(_)
+            | Job::ExportVolume(_)
+            | Job::UnexportVolume(_)
+            | Job::ObserveVolume(_)
+            | Job::ApplyNetwork(_)
+            | Job::DeleteNetwork(_) => {
+                Err(Stopped::failed("wrong_agent", "this job is not for a hypervisor host", Retry::Never))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Agent for Hva {
+    fn profile(&self) -> Profile {
+        let kinds = vec![
+            "hva.instance.apply",
+            "hva.instance.delete",
+            "hva.instance.reboot",
+            "hva.instance.observe",
+            "hva.policy.apply",
+        ];
+        let mut endpoints = BTreeMap::new();
+        if let Some(iqn) = &self.config.initiator_iqn {
+            endpoints.insert("initiator_iqn".to_owned(), iqn.clone());
+        }
+        Profile { kinds, capacity: host::capacity(&self.config, self.compute.kind()), endpoints }
+    }
+
+    async fn joined(&self, standing: Standing) {
+        self.standing.store(Some(Arc::new(standing)));
+    }
+
+    async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
+        let (kind, thing) = (job.kind(), work.thing.clone());
+        self.set_busy(&thing, true);
+        let result = async {
+            self.fault(Point::BeforeEffect, kind, &thing).await?;
+            let facts = self.run(job, &work).await?;
+            self.fault(Point::AfterEffect, kind, &thing).await?;
+            Ok(facts)
+        };
+        let result = match result.await {
+            Ok(facts) => Ok(facts),
+            Err(stopped) => Err(jobs::with_what_is_there(self, stopped, &work).await),
+        };
+        self.set_busy(&thing, false);
+        self.fault(Point::BeforeAnswer, kind, &thing).await?;
+        result
+    }
+
+    async fn list(&self, began: Observation) -> Listing {
+        jobs::list::list(self, began).await
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Value, String> {
+        match ask.question.as_str() {
+            "hva.console_log" => {
+                let instance: InstanceId = ask.arguments["instance"]
+                    .as_str()
+                    .ok_or("the question names no instance")?
+                    .parse()
+                    .map_err(|e: arame_schema::model::IdError| e.to_string())?;
+                let bytes = ask.arguments["bytes"].as_u64().unwrap_or(CONSOLE_BYTES_MAX).min(CONSOLE_BYTES_MAX);
+                let text = self.store.console_tail(&instance, bytes as usize).await;
+                text.map(Value::String).map_err(|e| e.to_string())
+            }
+            other => Err(format!("this host does not understand the question `{other}`")),
+        }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        let hung = self.compute.hung();
+        if hung > HUNG_MAX {
+            return Some(format!("{hung} calls to the hypervisor do not come back"));
+        }
+        let free = host::free_bytes(&self.config.data_dir);
+        free.filter(|free| *free < DISK_MIN_BYTES && self.sim.is_none())
+            .map(|_| format!("the disk under {} is full", self.config.data_dir.display()))
+    }
+}

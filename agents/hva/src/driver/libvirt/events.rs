@@ -1,0 +1,97 @@
+//! libvirt's lifecycle events, which the safe binding lacks: the one file of this crate with `unsafe`.
+//!
+//! Rule: the loop is registered before the first connection and runs on a thread of its own for the process's life.
+//! The callback copies the domain's name and the event and keeps no reference to anything of libvirt's.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::sync::{Arc, Once, OnceLock};
+use virt::connect::Connect;
+
+/// Called with a domain's name when its guest stopped or crashed.
+pub type Heard = Arc<dyn Fn(&str) + Send + Sync>;
+
+static LOOP: Once = Once::new();
+static READY: OnceLock<bool> = OnceLock::new();
+
+/// Starts the event loop; later calls do nothing. `false`: this libvirt has none, and events will not come.
+pub fn start_loop() -> bool {
+    LOOP.call_once(|| {
+        virt::error::clear_error_callback();
+        let registered = virt::event::event_register_default_impl().is_ok();
+        let _ = READY.set(registered);
+        if registered {
+            let turning = std::thread::Builder::new().name("libvirt-events".into());
+            let started = turning.spawn(|| {
+                loop {
+                    if virt::event::event_run_default_impl().is_err() {
+                        std::thread::sleep(std::time::Duration::from_millis(100));
+                    }
+                }
+            });
+            if let Err(error) = started {
+                tracing::warn!(%error, "no thread for libvirt's events");
+            }
+        }
+    });
+    READY.get().copied().unwrap_or(false)
+}
+
+/// Subscribes on a connection; it ends with the connection.
+pub fn subscribe(connection: &Connect, heard: Heard) -> bool {
+    let opaque = Box::into_raw(Box::new(heard)).cast::<libc_void>();
+    // SAFETY: the cast is libvirt's own convention (VIR_DOMAIN_EVENT_CALLBACK): for LIFECYCLE it calls with the
+    // five-argument form. `opaque` is freed by `forget`, which libvirt calls once, when the subscription ends.
+    let answer = unsafe {
+        let callback: Lifecycle = on_lifecycle;
+        let generic: Generic = std::mem::transmute::<Lifecycle, Generic>(callback);
+        virt_sys::virConnectDomainEventRegisterAny(
+            connection.as_ptr(),
+            std::ptr::null_mut(),
+            virt_sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as i32,
+            Some(generic),
+            opaque,
+            Some(forget),
+        )
+    };
+    if answer < 0 {
+        // SAFETY: a refused registration does not call `forget`.
+        unsafe { forget(opaque) };
+    }
+    answer >= 0
+}
+
+#[allow(non_camel_case_types)]
+type libc_void = std::ffi::c_void;
+type Lifecycle = unsafe extern "C" fn(virt_sys::virConnectPtr, virt_sys::virDomainPtr, i32, i32, *mut libc_void) -> i32;
+type Generic = unsafe extern "C" fn(virt_sys::virConnectPtr, virt_sys::virDomainPtr, *mut libc_void);
+
+unsafe extern "C" fn on_lifecycle(
+    _connection: virt_sys::virConnectPtr,
+    domain: virt_sys::virDomainPtr,
+    event: i32,
+    _detail: i32,
+    opaque: *mut libc_void,
+) -> i32 {
+    let ended = [virt_sys::VIR_DOMAIN_EVENT_STOPPED as i32, virt_sys::VIR_DOMAIN_EVENT_CRASHED as i32];
+    if opaque.is_null() || domain.is_null() || !ended.contains(&event) {
+        return 0;
+    }
+    // SAFETY: `opaque` is the box of `subscribe`, alive until `forget`; the name lives as long as the domain, which
+    // libvirt holds during the call.
+    unsafe {
+        let heard = &*opaque.cast::<Heard>();
+        let name = virt_sys::virDomainGetName(domain);
+        if !name.is_null() {
+            let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            // A panic must not cross into C.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| heard(&name)));
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn forget(opaque: *mut libc_void) {
+    // SAFETY: made by `Box::into_raw` in `subscribe`, freed once.
+    drop(unsafe { Box::from_raw(opaque.cast::<Heard>()) });
+}

@@ -1,0 +1,443 @@
+//! The simulated host: hypervisor, disk and switch behind the same traits, shipped and chosen by configuration.
+//!
+//! Rules: its world obeys the same contract as the real drivers; with a state file, what was answered is found again
+//! by the next process. It can be told to fail, hang or end the process at a named point. It touches nothing of the
+//! machine but that file.
+
+mod world;
+
+use crate::config::SimConfig;
+use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Store, Survey};
+use crate::policy::Policy;
+use crate::records::Record;
+use crate::switch::{Port, SeenPort, Switch, tap_name};
+use arame_framework::agent::{Stopped, Work};
+use arame_schema::jobs::hva::{BootDisk, PluggedVolume};
+use arame_schema::jobs::report::Retry;
+use arame_schema::model::instance::Shutdown;
+use arame_schema::model::{AttachmentId, InstanceId, VifId};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use world::{Domain, World};
+
+/// What a hung call is given up after, as the real driver's.
+const HANG: Duration = Duration::from_secs(15);
+/// Status of a process that was told to crash, so that a story can tell it from another end.
+pub const CRASH_STATUS: i32 = 70;
+const NOTICES: usize = 1024;
+
+/// Something that shall go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// A job kind (`hva.instance.apply`) or a driver verb (`ensure_running`); unsaid: the first that comes.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Only for this instance (or host, for a policy).
+    #[serde(default)]
+    pub thing: Option<String>,
+    pub point: Point,
+    pub action: Action,
+    /// How often; counted in the state file, so that a crash is not for ever.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    BeforeEffect,
+    AfterEffect,
+    BeforeAnswer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Fail,
+    Hang,
+    /// The process ends at once with [`CRASH_STATUS`].
+    Crash,
+}
+
+struct Inner {
+    world: Mutex<World>,
+    faults: Mutex<Vec<Fault>>,
+    state_file: Option<PathBuf>,
+    /// Revision of the world that is on disk; its lock is the writer's turn.
+    saved: tokio::sync::Mutex<u64>,
+    latency: Duration,
+    hung: AtomicU32,
+    tell: mpsc::Sender<InstanceId>,
+    stopped: Mutex<Option<mpsc::Receiver<InstanceId>>>,
+}
+
+#[derive(Clone)]
+pub struct Sim {
+    inner: Arc<Inner>,
+}
+
+type Told<T> = Result<T, DriverError>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Sim {
+    /// The world of the state file, or an empty one.
+    pub fn open(config: &SimConfig) -> Told<Self> {
+        let world = match &config.state_file {
+            Some(path) => World::load(path)?,
+            None => World::default(),
+        };
+        let mut faults = config.faults.clone();
+        for (index, fault) in faults.iter_mut().enumerate() {
+            fault.times = fault.times.saturating_sub(world.faults_done.get(&index).copied().unwrap_or(0));
+        }
+        let (tell, stopped) = mpsc::channel(NOTICES);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                saved: tokio::sync::Mutex::new(world.revision),
+                world: Mutex::new(world),
+                faults: Mutex::new(faults),
+                state_file: config.state_file.clone(),
+                latency: Duration::from_millis(config.latency_ms),
+                hung: AtomicU32::new(0),
+                tell,
+                stopped: Mutex::new(Some(stopped)),
+            }),
+        })
+    }
+
+    /// Adds a fault to a running simulator.
+    pub fn inject(&self, fault: Fault) {
+        lock(&self.inner.faults).push(fault);
+    }
+
+    /// The guest ends by itself, as a crash of it would.
+    pub async fn kill_guest(&self, instance: &InstanceId) -> Told<()> {
+        self.change(|world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.stop();
+            }
+        })
+        .await?;
+        let _ = self.inner.tell.try_send(instance.clone());
+        Ok(())
+    }
+
+    /// The boot disk disappears, as a broken host disk would make it.
+    pub async fn lose_disk(&self, instance: &InstanceId) -> Told<()> {
+        self.change(|world| {
+            world.disks.remove(instance);
+        })
+        .await
+    }
+
+    /// The policy the host had last.
+    pub fn policy(&self) -> Policy {
+        lock(&self.inner.world).policy.clone()
+    }
+
+    /// Whether nothing of any instance is left.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.inner.world).is_empty()
+    }
+
+    /// Lets a fault happen that waits at this point.
+    pub(crate) async fn fault(&self, point: Point, kind: &str, thing: Option<&str>) -> Told<()> {
+        let action = {
+            let mut faults = lock(&self.inner.faults);
+            let due = faults.iter().position(|fault| {
+                fault.times > 0
+                    && fault.point == point
+                    && fault.kind.as_deref().is_none_or(|wanted| wanted == kind)
+                    && fault.thing.as_deref().is_none_or(|wanted| Some(wanted) == thing)
+            });
+            let Some(index) = due else { return Ok(()) };
+            faults[index].times -= 1;
+            *lock(&self.inner.world).faults_done.entry(index).or_default() += 1;
+            faults[index].action
+        };
+        self.change(|_| ()).await?;
+        tracing::warn!(kind, ?point, ?action, "a simulated fault");
+        match action {
+            Action::Fail => Err(DriverError::new("sim_fault", format!("simulated failure of {kind}"), Retry::Later)),
+            Action::Hang => {
+                self.inner.hung.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(HANG).await;
+                self.inner.hung.fetch_sub(1, Ordering::Relaxed);
+                Err(DriverError::new("libvirt_hung", format!("simulated hang of {kind}"), Retry::Later))
+            }
+            Action::Crash => std::process::exit(CRASH_STATUS),
+        }
+    }
+
+    /// One verb's effect: its faults before and after, its latency, its place on disk.
+    async fn effect<T>(&self, verb: &str, instance: &InstanceId, work: impl FnOnce(&mut World) -> Told<T>) -> Told<T> {
+        self.fault(Point::BeforeEffect, verb, Some(instance.as_str())).await?;
+        if !self.inner.latency.is_zero() {
+            tokio::time::sleep(self.inner.latency).await;
+        }
+        let value = self.change(work).await??;
+        self.fault(Point::AfterEffect, verb, Some(instance.as_str())).await?;
+        Ok(value)
+    }
+
+    /// Changes the world and waits until that is on disk. Of many at once one writes for all.
+    async fn change<T>(&self, work: impl FnOnce(&mut World) -> T) -> Told<T> {
+        let (value, revision) = {
+            let mut world = lock(&self.inner.world);
+            world.revision += 1;
+            (work(&mut world), world.revision)
+        };
+        let Some(path) = self.inner.state_file.clone() else { return Ok(value) };
+        let mut saved = self.inner.saved.lock().await;
+        if *saved >= revision {
+            return Ok(value);
+        }
+        let (bytes, at) = {
+            let world = lock(&self.inner.world);
+            (world.bytes(), world.revision)
+        };
+        world::write(path, bytes).await?;
+        *saved = at;
+        Ok(value)
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&World) -> T) -> T {
+        at(&lock(&self.inner.world))
+    }
+}
+
+fn missing(instance: &InstanceId) -> DriverError {
+    DriverError::new("domain_missing", format!("{instance} is not defined"), Retry::Later)
+}
+
+#[async_trait]
+impl Compute for Sim {
+    fn kind(&self) -> &'static str {
+        "sim"
+    }
+
+    async fn observe(&self, instance: &InstanceId) -> Told<Option<SeenDomain>> {
+        Ok(self.look(|world| world.domains.get(instance).map(Domain::seen)))
+    }
+
+    async fn survey(&self) -> Told<Survey> {
+        self.fault(Point::BeforeEffect, "survey", None).await?;
+        Ok(self.look(|world| Survey {
+            domains: world.domains.values().map(Domain::seen).collect(),
+            secrets: world
+                .domains
+                .values()
+                .flat_map(|domain| domain.secrets.iter().map(move |attachment| (domain, attachment)))
+                .map(|(domain, attachment)| SeenSecret {
+                    installation: domain.mark.installation,
+                    instance: domain.mark.instance.clone(),
+                    attachment: attachment.clone(),
+                })
+                .collect(),
+        }))
+    }
+
+    async fn ensure_defined(&self, machine: &Machine) -> Told<()> {
+        let instance = &machine.spec.instance;
+        self.effect("ensure_defined", instance, |world| {
+            let wanted = machine.spec.volumes.iter().map(|volume| volume.attachment.clone());
+            world.define(machine.mark.clone(), wanted.collect());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_running(&self, instance: &InstanceId) -> Told<()> {
+        self.effect("ensure_running", instance, |world| {
+            if !world.disks.contains(instance) {
+                return Err(DriverError::new("libvirt_error", "the boot disk is not there", Retry::Later));
+            }
+            world.domains.get_mut(instance).ok_or_else(|| missing(instance))?.start();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_off(&self, instance: &InstanceId, _: Shutdown, _: Duration, _: &Work) -> Result<(), Stopped> {
+        let off = self.effect("ensure_off", instance, |world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.stop();
+            }
+            Ok(())
+        });
+        Ok(off.await?)
+    }
+
+    async fn ensure_plugged(&self, machine: &Machine, volume: &PluggedVolume) -> Told<()> {
+        let instance = &machine.spec.instance;
+        self.effect("ensure_plugged", instance, |world| {
+            let domain = world.domains.get_mut(instance).ok_or_else(|| missing(instance))?;
+            domain.live.insert(volume.attachment.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_unplugged(&self, instance: &InstanceId, attachment: &AttachmentId) -> Told<()> {
+        self.effect("ensure_unplugged", instance, |world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.live.remove(attachment);
+                domain.secrets.remove(attachment);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn reboot(&self, instance: &InstanceId, operation: Uuid) -> Told<()> {
+        self.effect("reboot", instance, |world| {
+            let domain = world.domains.get_mut(instance).ok_or_else(|| missing(instance))?;
+            domain.mark.operation = Some(operation);
+            domain.reboots += u32::from(domain.power != SeenPower::Off);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_gone(&self, instance: &InstanceId) -> Told<()> {
+        self.effect("ensure_gone", instance, |world| {
+            world.domains.remove(instance);
+            Ok(())
+        })
+        .await
+    }
+
+    fn stopped(&self) -> Option<mpsc::Receiver<InstanceId>> {
+        lock(&self.inner.stopped).take()
+    }
+
+    fn hung(&self) -> u32 {
+        self.inner.hung.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Store for Sim {
+    async fn read(&self, instance: &InstanceId) -> Told<Option<Record>> {
+        Ok(self.look(|world| world.records.get(instance).cloned()))
+    }
+
+    async fn write(&self, record: &Record) -> Told<()> {
+        self.effect("write_record", &record.instance, |world| {
+            world.records.insert(record.instance.clone(), record.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self) -> Told<Vec<Record>> {
+        Ok(self.look(|world| world.records.values().cloned().collect()))
+    }
+
+    async fn ensure_disk(&self, instance: &InstanceId, boot: &BootDisk, work: &Work) -> Result<(), Stopped> {
+        work.check()?;
+        work.progress(50, format!("image {} 50 %", boot.image));
+        let made = self.effect("ensure_disk", instance, |world| {
+            world.disks.insert(instance.clone());
+            Ok(())
+        });
+        tokio::select! {
+            made = made => Ok(made?),
+            () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
+        }
+    }
+
+    async fn has_disk(&self, instance: &InstanceId) -> Told<bool> {
+        Ok(self.look(|world| world.disks.contains(instance)))
+    }
+
+    async fn bury(&self, instance: &InstanceId, generation: u64) -> Told<()> {
+        self.effect("bury", instance, |world| {
+            world.bury(instance, generation);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn grave(&self, instance: &InstanceId) -> Told<Option<u64>> {
+        Ok(self.look(|world| world.grave(instance)))
+    }
+
+    fn disk_path(&self, instance: &InstanceId) -> PathBuf {
+        PathBuf::from(format!("/sim/{instance}/disk.qcow2"))
+    }
+
+    fn console_path(&self, instance: &InstanceId) -> PathBuf {
+        PathBuf::from(format!("/sim/{instance}/console.log"))
+    }
+
+    async fn console_tail(&self, instance: &InstanceId, bytes: usize) -> Told<String> {
+        let text = self.look(|world| world.console(instance));
+        let from = text.len().saturating_sub(bytes);
+        Ok(text.get(from..).unwrap_or_default().to_owned())
+    }
+
+    async fn keep_policy(&self, policy: &Policy) -> Told<()> {
+        self.change(|world| world.policy = policy.clone()).await
+    }
+}
+
+#[async_trait]
+impl Switch for Sim {
+    async fn ensure_ports(&self, ports: &[Port]) -> Told<()> {
+        let Some(first) = ports.first() else { return Ok(()) };
+        self.effect("ensure_ports", &first.instance, |world| {
+            for port in ports {
+                world.plug(port);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_no_ports(&self, instance: &InstanceId) -> Told<()> {
+        self.effect("ensure_no_ports", instance, |world| {
+            world.ports.retain(|_, port| port.instance != *instance);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_policy(&self, _: Arc<Policy>) -> Told<()> {
+        self.fault(Point::BeforeEffect, "ensure_policy", None).await
+    }
+
+    async fn survey(&self) -> Told<Vec<SeenPort>> {
+        self.fault(Point::BeforeEffect, "survey_ports", None).await?;
+        Ok(self.look(|world| {
+            let seen = |(vif, port): (&VifId, &world::SimPort)| SeenPort {
+                name: tap_name(vif),
+                vif: vif.clone(),
+                instance: port.instance.clone(),
+                installation: port.installation,
+                generation: port.generation,
+                ofport: None,
+            };
+            world.ports.iter().map(seen).collect()
+        }))
+    }
+
+    fn guest_at(&self, _: Ipv4Addr) -> Option<VifId> {
+        None
+    }
+}

@@ -1,0 +1,125 @@
+//! The jobs of a hypervisor host, one file each, and what they share: what was found, and the facts about it.
+//!
+//! Rule: a job first looks what is there, refuses to go back in time, acts through the drivers, then looks again; only
+//! the second look is answered. Its observation is taken before looking.
+
+pub mod apply;
+pub mod delete;
+pub mod list;
+pub mod observe;
+pub mod policy;
+pub mod reboot;
+
+use crate::Hva;
+use crate::driver::{DriverError, SeenDomain, SeenPower};
+use crate::records::Record;
+use arame_framework::agent::{Stopped, Work};
+use arame_schema::jobs::report::{FactReport, Retry};
+use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation};
+use serde_json::json;
+use uuid::Uuid;
+
+/// The parts of an instance on this host.
+pub struct Found {
+    pub domain: Option<SeenDomain>,
+    pub record: Option<Record>,
+    /// Generation it was lately deleted with.
+    pub grave: Option<u64>,
+}
+
+impl Found {
+    /// The newest generation any part carries; 0 when there is none.
+    pub fn generation(&self) -> u64 {
+        let domain = self.domain.as_ref().map_or(0, |domain| domain.mark.generation);
+        domain.max(self.record.as_ref().map_or(0, |record| record.generation))
+    }
+
+    /// Every attachment this instance has, or had and was not yet seen without.
+    pub fn attachments(&self) -> Vec<AttachmentId> {
+        let mut all: Vec<AttachmentId> = self.record.iter().flat_map(|record| record.attachments.clone()).collect();
+        all.extend(self.domain.iter().flat_map(|domain| domain.plugged.clone()));
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn installation(&self) -> Option<Uuid> {
+        let domain = self.domain.as_ref().map(|domain| domain.mark.installation);
+        domain.or(self.record.as_ref().map(|record| record.installation))
+    }
+
+    /// Things of another installation are never touched; older wishes are refused.
+    pub fn admit(&self, work: &Work) -> Result<(), Stopped> {
+        if let Some(other) = self.installation().filter(|found| *found != work.standing.installation) {
+            let message = format!("{} here belongs to installation {other}", work.thing);
+            return Err(Stopped::failed("foreign_domain", message, Retry::Never));
+        }
+        let found_generation = self.generation();
+        if found_generation > work.generation {
+            return Err(Stopped::Refused { found_generation, facts: Vec::new() });
+        }
+        Ok(())
+    }
+}
+
+/// Looks at every part.
+pub async fn find(hva: &Hva, instance: &InstanceId) -> Result<Found, DriverError> {
+    let (domain, record, grave) =
+        tokio::join!(hva.compute.observe(instance), hva.store.read(instance), hva.store.grave(instance));
+    Ok(Found { domain: domain?, record: record?, grave: grave? })
+}
+
+/// Looks again and says what is there, about the instance and each of its attachments.
+pub async fn facts(hva: &Hva, work: &Work, instance: &InstanceId) -> Result<Vec<FactReport>, DriverError> {
+    let observed = work.standing.observe();
+    let found = find(hva, instance).await?;
+    Ok(facts_of(&found, instance, observed))
+}
+
+/// What is found, as facts.
+pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> Vec<FactReport> {
+    let generation = found.generation();
+    let exists = found.domain.is_some() || found.record.is_some();
+    let fact = |thing: &str, name, value, detail| FactReport {
+        thing: thing.to_owned(),
+        name,
+        value,
+        generation,
+        observed,
+        detail,
+    };
+    let (power, detail) = match found.domain.as_ref().map(|domain| domain.power) {
+        Some(SeenPower::On) => (Fact::Yes, None),
+        // Neither running nor surely gone: only an observation of no lets it run elsewhere.
+        Some(SeenPower::Paused) => (Fact::Maybe, Some(json!({ "paused": true }))),
+        Some(SeenPower::Off) | None => (Fact::No, None),
+    };
+    let thing = instance.as_str();
+    let mut facts = vec![
+        fact(thing, FactName::Domain, if exists { Fact::Yes } else { Fact::No }, None),
+        fact(thing, FactName::Power, power, detail),
+    ];
+    let plugged: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.plugged);
+    for attachment in found.attachments() {
+        let value = if plugged.contains(&attachment) { Fact::Yes } else { Fact::No };
+        facts.push(fact(attachment.as_str(), FactName::Plugged, value, None));
+    }
+    facts
+}
+
+/// A job that stopped answers what is there now, when that can be seen.
+pub async fn with_what_is_there(hva: &Hva, stopped: Stopped, work: &Work) -> Stopped {
+    let already = match &stopped {
+        Stopped::Failed { facts, .. } | Stopped::Refused { facts, .. } | Stopped::Overtaken { facts } => {
+            !facts.is_empty()
+        }
+    };
+    let Ok(instance) = work.thing.parse::<InstanceId>() else { return stopped };
+    if already {
+        return stopped;
+    }
+    match facts(hva, work, &instance).await {
+        Ok(seen) => stopped.with_facts(seen),
+        Err(_) => stopped,
+    }
+}

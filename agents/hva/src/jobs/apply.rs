@@ -1,0 +1,152 @@
+//! `hva.instance.apply`: bring the whole domain to one spec.
+//!
+//! ```text
+//! look ─► refuse older ─► record ─► [off] ─► disk ∥ ports+flows ─► define ─► run ─► plug, unplug ─► look
+//! ```
+//!
+//! Rules: ports carry their tag and their firewall before the guest starts; the record is first and carries the
+//! generation; a boot disk that was finished once is never made again. Killed after any step, the same job ends in
+//! the same place.
+
+use super::{Found, facts, find};
+use crate::Hva;
+use crate::driver::{Machine, Mark, SeenPower};
+use crate::records::Record;
+use crate::switch::Port;
+use arame_framework::agent::{Stopped, Work};
+use arame_schema::jobs::hva::{InstanceSpec, Power};
+use arame_schema::jobs::report::{FactReport, Retry};
+use arame_schema::model::{AttachmentId, Fact, FactName};
+use std::time::Duration;
+
+pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+    let found = find(hva, &spec.instance).await?;
+    found.admit(work)?;
+    if let Some(buried) = found.grave.filter(|buried| *buried >= work.generation) {
+        return Err(Stopped::Refused { found_generation: buried, facts: Vec::new() });
+    }
+    work.check()?;
+    let mut record = record(hva, spec, &found, work).await?;
+    let mut power = found.domain.as_ref().map_or(SeenPower::Off, |domain| domain.power);
+    if let (Power::Off { method, grace_ms }, true) = (spec.power, power != SeenPower::Off) {
+        let grace = Duration::from_millis(grace_ms);
+        hva.compute.ensure_off(&spec.instance, method, grace, work).await?;
+        power = SeenPower::Off;
+    }
+    let was_running = power != SeenPower::Off;
+    build(hva, spec, &mut record, was_running, work).await?;
+    work.check()?;
+    let machine = machine(hva, spec, work);
+    hva.compute.ensure_defined(&machine).await?;
+    if spec.power == Power::On {
+        work.check()?;
+        work.progress(90, "starting the guest");
+        hva.compute.ensure_running(&spec.instance).await?;
+    }
+    volumes(hva, &machine, &found, was_running, work).await?;
+    let seen = facts(hva, work, &spec.instance).await?;
+    forget_unplugged(hva, spec, &mut record, &seen).await?;
+    Ok(seen)
+}
+
+/// Writes the record when it says something new.
+async fn record(hva: &Hva, spec: &InstanceSpec, found: &Found, work: &Work) -> Result<Record, Stopped> {
+    let before = found.record.as_ref();
+    let record = Record::of(work.standing.installation, work.generation, spec, before);
+    if before != Some(&record) {
+        hva.store.write(&record).await?;
+    }
+    hva.guests.put(&record);
+    Ok(record)
+}
+
+/// Disk and ports, at the same time: neither needs the other.
+async fn build(
+    hva: &Hva,
+    spec: &InstanceSpec,
+    record: &mut Record,
+    was_running: bool,
+    work: &Work,
+) -> Result<(), Stopped> {
+    let ports: Vec<Port> = spec
+        .nics
+        .iter()
+        .map(|nic| Port {
+            installation: work.standing.installation,
+            instance: spec.instance.clone(),
+            generation: work.generation,
+            nic: nic.clone(),
+        })
+        .collect();
+    let ports = async { hva.switch.ensure_ports(&ports).await.map_err(Stopped::from) };
+    if was_running {
+        return ports.await;
+    }
+    tokio::try_join!(disk(hva, spec, record, work), ports).map(|_| ())
+}
+
+async fn disk(hva: &Hva, spec: &InstanceSpec, record: &mut Record, work: &Work) -> Result<(), Stopped> {
+    if record.disk_made && !hva.store.has_disk(&spec.instance).await? {
+        let message = format!("the boot disk of {} was here and is gone; it is not made again", spec.instance);
+        return Err(Stopped::failed("disk_lost", message, Retry::Never));
+    }
+    hva.store.ensure_disk(&spec.instance, &spec.boot, work).await?;
+    if !record.disk_made {
+        record.disk_made = true;
+        hva.store.write(record).await?;
+    }
+    Ok(())
+}
+
+fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
+    Machine {
+        spec: spec.clone(),
+        mark: Mark {
+            installation: work.standing.installation,
+            instance: spec.instance.clone(),
+            account: spec.account.clone(),
+            generation: work.generation,
+            operation: None,
+        },
+        disk: hva.store.disk_path(&spec.instance),
+        console: hva.store.console_path(&spec.instance),
+    }
+}
+
+/// Exactly the spec's volumes. What was defined is plugged by the start; a guest that ran already gets and loses them
+/// live.
+async fn volumes(hva: &Hva, machine: &Machine, found: &Found, was_running: bool, work: &Work) -> Result<(), Stopped> {
+    if was_running {
+        for volume in &machine.spec.volumes {
+            work.check()?;
+            hva.compute.ensure_plugged(machine, volume).await?;
+        }
+    }
+    let wished = |attachment: &AttachmentId| machine.spec.volumes.iter().any(|volume| volume.attachment == *attachment);
+    for attachment in found.attachments() {
+        if !wished(&attachment) {
+            work.check()?;
+            hva.compute.ensure_unplugged(&machine.spec.instance, &attachment).await?;
+        }
+    }
+    Ok(())
+}
+
+/// An attachment seen unplugged and not wished needs no more answers.
+async fn forget_unplugged(
+    hva: &Hva,
+    spec: &InstanceSpec,
+    record: &mut Record,
+    seen: &[FactReport],
+) -> Result<(), Stopped> {
+    let count = record.attachments.len();
+    record.attachments.retain(|attachment| {
+        let wished = spec.volumes.iter().any(|volume| volume.attachment == *attachment);
+        let gone = |fact: &FactReport| fact.name == FactName::Plugged && fact.value == Fact::No;
+        wished || !seen.iter().any(|fact| fact.thing == attachment.as_str() && gone(fact))
+    });
+    if record.attachments.len() != count {
+        hva.store.write(record).await?;
+    }
+    Ok(())
+}

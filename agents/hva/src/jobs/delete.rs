@@ -1,0 +1,38 @@
+//! `hva.instance.delete`: every part of the instance leaves this host, whatever state it is in.
+//!
+//! Rule: the guest first, the record last: a delete that was killed finds the rest by the record. What is not there is
+//! done. The generation is remembered for a day, so that a job frozen on its way cannot raise the dead.
+
+use super::{Found, facts_of, find};
+use crate::Hva;
+use arame_framework::agent::{Stopped, Work};
+use arame_schema::jobs::report::FactReport;
+use arame_schema::model::{Fact, FactName, InstanceId};
+
+pub async fn delete(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+    let before = find(hva, instance).await?;
+    before.admit(work)?;
+    hva.compute.ensure_gone(instance).await?;
+    hva.guests.remove(instance);
+    hva.switch.ensure_no_ports(instance).await?;
+    hva.store.bury(instance, work.generation.max(before.grave.unwrap_or(0))).await?;
+    answer(hva, instance, &before, work).await
+}
+
+/// Nothing is left: seen, not concluded.
+async fn answer(hva: &Hva, instance: &InstanceId, before: &Found, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+    let observed = work.standing.observe();
+    let after = find(hva, instance).await?;
+    let mut facts = facts_of(&after, instance, observed);
+    for attachment in before.attachments() {
+        if !facts.iter().any(|fact| fact.thing == attachment.as_str()) {
+            let mut fact = work.fact(FactName::Plugged, Fact::No, observed);
+            fact.thing = attachment.to_string();
+            facts.push(fact);
+        }
+    }
+    for fact in &mut facts {
+        fact.generation = fact.generation.max(work.generation);
+    }
+    Ok(facts)
+}

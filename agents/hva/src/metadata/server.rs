@@ -1,0 +1,153 @@
+//! The HTTP side of metadata: one listener on the switch's own link of this host.
+//!
+//! Rule: the address a question comes from was written by the switch for the port it came in by; an address the
+//! switch does not know gets 404. EC2's session tokens (IMDSv2) are accepted: asked for by PUT, checked when sent.
+//! A token belongs to a port and to this process's life.
+
+use crate::metadata::{Directory, tree};
+use crate::records::Record;
+use crate::switch::Switch;
+use crate::switch::flows::LISTENER;
+use arame_schema::model::VifId;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+
+const PORT: u16 = 80;
+/// Between two attempts to listen.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A question takes no longer; guests are near.
+const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
+/// EC2's bounds of a token's life.
+const TTL_SECONDS: std::ops::RangeInclusive<u64> = 1..=21_600;
+/// Connections waiting to be accepted, of all guests of the host.
+const BACKLOG: u32 = 512;
+
+#[derive(Clone)]
+struct Service {
+    guests: Arc<Directory>,
+    switch: Arc<dyn Switch>,
+    /// Key of the tokens; a new process accepts none of the old one's, and clients ask again.
+    key: Arc<[u8; 32]>,
+}
+
+/// Serves for the life of the process.
+pub async fn serve(guests: Arc<Directory>, switch: Arc<dyn Switch>) {
+    let service = Service { guests, switch, key: Arc::new(rand::rng().random()) };
+    loop {
+        match listen() {
+            Ok(listener) => {
+                let router = Router::new().fallback(answer).with_state(service.clone());
+                let made = router.into_make_service_with_connect_info::<SocketAddr>();
+                if let Err(error) = axum::serve(listener, made).await {
+                    tracing::warn!(%error, "the metadata listener ended");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the metadata listener cannot start"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The address may come and go with the switch, so it need not exist yet (`IP_FREEBIND`, ip(7)).
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_freebind_v4(true)?;
+    socket.bind(&SocketAddr::V4(SocketAddrV4::new(LISTENER, PORT)).into())?;
+    socket.listen(BACKLOG as i32)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn answer(
+    State(service): State<Service>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let IpAddr::V4(address) = peer.ip() else { return not_found("no guest is known at this address") };
+    let Some(vif) = service.switch.guest_at(address) else {
+        return not_found("no guest is known at this address");
+    };
+    let Some(record) = service.guests.guest(&vif) else {
+        return not_found("this guest has no metadata");
+    };
+    let path = request.uri().path();
+    match *request.method() {
+        Method::PUT if path == "/latest/api/token" => token(&service, &vif, request.headers()),
+        Method::GET | Method::HEAD => match check(&service, &vif, request.headers()) {
+            Ok(()) => read(&service, &record, path),
+            Err(refused) => refused,
+        },
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "metadata is read with GET\n").into_response(),
+    }
+}
+
+fn not_found(line: &str) -> Response {
+    (StatusCode::NOT_FOUND, format!("{line}\n")).into_response()
+}
+
+fn read(service: &Service, record: &Record, path: &str) -> Response {
+    let path = path.trim_start_matches('/');
+    if path.is_empty() {
+        return plain(tree::VERSIONS.join("\n"));
+    }
+    let (version, rest) = path.split_once('/').unwrap_or((path, ""));
+    if !tree::VERSIONS.contains(&version) {
+        return not_found("this version is not known; ask / for those that are");
+    }
+    let leaves = tree::leaves(record, |vif| service.guests.port(vif));
+    let keys: Vec<String> = record.metadata.ssh_keys.iter().map(|key| key.name.clone()).collect();
+    match tree::text(&leaves, rest, &keys) {
+        Some(text) => plain(text),
+        None => not_found("there is nothing here"),
+    }
+}
+
+fn plain(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn seal(service: &Service, vif: &VifId, until: u64) -> String {
+    let mut digest = Sha256::new();
+    digest.update(*service.key);
+    digest.update(format!("{until}:{vif}").as_bytes());
+    digest.update(*service.key);
+    format!("{until:x}-{}", hex::encode(digest.finalize()))
+}
+
+fn token(service: &Service, vif: &VifId, headers: &HeaderMap) -> Response {
+    // A guest's own proxy would hand the token to whoever asked it.
+    if headers.contains_key("x-forwarded-for") {
+        return (StatusCode::FORBIDDEN, "a token is not given through a proxy\n").into_response();
+    }
+    let ttl = headers.get(TTL_HEADER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+    let Some(ttl) = ttl.filter(|ttl| TTL_SECONDS.contains(ttl)) else {
+        let line = format!("{TTL_HEADER} must be 1 to {} seconds\n", TTL_SECONDS.end());
+        return (StatusCode::BAD_REQUEST, line).into_response();
+    };
+    ([(TTL_HEADER, ttl.to_string())], seal(service, vif, now() + ttl)).into_response()
+}
+
+/// A token that is sent must be right; none at all is EC2's first version.
+fn check(service: &Service, vif: &VifId, headers: &HeaderMap) -> Result<(), Response> {
+    let Some(sent) = headers.get(TOKEN_HEADER) else { return Ok(()) };
+    let sent = sent.to_str().unwrap_or_default();
+    let until = sent.split_once('-').and_then(|(until, _)| u64::from_str_radix(until, 16).ok()).unwrap_or(0);
+    if until >= now() && sent == seal(service, vif, until) {
+        return Ok(());
+    }
+    Err((StatusCode::UNAUTHORIZED, "the token is not valid; ask for a new one\n").into_response())
+}

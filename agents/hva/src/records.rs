@@ -1,0 +1,54 @@
+//! What the agent keeps of each instance on this host's disk: the mark of its files, and what its guest may read.
+//!
+//! Rule: no secret is in it. It is written before any effect and removed after the last, so a part without a record
+//! does not exist. It holds no truth of dcmgr's: delete it and an `ApplyInstance` writes it again.
+
+use arame_schema::jobs::hva::{InstanceSpec, Metadata, Nic};
+use arame_schema::model::{AccountId, AttachmentId, ImageId, InstanceId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub installation: Uuid,
+    pub instance: InstanceId,
+    pub account: AccountId,
+    pub generation: u64,
+    /// The overlay was finished once: from then on a missing overlay is a loss, never made again (DESIGN 3.9).
+    #[serde(default)]
+    pub disk_made: bool,
+    pub hostname: String,
+    pub image: ImageId,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    pub nics: Vec<Nic>,
+    pub metadata: Metadata,
+    /// Attachments ever wished into it since it was made and not yet seen unplugged.
+    #[serde(default)]
+    pub attachments: Vec<AttachmentId>,
+}
+
+impl Record {
+    pub fn of(installation: Uuid, generation: u64, spec: &InstanceSpec, before: Option<&Record>) -> Self {
+        let mut attachments: Vec<AttachmentId> = before.map(|old| old.attachments.clone()).unwrap_or_default();
+        for volume in &spec.volumes {
+            if !attachments.contains(&volume.attachment) {
+                attachments.push(volume.attachment.clone());
+            }
+        }
+        Self {
+            installation,
+            instance: spec.instance.clone(),
+            account: spec.account.clone(),
+            generation,
+            disk_made: before.is_some_and(|old| old.disk_made),
+            hostname: spec.hostname.clone(),
+            image: spec.boot.image.clone(),
+            vcpus: spec.vcpus,
+            memory_mib: spec.memory_mib,
+            nics: spec.nics.clone(),
+            metadata: spec.metadata.clone(),
+            attachments,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The firewall as OpenFlow: one policy and the ports that exist, to the whole flow set. Pure.
+//!
+//! ```text
+//! 0 classify ─► 10 egress of a guest ─► ct ─► 30 tracked ─► 40 switching ─┬─► 50 ingress of a guest ─► port
+//!      │ trunk, tag known ───────────► ct ──────┘                         └─► 45 trunk, tag pushed
+//!      └ metadata link ─► its guest
+//! ```
+//!
+//! Rules: what no flow names is dropped, in every table. Zone of connection tracking is the VLAN tag, so equal
+//! subnets never meet. A guest's own tag, MAC, ARP and IPv4 source are checked before anything else. Switching is
+//! explicit (no NORMAL, no learning): a MAC is a local port's or it is behind the trunk, so a frame for one guest is
+//! never flooded to another. The same flows work on the kernel's and on the userspace datapath.
+
+use crate::policy::Policy;
+use arame_schema::jobs::hva::{IngressRule, PortPolicy};
+use arame_schema::model::security_group::Traffic;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+
+/// What a guest asks (EC2's address).
+pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// Where the host's listener is, on a link of the switch alone. RFC 2544's range: no guest or host has it.
+pub const LISTENER: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
+/// MAC of the listener's device.
+pub const LISTENER_MAC: &str = "02:61:72:61:6d:65";
+/// MAC under which the switch shows guests to the listener.
+pub const PEER_MAC: &str = "02:61:72:61:6d:66";
+
+const EGRESS: u8 = 10;
+const TRACKED: u8 = 30;
+const SWITCHING: u8 = 40;
+const TRUNK: u8 = 45;
+const INGRESS: u8 = 50;
+const RESPONDER: u8 = 60;
+
+/// Matches a frame without any 802.1Q tag: a guest does not choose its VLAN.
+const UNTAGGED: &str = "vlan_tci=0x0000/0x1000";
+
+/// The switch's own ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uplinks {
+    pub trunk: Option<u32>,
+    pub metadata: Option<u32>,
+}
+
+/// The address by which the listener knows the guest at a port.
+pub fn peer(ofport: u32) -> Ipv4Addr {
+    let [_, _, high, low] = ofport.to_be_bytes();
+    Ipv4Addr::new(198, 18, high, low)
+}
+
+/// The port behind an address of the metadata link.
+pub fn ofport_of(peer: Ipv4Addr) -> Option<u32> {
+    match peer.octets() {
+        [198, 18, high, low] => Some(u32::from_be_bytes([0, 0, high, low])),
+        _ => None,
+    }
+}
+
+/// Flows in the form `ovs-ofctl` reads, without cookie. `ports` are (OpenFlow port, its part of the policy).
+pub fn compile(policy: &Policy, ports: &[(u32, &PortPolicy)], uplinks: Uplinks) -> Vec<String> {
+    let mut set = FlowSet::default();
+    for table in [0, EGRESS, TRACKED, SWITCHING, TRUNK, INGRESS, RESPONDER] {
+        set.add(table, 0, "", "drop");
+    }
+    set.add(TRACKED, 100, "ct_state=+trk+inv,ip", "drop");
+    set.add(TRACKED, 95, "ct_state=+trk+new,ip,reg6=1", "drop");
+    set.add(TRACKED, 90, "ct_state=+trk,ip", &format!("goto_table:{SWITCHING}"));
+    for (ofport, port) in ports {
+        egress(&mut set, *ofport, port, policy);
+        ingress(&mut set, *ofport, port);
+        if let Some(link) = uplinks.metadata {
+            metadata(&mut set, *ofport, port, link);
+        }
+    }
+    let mut segments: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+    for (ofport, port) in ports {
+        segments.entry(port.vlan_tag).or_default().push(*ofport);
+    }
+    for (tag, members) in &segments {
+        segment(&mut set, *tag, members, uplinks.trunk);
+    }
+    if let Some(link) = uplinks.metadata {
+        responder(&mut set, link);
+    }
+    set.flows
+}
+
+#[derive(Default)]
+struct FlowSet {
+    flows: Vec<String>,
+}
+
+impl FlowSet {
+    fn add(&mut self, table: u8, priority: u16, matching: &str, actions: &str) {
+        let mut flow = format!("table={table},priority={priority}");
+        if !matching.is_empty() {
+            let _ = write!(flow, ",{matching}");
+        }
+        let _ = write!(flow, ",actions={actions}");
+        self.flows.push(flow);
+    }
+}
+
+/// What a guest may send.
+fn egress(set: &mut FlowSet, ofport: u32, port: &PortPolicy, policy: &Policy) {
+    let (tag, mac, ip, dhcp) = (port.vlan_tag, port.mac, port.ipv4, port.dhcp_server);
+    let own = format!("in_port={ofport},dl_src={mac}");
+    set.add(0, 100, &format!("in_port={ofport},{UNTAGGED}"), &format!("set_field:{tag}->reg0,goto_table:{EGRESS}"));
+    let switching = format!("goto_table:{SWITCHING}");
+    let trunk = format!("goto_table:{TRUNK}");
+    let track = format!("ct(table={TRACKED},zone={tag})");
+    // RFC 826, and RFC 5227's probe, whose sender address is 0.0.0.0.
+    for sender in [ip, Ipv4Addr::UNSPECIFIED] {
+        set.add(EGRESS, 200, &format!("arp,{own},arp_sha={mac},arp_spa={sender}"), &switching);
+    }
+    // A client's questions go to the trunk only: no other guest hears them, no guest can answer them.
+    let ask = format!("udp,{own},tp_src=68,tp_dst=67");
+    set.add(EGRESS, 200, &format!("{ask},nw_src=0.0.0.0,nw_dst=255.255.255.255"), &trunk);
+    for target in [Ipv4Addr::BROADCAST, dhcp] {
+        set.add(EGRESS, 200, &format!("{ask},nw_src={ip},nw_dst={target}"), &trunk);
+    }
+    set.add(EGRESS, 190, &format!("udp,in_port={ofport},tp_src=67"), "drop");
+    set.add(EGRESS, 184, &format!("ip,in_port={ofport},nw_dst=169.254.0.0/16"), "drop");
+    for service in ["udp,tp_dst=53", "tcp,tp_dst=53", "icmp,icmp_type=8"] {
+        set.add(EGRESS, 180, &format!("{service},{own},nw_src={ip},nw_dst={dhcp}"), &track);
+    }
+    for net in &policy.infrastructure {
+        // Answers to what infrastructure itself opened (an operator's SSH) pass; nothing new does.
+        let guarded = format!("set_field:1->reg6,{track}");
+        set.add(EGRESS, 170, &format!("ip,{own},nw_src={ip},nw_dst={net}"), &guarded);
+    }
+    set.add(EGRESS, 160, &format!("ip,{own},nw_src={ip}"), &track);
+}
+
+/// What a guest may hear. `reg1` is the port a frame is about to leave by.
+fn ingress(set: &mut FlowSet, ofport: u32, port: &PortPolicy) {
+    let tag = port.vlan_tag;
+    let here = format!("reg1={ofport}");
+    let out = format!("output:{ofport}");
+    set.add(INGRESS, 210, &format!("arp,{here}"), &out);
+    for known in ["+trk+est", "+trk+rel"] {
+        set.add(INGRESS, 200, &format!("ip,ct_state={known},{here}"), &out);
+    }
+    set.add(INGRESS, 195, &format!("udp,{here},nw_src={},tp_src=67,tp_dst=68", port.dhcp_server), &out);
+    set.add(INGRESS, 190, &format!("udp,{here},tp_src=67,tp_dst=68"), "drop");
+    let accept = format!("ct(commit,zone={tag}),{out}");
+    for rule in &port.ingress {
+        for matching in rule_matches(rule) {
+            set.add(INGRESS, 100, &format!("{matching},ct_state=+trk+new,{here}"), &accept);
+        }
+    }
+    let to_me = format!("reg0={tag},dl_dst={}", port.mac);
+    set.add(SWITCHING, 100, &to_me, &format!("set_field:{ofport}->reg1,goto_table:{INGRESS}"));
+}
+
+/// The metadata service: rewritten by port, so that who asks is not the guest's to say.
+fn metadata(set: &mut FlowSet, ofport: u32, port: &PortPolicy, link: u32) {
+    let (mac, ip, peer) = (port.mac, port.ipv4, peer(ofport));
+    let ask = format!("tcp,in_port={ofport},dl_src={mac},nw_src={ip},nw_dst={METADATA},tp_dst=80");
+    let there = format!(
+        "set_field:{PEER_MAC}->eth_src,set_field:{LISTENER_MAC}->eth_dst,set_field:{peer}->ip_src,set_field:{LISTENER}->ip_dst,output:{link}"
+    );
+    set.add(EGRESS, 185, &ask, &there);
+    // A guest without a router asks for the address on its own link.
+    let who_has = format!("arp,in_port={ofport},dl_src={mac},arp_sha={mac},arp_op=1,arp_tpa={METADATA}");
+    set.add(EGRESS, 210, &who_has, &answer_arp(LISTENER_MAC));
+    let answer = format!("tcp,in_port={link},nw_src={LISTENER},nw_dst={peer},tp_src=80");
+    let back = format!(
+        "set_field:{LISTENER_MAC}->eth_src,set_field:{mac}->eth_dst,set_field:{METADATA}->ip_src,set_field:{ip}->ip_dst,output:{ofport}"
+    );
+    set.add(0, 100, &answer, &back);
+}
+
+/// The listener's host resolves guests: one MAC stands for all of them.
+fn responder(set: &mut FlowSet, link: u32) {
+    set.add(0, 90, &format!("arp,in_port={link}"), &format!("goto_table:{RESPONDER}"));
+    set.add(RESPONDER, 100, "arp,arp_op=1,arp_tpa=198.18.0.0/16", &answer_arp(PEER_MAC));
+}
+
+/// Turns an ARP request into its answer and sends it back.
+fn answer_arp(mac: &str) -> String {
+    format!(
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:{mac}->eth_src,set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],set_field:{mac}->arp_sha,move:NXM_OF_ARP_TPA[]->NXM_NX_REG5[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],move:NXM_NX_REG5[]->NXM_OF_ARP_SPA[],in_port"
+    )
+}
+
+/// One VLAN on this host: its members and the trunk.
+fn segment(set: &mut FlowSet, tag: u16, members: &[u32], trunk: Option<u32>) {
+    let mut everyone = String::new();
+    for member in members {
+        let _ = write!(everyone, "set_field:{member}->reg1,resubmit(,{INGRESS}),");
+    }
+    let _ = write!(everyone, "resubmit(,{TRUNK})");
+    set.add(SWITCHING, 90, &format!("reg0={tag},dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"), &everyone);
+    let Some(trunk) = trunk else { return };
+    set.add(SWITCHING, 10, &format!("reg0={tag}"), &format!("goto_table:{TRUNK}"));
+    let from = format!("in_port={trunk},dl_vlan={tag}");
+    set.add(0, 100, &format!("arp,{from}"), &format!("pop_vlan,set_field:{tag}->reg0,goto_table:{SWITCHING}"));
+    let track = format!("pop_vlan,set_field:{tag}->reg0,ct(table={TRACKED},zone={tag})");
+    set.add(0, 100, &format!("ip,{from}"), &track);
+    // What came by the trunk never goes back to it.
+    set.add(TRUNK, 200, &format!("in_port={trunk}"), "drop");
+    let push = format!("push_vlan:0x8100,set_field:{}->vlan_vid,output:{trunk}", 4096 + u32::from(tag));
+    set.add(TRUNK, 100, &format!("ip,ct_state=+trk+new,reg0={tag}"), &format!("ct(commit,zone={tag}),{push}"));
+    set.add(TRUNK, 90, &format!("reg0={tag}"), &push);
+}
+
+/// Matches of one rule; port ranges become masked ports.
+fn rule_matches(rule: &IngressRule) -> Vec<String> {
+    let source = if rule.source.prefix_len() == 0 { String::new() } else { format!(",nw_src={}", rule.source) };
+    let ranged = |protocol: &str, from: u16, to: u16| {
+        let blocks = port_blocks(from, to);
+        blocks
+            .into_iter()
+            .map(|(port, mask)| match mask {
+                0 => format!("{protocol}{source}"),
+                0xffff => format!("{protocol}{source},tp_dst={port}"),
+                _ => format!("{protocol}{source},tp_dst=0x{port:04x}/0x{mask:04x}"),
+            })
+            .collect()
+    };
+    match rule.traffic {
+        Traffic::Tcp { from, to } => ranged("tcp", from, to),
+        Traffic::Udp { from, to } => ranged("udp", from, to),
+        Traffic::Icmp { kind, code } => {
+            let mut matching = format!("icmp{source}");
+            if let Some(kind) = kind {
+                let _ = write!(matching, ",icmp_type={kind}");
+            }
+            if let Some(code) = code {
+                let _ = write!(matching, ",icmp_code={code}");
+            }
+            vec![matching]
+        }
+    }
+}
+
+/// The fewest aligned blocks (value, mask) that cover a range of ports.
+fn port_blocks(from: u16, to: u16) -> Vec<(u16, u16)> {
+    let mut blocks = Vec::new();
+    let (mut at, end) = (u32::from(from), u32::from(to));
+    while at <= end {
+        let mut size = if at == 0 { 0x1_0000 } else { 1 << at.trailing_zeros() };
+        while at + size - 1 > end {
+            size /= 2;
+        }
+        blocks.push((at as u16, !((size - 1) as u16)));
+        at += size;
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_range_of_ports_is_covered_exactly_once(a in any::<u16>(), b in any::<u16>(), probe in any::<u16>()) {
+            let (from, to) = (a.min(b), a.max(b));
+            let blocks = port_blocks(from, to);
+            for port in [probe, from, to, from.wrapping_sub(1), to.wrapping_add(1)] {
+                let covered = blocks.iter().filter(|(value, mask)| port & mask == *value).count();
+                prop_assert_eq!(covered, usize::from((from..=to).contains(&port)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_metadata_address_of_a_port_leads_back_to_it() {
+        for ofport in [1, 255, 256, 65_279] {
+            assert_eq!(ofport_of(peer(ofport)), Some(ofport));
+        }
+        assert_eq!(ofport_of(Ipv4Addr::new(10, 0, 0, 1)), None);
+        assert_eq!(ofport_of(LISTENER), None);
+    }
+
+    fn port(tag: u16) -> PortPolicy {
+        PortPolicy {
+            vif: "vif-a".parse().unwrap(),
+            instance: "i-a".parse().unwrap(),
+            network: "nw-a".parse().unwrap(),
+            vlan_tag: tag,
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            ipv4: Ipv4Addr::new(10, 0, 0, 5),
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            dhcp_server: Ipv4Addr::new(10, 0, 0, 2),
+            ingress: vec![],
+        }
+    }
+
+    #[test]
+    fn a_port_without_rules_accepts_no_new_connection() {
+        let policy = Policy::default();
+        let mut member = port(100);
+        let uplinks = Uplinks { trunk: Some(1), metadata: None };
+        let accepts =
+            |flows: &[String]| flows.iter().filter(|f| f.starts_with("table=50") && f.contains("+new")).count();
+        assert_eq!(accepts(&compile(&policy, &[(7, &member)], uplinks)), 0);
+        member
+            .ingress
+            .push(IngressRule { traffic: Traffic::Tcp { from: 22, to: 22 }, source: "0.0.0.0/0".parse().unwrap() });
+        assert_eq!(accepts(&compile(&policy, &[(7, &member)], uplinks)), 1);
+    }
+
+    #[test]
+    fn every_table_ends_in_a_drop() {
+        let flows = compile(&Policy::default(), &[(7, &port(100))], Uplinks { trunk: Some(1), metadata: Some(2) });
+        for table in [0, EGRESS, TRACKED, SWITCHING, TRUNK, INGRESS, RESPONDER] {
+            assert!(flows.contains(&format!("table={table},priority=0,actions=drop")), "table {table}");
+        }
+    }
+}
