@@ -203,15 +203,15 @@ fn what_a_guest_may_send(lab: &Lab) {
         !text.trim().ends_with("Datapath actions: drop")
     };
     let server = "dl_dst=52:54:0a:00:00:09,nw_src=10.0.0.5,nw_dst=10.0.0.2";
-    assert!(leaves(&format!("udp,{server},tp_src=1000,tp_dst=68")), "positive control");
-    assert!(!leaves(&format!("udp,{server},tp_src=67,tp_dst=68")), "a guest is no DHCP server");
-    assert!(!leaves(&format!("udp,{server},tp_src=1000,tp_dst=68,dl_vlan=200")), "a guest does not tag");
-    assert!(!leaves(&format!("udp,{server},tp_src=1000,tp_dst=68,dl_vlan=100")), "not even with its own tag");
+    assert!(leaves(&format!("udp,{server},udp_src=1000,udp_dst=68")), "positive control");
+    assert!(!leaves(&format!("udp,{server},udp_src=67,udp_dst=68")), "a guest is no DHCP server");
+    assert!(!leaves(&format!("udp,{server},udp_src=1000,udp_dst=68,dl_vlan=200")), "a guest does not tag");
+    assert!(!leaves(&format!("udp,{server},udp_src=1000,udp_dst=68,dl_vlan=100")), "not even with its own tag");
     assert!(!leaves("ipv6,dl_dst=33:33:00:00:00:01"), "IPv6 is not let out");
     assert!(!leaves("dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88cc"), "nor any other ethertype");
     assert!(leaves("arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_sha=52:54:0a:00:00:05,arp_spa=10.0.0.5"), "positive control");
     assert!(!leaves("arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_sha=52:54:0a:00:00:05,arp_spa=10.0.0.6"), "another's ARP");
-    assert!(!leaves("tcp,dl_dst=52:54:0a:00:00:09,nw_src=10.0.0.5,nw_dst=169.254.0.1,tp_dst=80"), "link-local");
+    assert!(!leaves("tcp,dl_dst=52:54:0a:00:00:09,nw_src=10.0.0.5,nw_dst=169.254.0.1,tcp_dst=80"), "link-local");
 }
 
 /// Flows deleted, then the whole switch restarted: repaired within 2 s, without any job.
