@@ -374,3 +374,26 @@ fn nothing_is_left(lab: &Lab, host: &str, agent: &Host) {
     assert!(!flows.contains("52:54:0a"), "{flows}");
     assert_eq!(std::fs::read_dir(agent.data.join("instances")).unwrap().count(), 0);
 }
+
+#[test]
+#[ignore = "a measurement: run it alone"]
+fn how_long_a_launch_takes_until_the_hypervisor_is_asked() {
+    if !lab::able() {
+        return;
+    }
+    let lab = Lab::up(1);
+    let agent = lab.agent("h1");
+    let specs: Vec<InstanceSpec> = (0..12).map(|n| lab.with_image(spec(&format!("m{n}"), 100, 10 + n))).collect();
+    policy(&agent, "h1", 1, specs.iter().map(|spec| port(spec, &[80])).collect());
+    for spec in &specs {
+        let id = spec.instance.to_string();
+        let answer = agent.job(&apply(spec), &id, 1).done();
+        let delete = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });
+        let gone = agent.job(&delete, &id, 2).done();
+        println!("apply {} ms, delete {} ms", answer.worked_ms, gone.worked_ms);
+    }
+    let log = std::fs::read_to_string(lab.base.join("h1.log")).unwrap();
+    let lines = log.lines().filter(|line| line.contains("is asked to start"));
+    let asked: Vec<&str> = lines.filter_map(|line| line.split("\"ms\":").nth(1)?.split('}').next()).collect();
+    println!("asked after ms: {asked:?}");
+}
