@@ -1,4 +1,5 @@
 //! The image cache and the overlays, against a real HTTP server and real files: what goes wrong leaves nothing.
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
 #[path = "support/fixtures.rs"]
 mod fixtures;

@@ -1,4 +1,5 @@
 //! The real drivers on real (namespaced) hosts: libvirt, QEMU, Open vSwitch, tgt, and guests that boot.
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
 #[path = "support/fixtures.rs"]
 mod fixtures;

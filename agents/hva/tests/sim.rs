@@ -1,4 +1,5 @@
 //! The simulator's own promises: its world outlives its process, faults come where they were asked for, it is cheap.
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
 #[path = "support/fixtures.rs"]
 mod fixtures;
@@ -65,6 +66,36 @@ async fn a_fault_happens_as_often_as_asked_and_says_what_is_there() {
         assert_eq!(fact(&facts, "i-faulty", FactName::Power), Some(Fact::No));
     }
     hva.handle(apply(&spec), work(&standing(), "i-faulty", 1)).await.unwrap();
+}
+
+/// Every verb of a launch and of a delete, interrupted before and after its effect: the same job again ends in the
+/// same place, and the delete leaves nothing.
+#[tokio::test]
+async fn interrupted_at_any_step_the_same_job_ends_in_the_same_place() {
+    let launch = ["write_record", "ensure_disk", "ensure_ports", "ensure_defined", "ensure_running"];
+    let delete = ["ensure_gone", "ensure_no_ports", "bury"];
+    let mut histories = 0;
+    for point in [Point::BeforeEffect, Point::AfterEffect] {
+        for verb in launch.iter().chain(&delete) {
+            let (hva, sim) = host(&config::SimConfig::default()).await;
+            let mut spec = spec("steps", 100, 5);
+            spec.volumes = vec![volume("one", "10.99.0.254:3260")];
+            sim.inject(fault(verb, point, Action::Fail));
+            let job = apply(&spec);
+            let first = hva.handle(job.clone(), work(&standing(), "i-steps", 1)).await;
+            assert_eq!(first.is_err(), launch.contains(verb), "{verb}: the fault hit");
+            let facts = hva.handle(job, work(&standing(), "i-steps", 1)).await.unwrap();
+            assert_eq!(fact(&facts, "i-steps", FactName::Power), Some(Fact::Yes), "{verb} {point:?}");
+            assert_eq!(fact(&facts, "att-one", FactName::Plugged), Some(Fact::Yes), "{verb} {point:?}");
+            let job = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });
+            let first = hva.handle(job.clone(), work(&standing(), "i-steps", 2)).await;
+            assert_eq!(first.is_err(), delete.contains(verb), "{verb}: the fault hit");
+            hva.handle(job, work(&standing(), "i-steps", 2)).await.unwrap();
+            assert!(sim.is_empty(), "{verb} {point:?}");
+            histories += 1;
+        }
+    }
+    println!("{histories} histories");
 }
 
 #[tokio::test(start_paused = true)]

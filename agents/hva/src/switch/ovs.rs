@@ -130,6 +130,8 @@ impl Switch for Ovs {
         // A database that is just being reached is worth a moment: a listing of nothing known helps nobody.
         let _ = self.inner.db.until(LOOK_LIMIT, |copy| copy.connected.then_some(())).await;
         let interfaces = self.inner.interfaces()?;
+        // A switch that does not take its flows is not in order, whatever its database lists.
+        self.inner.sync().await?;
         Ok(interfaces.iter().filter_map(seen).collect())
     }
 
