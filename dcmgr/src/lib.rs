@@ -1,1 +1,8 @@
-//! placeholder
+//! DataCenterManager: the resource model, the plans, the REST API.
+
+pub mod app;
+pub mod config;
+pub mod db;
+pub mod http;
+pub mod plan;
+pub mod tasks;

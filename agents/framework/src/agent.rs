@@ -16,8 +16,7 @@ use arame_schema::model::{Fact, FactName, Observation};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -38,19 +37,34 @@ pub struct Profile {
 pub struct Standing {
     pub installation: Uuid,
     pub incarnation: u64,
-    count: Arc<AtomicU64>,
+    /// Shared by all clones and by later standings of the same process: see [`Standing::renewed`].
+    last: Arc<Mutex<Observation>>,
     survey: Arc<Notify>,
 }
 
 impl Standing {
     pub fn new(installation: Uuid, incarnation: u64) -> Self {
-        Self { installation, incarnation, count: Arc::new(AtomicU64::new(0)), survey: Arc::new(Notify::new()) }
+        let last = Arc::new(Mutex::new(Observation { incarnation, seq: 0 }));
+        Self { installation, incarnation, last, survey: Arc::new(Notify::new()) }
+    }
+
+    /// The same process under the incarnation of a later welcome. Jobs still at work keep their old standing, but
+    /// what they observe from now on is numbered in the new incarnation: a look that begins after the new welcome is
+    /// newer than one that began before, whichever job takes it.
+    pub fn renewed(&self, incarnation: u64) -> Self {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if incarnation > last.incarnation {
+            *last = Observation { incarnation, seq: 0 };
+        }
+        Self { incarnation, ..self.clone() }
     }
 
     /// The order of an observation. Call it *before* looking: a look that began earlier never outranks one that
     /// began later.
     pub fn observe(&self) -> Observation {
-        Observation { incarnation: self.incarnation, seq: self.count.fetch_add(1, Ordering::SeqCst) + 1 }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.seq += 1;
+        *last
     }
 
     /// Something changed by itself (a guest died): send an inventory now instead of at the next interval.
@@ -71,6 +85,7 @@ pub struct Work {
     pub thing: String,
     pub generation: u64,
     pub standing: Standing,
+    kind: &'static str,
     deadline: Instant,
     cancelled: CancellationToken,
     progress: mpsc::Sender<(u8, String)>,
@@ -86,7 +101,37 @@ impl Work {
         cancelled: CancellationToken,
         progress: mpsc::Sender<(u8, String)>,
     ) -> Self {
-        Self { job, thing, generation, standing, deadline: Instant::now() + budget, cancelled, progress }
+        Self { job, thing, generation, standing, kind: "", deadline: Instant::now() + budget, cancelled, progress }
+    }
+
+    /// The kind of the job, which crash points may be armed for.
+    pub fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// A job at work without a broker: incarnation 1 of a fresh installation, a minute of budget. Cancel it by
+    /// `work.cancelled().cancel()`; progress goes nowhere.
+    pub fn for_tests(thing: &str, generation: u64) -> Self {
+        Self::for_tests_in(&Standing::new(Uuid::new_v4(), 1), thing, generation)
+    }
+
+    /// As [`Work::for_tests`], in a standing of the caller: several jobs of one agent share its observations' order.
+    pub fn for_tests_in(standing: &Standing, thing: &str, generation: u64) -> Self {
+        Self::for_tests_within(standing, thing, generation, Duration::from_secs(60))
+    }
+
+    /// As [`Work::for_tests_in`], with a budget of the caller (zero: spent before it began).
+    pub fn for_tests_within(standing: &Standing, thing: &str, generation: u64, budget: Duration) -> Self {
+        let (progress, _) = mpsc::channel(1);
+        let cancelled = CancellationToken::new();
+        Self::new(Uuid::now_v7(), thing.to_owned(), generation, standing.clone(), budget, cancelled, progress)
+    }
+
+    /// Passes a named crash point ([`crate::crash::POINTS`]): nothing happens unless it was armed. Agents pass
+    /// `before_effect` and `after_effect` around each change of the world.
+    pub fn crash_point(&self, name: &str) {
+        crate::crash::point_of(name, self.kind);
     }
 
     /// Time left by the monotonic clock; zero when the budget is spent. Check it before each effect.

@@ -1,10 +1,103 @@
 //! Runs an agent: hello, lanes, outcomes, heartbeats, inventories, drain.
+//!
+//! ```text
+//! link up ─► hello (every 2 s) ─► welcome ─► joined ─► heartbeats, inventories, jobs in lanes
+//!    ▲            │                  │ again after each reconnect: a new incarnation, jobs at work go on
+//!    │            └─ unwelcome: exit └─ another process's welcome, higher than ours: exit
+//!    └── link down: lanes go on, outcomes wait
+//! ```
+//!
+//! Rule: one loop owns every decision (who we are, which message counts, which job runs next); it never waits for the
+//! broker or a backend. A message is acknowledged once what it asks for is in its lane, or answered, or void. Nothing
+//! here knows what a job does.
 
-use crate::agent::Agent;
-use crate::bus::Bus;
+mod hello;
+mod inbox;
+mod keeps;
+mod lanes;
+mod outbox;
+mod survey;
+mod work;
+
+use crate::agent::{Agent, Standing};
+use crate::bus::amqp::{AmqpBus, Role};
+use crate::bus::{Address, Bus, Delivery, Durability, Source};
 use crate::config::Common;
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
+use anyhow::Context as _;
+use arame_schema::jobs::exchange;
+use arame_schema::model::AgentId;
+use hello::{HELLO_INTERVAL, Identity, Schedule};
+use keeps::Keeps;
+use lanes::Lanes;
+use outbox::Outbox;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+use work::Event;
+
+/// Messages taken from the job queue and not yet in their lanes.
+const PREFETCH: u16 = 200;
+
+/// Longest a stopping agent waits for its lanes, and again for its own farewell.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Questions answered at a time; more are told to come later.
+const QUESTIONS_MAX: usize = 16;
+
+/// Pause between two sweeps of the tombstones.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// What every part of the runtime needs.
+struct Context {
+    id: AgentId,
+    bus: Arc<dyn Bus>,
+    agent: Arc<dyn Agent>,
+    keeps: Keeps,
+    outbox: Arc<Outbox>,
+    counts: Counts,
+    listing: ListingState,
+    questions: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Counts {
+    open: AtomicU32,
+    hung: AtomicU32,
+}
+
+#[derive(Default)]
+struct ListingState {
+    /// One listing at a time, whichever standing asked.
+    one: tokio::sync::Mutex<()>,
+    since: Mutex<Option<Instant>>,
+}
+
+/// After a welcome.
+struct Joined {
+    standing: Standing,
+    asks: mpsc::Sender<Uuid>,
+    /// Ends this standing's heartbeats and inventories.
+    _over: DropGuard,
+}
+
+struct Runtime {
+    context: Arc<Context>,
+    identity: Identity,
+    /// As told in the last hello.
+    kinds: Vec<&'static str>,
+    joined: Option<Joined>,
+    schedule: Schedule,
+    lanes: Lanes,
+    /// Jobs of an incarnation that may be ours once the welcome comes.
+    held: VecDeque<(Delivery, Instant)>,
+    events: mpsc::UnboundedSender<Event>,
+}
 
 /// Runs until `stop` is cancelled (drains, leaves) or dcmgr refuses the hello.
 ///
@@ -16,8 +109,30 @@ pub async fn run(
     agent: Arc<dyn Agent>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let _ = (common, bus, agent, stop);
-    anyhow::bail!("not built yet")
+    let keeps = Keeps::open(&common.state_dir)?;
+    let identity = Identity::read(&common)?;
+    let context = Arc::new(Context {
+        id: common.agent.clone(),
+        outbox: Outbox::start(bus.clone()),
+        bus,
+        agent,
+        keeps,
+        counts: Counts::default(),
+        listing: ListingState::default(),
+        questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+    });
+    let (events, news) = mpsc::unbounded_channel();
+    let runtime = Runtime {
+        lanes: Lanes::new(context.clone(), events.clone()),
+        context,
+        identity,
+        kinds: Vec::new(),
+        joined: None,
+        schedule: Schedule::default(),
+        held: VecDeque::new(),
+        events,
+    };
+    runtime.run(news, stop).await
 }
 
 /// What `main` of every agent calls: connects to the broker of `common`, runs, ends on SIGTERM or SIGINT.
@@ -25,6 +140,149 @@ pub async fn run(
 /// # Errors
 /// As [`run`].
 pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
-    let _ = (common, agent);
-    anyhow::bail!("not built yet")
+    let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
+    let stop = CancellationToken::new();
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop");
+        stopping.cancel();
+    });
+    run(common, bus, agent, stop).await
+}
+
+/// The tokio runtime of an agent's process: two workers, because an agent waits more than it computes and a host runs
+/// other things.
+///
+/// # Errors
+/// When threads cannot be made.
+pub fn two_workers() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+impl Runtime {
+    async fn run(mut self, mut news: mpsc::UnboundedReceiver<Event>, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut jobs = self.context.bus.subscribe(Source::AgentJobs(self.context.id.clone()), PREFETCH).await;
+        let mut link = self.context.bus.link();
+        link.mark_changed();
+        let mut session = 0;
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        let ended = loop {
+            let hello = self.schedule.due.unwrap_or_else(|| Instant::now() + HELLO_INTERVAL);
+            let flow = tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(event) = news.recv() => self.learn(event),
+                changed = link.changed() => {
+                    let now = *link.borrow_and_update();
+                    if now.up && now.session != session {
+                        session = now.session;
+                        self.schedule.begin();
+                    }
+                    match changed {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(_) => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
+                    }
+                }
+                () = tokio::time::sleep_until(hello), if self.schedule.is_awaiting() => self.say_hello(),
+                delivery = jobs.recv() => match delivery {
+                    Some(delivery) => self.receive(delivery, Instant::now()).await,
+                    None => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
+                },
+                _ = sweep.tick() => self.sweep(),
+            };
+            if let ControlFlow::Break(error) = flow {
+                break Err(error);
+            }
+        };
+        // No new jobs: what is in the queue stays there for the next process.
+        drop(jobs);
+        self.drain(news).await;
+        ended
+    }
+
+    fn learn(&mut self, event: Event) -> ControlFlow<anyhow::Error> {
+        match (event, &self.joined) {
+            (Event::Ended { thing }, Some(joined)) => self.lanes.ended(&thing, joined),
+            (Event::Hung { thing }, _) => self.lanes.hung(&thing),
+            (Event::Due { thing, job }, _) => self.lanes.due(&thing, job),
+            (Event::HelloFailed, _) => self.schedule.failed(),
+            // Nothing ran before the first welcome.
+            (Event::Ended { .. }, None) => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn say_hello(&mut self) -> ControlFlow<anyhow::Error> {
+        self.schedule.sent();
+        let profile = self.context.agent.profile();
+        self.kinds.clone_from(&profile.kinds);
+        let hello = self.identity.hello(&self.context, profile);
+        let (bus, events) = (self.context.bus.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let sent = match serde_json::to_vec(&hello) {
+                // Worthless once the next one is sent.
+                Ok(body) => {
+                    let durability = Durability::Persistent { expires: Some(HELLO_INTERVAL * 2) };
+                    bus.publish(&Address::Exchange(exchange::HELLO), durability, body).await.map_err(|e| e.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = sent {
+                tracing::debug!(error, "the hello was not sent");
+                let _ = events.send(Event::HelloFailed);
+            }
+        });
+        ControlFlow::Continue(())
+    }
+
+    fn sweep(&self) -> ControlFlow<anyhow::Error> {
+        let context = self.context.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = context.keeps.sweep(SystemTime::now()) {
+                tracing::error!(error = format!("{error:#}"), "tombstones cannot be swept");
+            }
+        });
+        ControlFlow::Continue(())
+    }
+
+    /// Cancels the lanes, waits for them and for their outcomes, lets the agent say goodbye, closes the bus.
+    async fn drain(mut self, mut news: mpsc::UnboundedReceiver<Event>) {
+        let end = Instant::now() + DRAIN_LIMIT;
+        self.held.clear();
+        self.lanes.stop();
+        while !self.lanes.is_empty() {
+            match tokio::time::timeout_at(end, news.recv()).await {
+                Ok(Some(event)) => drop(self.learn(event)),
+                Ok(None) | Err(_) => {
+                    tracing::warn!("jobs are still at work; the agent leaves without them");
+                    break;
+                }
+            }
+        }
+        self.joined = None;
+        self.context.outbox.flush(end).await;
+        if tokio::time::timeout(DRAIN_LIMIT, self.context.agent.leaving()).await.is_err() {
+            tracing::warn!("the agent's own farewell took too long");
+        }
+        self.context.bus.close().await;
+    }
+
+    /// Keeps the highest epoch on disk before anything of it runs.
+    async fn meet_epoch(&self, epoch: u64) -> anyhow::Result<()> {
+        if epoch > self.context.keeps.epoch() {
+            self.set_epoch(epoch).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_epoch(&self, epoch: u64) -> anyhow::Result<()> {
+        let context = self.context.clone();
+        let set = tokio::task::spawn_blocking(move || context.keeps.set_epoch(epoch)).await?;
+        set.context("the database epoch cannot be kept")
+    }
 }

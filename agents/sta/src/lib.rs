@@ -1,1 +1,23 @@
-//! placeholder
+//! The StorageTargetAgent: volumes, images and exports of one storage node.
+//!
+//! ```text
+//! jobs/<verb_noun>.rs ──► store/{file,zfs,sim}   where bytes live, each thing marked as ours
+//!          └────────────► export/{tgt,sim}       who may reach a volume: one target per attachment and epoch
+//! http.rs ──► store                              images, read-only
+//! ```
+//!
+//! Rule: a thing without our mark, or with another installation's, is never changed; an error never reads as
+//! "nothing there". It knows no database, no REST and no other agent.
+
+pub mod agent;
+pub mod command;
+pub mod config;
+pub mod export;
+pub mod faults;
+pub mod http;
+pub mod jobs;
+pub mod mark;
+pub mod sim;
+pub mod store;
+
+pub use agent::Sta;

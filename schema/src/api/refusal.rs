@@ -1,35 +1,111 @@
 //! Refusals: a code, and the values its sentences speak of. The catalogue has the words, in both languages.
+//!
+//! Rule: a refusal changes nothing. Values are texts of the request or of rows, never secrets.
 
 use std::collections::BTreeMap;
 
-/// Every reason for which a request is refused or work fails.
+/// Every reason for which a request is refused or work fails. In braces: the values its sentences speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
     Unauthenticated,
     NotPermitted,
+    /// `{account}`: the credential may not act for it.
+    AccountNotPermitted,
+    /// `{account}`
+    DisabledAccount,
+    /// What is to be made needs an account, and the credential acts for all.
+    AccountNeeded,
+    /// `{id}`
     UnknownResource,
+    /// `{name}`, `{value}`, `{expected}`: a form that needs no translation: `1..128`, `nw-…`, `true | false`.
     InvalidParameter,
+    /// `{name}`
     MissingParameter,
+    /// `{name}`
+    UnknownParameter,
+    /// `{reason}`
     InvalidBody,
+    /// `{limit}`: bytes.
     TooLarge,
+    /// `{method}`, `{path}`
     UnknownRoute,
+    /// `{method}`, `{path}`
+    MethodNotAllowed,
+    /// The detail is the [`crate::api::Placement`]; its smallest change becomes the next step.
     OutOfHostCapacity,
+    /// `{network}`
     OutOfNetworkCapacity,
+    /// `{needed}`: with its unit.
     OutOfStorageCapacity,
+    /// `{quota}`, `{limit}`, `{used}`
     ExceedQuota,
+    /// `{hostname}`
     DuplicateHostname,
+    /// `{address}`
     DuplicateAddress,
+    /// `{mac}`
+    DuplicateMacAddress,
+    /// `{address}`, `{network}`
     AddressNotInNetwork,
+    /// `{id}`, `{state}`, `{needed}`
     InvalidInstanceState,
+    /// `{id}`, `{state}`, `{needed}`
     InvalidVolumeState,
+    /// `{id}`, `{state}`
     InvalidImageState,
+    /// `{line}`, `{text}`, `{reason}`
     InvalidSecurityGroupRule,
+    /// `{reason}`
     InvalidPublicKey,
+    /// `{id}`, `{by}`
     ResourceInUse,
+    /// `{id}`, `{instance}`
     VolumeAttached,
+    /// `{id}`
     VolumeNotAttached,
+    /// `{key}`
+    IdempotencyConflict,
+    /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
+    /// `{request}`: filled by the http layer.
     Internal,
+}
+
+impl Code {
+    pub const ALL: [Code; 32] = [
+        Code::Unauthenticated,
+        Code::NotPermitted,
+        Code::AccountNotPermitted,
+        Code::DisabledAccount,
+        Code::AccountNeeded,
+        Code::UnknownResource,
+        Code::InvalidParameter,
+        Code::MissingParameter,
+        Code::UnknownParameter,
+        Code::InvalidBody,
+        Code::TooLarge,
+        Code::UnknownRoute,
+        Code::MethodNotAllowed,
+        Code::OutOfHostCapacity,
+        Code::OutOfNetworkCapacity,
+        Code::OutOfStorageCapacity,
+        Code::ExceedQuota,
+        Code::DuplicateHostname,
+        Code::DuplicateAddress,
+        Code::DuplicateMacAddress,
+        Code::AddressNotInNetwork,
+        Code::InvalidInstanceState,
+        Code::InvalidVolumeState,
+        Code::InvalidImageState,
+        Code::InvalidSecurityGroupRule,
+        Code::InvalidPublicKey,
+        Code::ResourceInUse,
+        Code::VolumeAttached,
+        Code::VolumeNotAttached,
+        Code::IdempotencyConflict,
+        Code::Unavailable,
+        Code::Internal,
+    ];
 }
 
 /// A refusal on its way to the user. Values fill the `{name}` places of the catalogue's sentences.
@@ -44,6 +120,11 @@ pub struct Refusal {
 impl Refusal {
     pub fn new(code: Code) -> Self {
         Self { code, values: BTreeMap::new(), detail: None }
+    }
+
+    /// The resource is not there, or is another account's, which is the same answer.
+    pub fn unknown(id: impl ToString) -> Self {
+        Self::new(Code::UnknownResource).with("id", id)
     }
 
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {

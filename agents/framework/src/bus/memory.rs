@@ -1,1 +1,166 @@
-//! The bus in one process.
+//! The bus in one process: the contract of [`super::amqp`] without a broker, with faults on request.
+//!
+//! Rule: whatever RabbitMQ may do to a message (lose it, bring it twice, late, out of order, cut the connection with
+//! deliveries unacknowledged), this does when asked, decided by a seeded generator, so that a run can be repeated.
+//! Time is tokio's: a paused clock works. It keeps nothing on disk and checks no permissions.
+
+mod broker;
+
+pub use broker::{Faults, Stats};
+
+use super::amqp::PUBLISH_LIMIT;
+use super::{Address, Bus, Delivery, Durability, Link, PublishError, Source};
+use arame_schema::model::AgentId;
+use async_trait::async_trait;
+use broker::{Acked, PartyId, State, SubscriptionId, Take};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// The broker all participants of one process share. Clones are the same broker.
+#[derive(Clone, Default)]
+pub struct MemoryBroker(Arc<Mutex<State>>);
+
+impl MemoryBroker {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A participant's own connection. A user that is not an agent's id plays dcmgr's part: the queues behind the
+    /// exchanges exist from its first connection on.
+    pub fn bus(&self, user: &str) -> Arc<MemoryBus> {
+        let declares = user.parse::<AgentId>().is_err();
+        let (party, link, frozen) = self.lock().join(user, declares);
+        Arc::new(MemoryBus { broker: self.clone(), party, user: user.to_owned(), link, frozen })
+    }
+
+    /// From now on messages meet these faults, drawn from `seed`.
+    pub fn set_faults(&self, seed: u64, faults: Faults) {
+        self.lock().set_faults(seed, faults);
+    }
+
+    /// Cuts every connection of `user`; what it had not acknowledged goes back and will come again, marked.
+    pub fn disconnect(&self, user: &str) {
+        self.lock().set_up(user, false);
+    }
+
+    /// Lets `user` connect again; its subscriptions come back by themselves.
+    pub fn reconnect(&self, user: &str) {
+        self.lock().set_up(user, true);
+    }
+
+    /// Nothing moves on `user`'s connections, which stay open: publishes wait for their time limit.
+    pub fn freeze(&self, user: &str) {
+        self.lock().set_frozen(user, true);
+    }
+
+    pub fn thaw(&self, user: &str) {
+        self.lock().set_frozen(user, false);
+    }
+
+    /// How often what happened.
+    pub fn stats(&self) -> Stats {
+        self.lock().stats.clone()
+    }
+
+    /// Messages that wait in a queue, unacknowledged ones included. `None`: nobody declared it.
+    pub fn depth(&self, queue: &str) -> Option<usize> {
+        self.lock().depth(queue)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One participant's connection.
+pub struct MemoryBus {
+    broker: MemoryBroker,
+    party: PartyId,
+    user: String,
+    link: watch::Receiver<Link>,
+    frozen: watch::Receiver<bool>,
+}
+
+impl MemoryBus {
+    /// A frozen connection takes nothing; the publisher's time limit is what ends the wait.
+    async fn wait_thawed(&self) -> Result<(), PublishError> {
+        let mut frozen = self.frozen.clone();
+        let thawed = tokio::time::timeout(PUBLISH_LIMIT, frozen.wait_for(|frozen| !frozen)).await;
+        match thawed {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(PublishError::Disconnected),
+            Err(_) => Err(PublishError::Unconfirmed(PUBLISH_LIMIT)),
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for MemoryBus {
+    async fn publish(&self, to: &Address, durability: Durability, body: Vec<u8>) -> Result<(), PublishError> {
+        // A real publish always goes through the scheduler; callers must not rely on finishing in one step.
+        tokio::task::yield_now().await;
+        self.wait_thawed().await?;
+        self.broker.lock().publish(self.party, &self.user, to, durability, body)
+    }
+
+    async fn subscribe(&self, source: Source, prefetch: u16) -> mpsc::Receiver<Delivery> {
+        let (out, deliveries) = mpsc::channel(usize::from(prefetch.max(1)));
+        let number = self.broker.lock().subscribe(self.party, source, usize::from(prefetch.max(1)));
+        if let Some(number) = number {
+            tokio::spawn(serve(self.broker.clone(), number, out));
+        }
+        deliveries
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    async fn close(&self) {
+        self.broker.lock().leave(self.party);
+    }
+}
+
+impl Drop for MemoryBus {
+    fn drop(&mut self) {
+        self.broker.lock().leave(self.party);
+    }
+}
+
+/// Hands one subscription's messages to its receiver until either goes away.
+async fn serve(broker: MemoryBroker, number: SubscriptionId, out: mpsc::Sender<Delivery>) {
+    while let Ok(permit) = out.reserve().await {
+        let taken = loop {
+            let (take, news) = broker.lock().take(number);
+            let until = match take {
+                Take::Message { tag, delivery, acked } => break Some((tag, delivery, acked)),
+                Take::Gone => break None,
+                Take::Wait(until) => until,
+            };
+            let nap = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = news.notified() => {}
+                () = nap => {}
+                () = out.closed() => break None,
+            }
+        };
+        let Some((tag, delivery, acked)) = taken else { break };
+        permit.send(delivery);
+        tokio::spawn(settle(broker.clone(), number, tag, acked));
+    }
+    broker.lock().unsubscribe(number);
+}
+
+async fn settle(broker: MemoryBroker, number: SubscriptionId, tag: u64, acked: Acked) {
+    if acked.await.is_ok() {
+        broker.lock().acknowledge(number, tag);
+    } else {
+        tokio::time::sleep(super::amqp::REQUEUE_AFTER).await;
+        broker.lock().requeue(number, tag);
+    }
+}

@@ -1,0 +1,438 @@
+//! The agent's verbs: apply and delete a network, list what is there, answer questions.
+//!
+//! ```text
+//!  apply v:  v < served, or v <= tombstone ──► refused        v = served ──► look to the link, answer applied
+//!            else check ─► disk ─► flip ─► link ─► applied
+//!  delete g: g < served ──► refused    else tombstone ─► stop ─► link away ─► file away ─► not applied
+//! ```
+//!
+//! Rule: killed after any line and run again, both end the same; what was answered to guests before a job is answered
+//! until the flip.
+
+use crate::config::{self, Driver};
+use crate::dns::forward::Forwarders;
+use crate::faults::{Faults, Point};
+use crate::limits::CONFIRMED_AFTER;
+use crate::link::netns::Netns;
+use crate::link::sim::Sim;
+use crate::link::{FoundLink, LinkError, Links, sentence};
+use crate::network::{LinkStatus, Network};
+use crate::snapshot::Served;
+use crate::store::{Store, StoreError, Tombstone};
+use crate::{watch, why};
+use anyhow::Context;
+use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_schema::jobs::Job;
+use arame_schema::jobs::nsa::{ApplyNetwork, DeleteNetwork, NetworkSnapshot};
+use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::model::{Fact, FactName, NetworkId, Observation};
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio_util::task::AbortOnDropHandle;
+
+const NETWORKS: &str = "networks";
+const SWITCH: &str = "switch";
+
+/// What jobs, questions and the watcher share.
+pub(crate) struct Inner {
+    pub(crate) links: Arc<dyn Links>,
+    store: Store,
+    driver: &'static str,
+    faults: Faults,
+    forwarders: Forwarders,
+    networks: RwLock<BTreeMap<NetworkId, Arc<Network>>>,
+    standing: ArcSwapOption<Standing>,
+    /// Why the switch cannot be asked, while it cannot.
+    pub(crate) switch_trouble: ArcSwapOption<String>,
+}
+
+pub struct NsaAgent {
+    inner: Arc<Inner>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl NsaAgent {
+    /// Loads the snapshots of the last life and begins to serve them at once, with or without a broker.
+    ///
+    /// # Errors
+    /// The data folder or the simulated world cannot be read.
+    pub fn start(config: &config::Nsa) -> anyhow::Result<Self> {
+        match config.driver {
+            Driver::Sim => {
+                let sim = Sim::open(config.sim.clone()).context("opening the simulated links")?;
+                Self::with_sim(config, Arc::new(sim))
+            }
+            Driver::Netns => {
+                let switch = config.switch.clone().context("driver netns needs [nsa.switch]")?;
+                Self::with_links(config, Arc::new(Netns::new(switch)), "netns", Faults::default())
+            }
+        }
+    }
+
+    /// The same over a simulated switch the caller keeps a hand on.
+    ///
+    /// # Errors
+    /// As [`NsaAgent::start`].
+    pub fn with_sim(config: &config::Nsa, sim: Arc<Sim>) -> anyhow::Result<Self> {
+        let faults = sim.faults().clone();
+        Self::with_links(config, sim, "sim", faults)
+    }
+
+    fn with_links(
+        config: &config::Nsa,
+        links: Arc<dyn Links>,
+        driver: &'static str,
+        faults: Faults,
+    ) -> anyhow::Result<Self> {
+        let store = Store::open(&config.data_dir)?;
+        let forwarders = Forwarders::default();
+        let loaded = store.load()?.into_iter().map(|loaded| {
+            let network = Network::new(loaded.installation, loaded.served, false, &forwarders);
+            (network.id.clone(), Arc::new(network))
+        });
+        let networks: BTreeMap<_, _> = loaded.collect();
+        tracing::info!(networks = networks.len(), driver, "serving what was served last");
+        let inner = Arc::new(Inner {
+            links,
+            store,
+            driver,
+            faults,
+            forwarders,
+            networks: RwLock::new(networks),
+            standing: ArcSwapOption::empty(),
+            switch_trouble: ArcSwapOption::empty(),
+        });
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch::run(Arc::downgrade(&inner))));
+        Ok(Self { inner, _watch: watch })
+    }
+
+    /// The version served of a network.
+    pub fn version(&self, network: &NetworkId) -> Option<u64> {
+        self.inner.network(network).map(|network| network.served().version)
+    }
+}
+
+impl Inner {
+    pub(crate) fn network(&self, id: &NetworkId) -> Option<Arc<Network>> {
+        self.networks.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(crate) fn networks(&self) -> Vec<Arc<Network>> {
+        self.networks.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn survey(&self) {
+        if let Some(standing) = &*self.standing.load() {
+            standing.survey_now();
+        }
+    }
+
+    /// A fault's point, left early when a newer job takes over.
+    async fn reach(&self, point: Point, work: &Work) -> Result<(), Stopped> {
+        tokio::select! {
+            struck = self.faults.reach(point) => {
+                struck.map_err(|struck| Stopped::failed("simulated", struck.to_string(), Retry::Later))
+            }
+            () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
+        }
+    }
+
+    async fn apply(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        same_thing(&snapshot.network, work)?;
+        self.reach(Point::ApplyBefore, work).await?;
+        work.check()?;
+        let network = match self.network(&snapshot.network) {
+            Some(network) => self.apply_to_known(network, snapshot, work).await?,
+            None => self.apply_to_new(snapshot, work).await?,
+        };
+        network.confirm();
+        let seen = |network: &Network| vec![self.fact_of(network, work.standing.observe())];
+        if let Err(error) = self.ensure_up(&network, work).await? {
+            let observed = seen(&network);
+            return Err(stopped_by_link(&error).with_facts(observed));
+        }
+        self.reach(Point::ApplyAfter, work).await?;
+        Ok(seen(&network))
+    }
+
+    /// Left early when a newer job takes over: the link's steps may stop anywhere, the newer one goes on from there.
+    async fn ensure_up(&self, network: &Network, work: &Work) -> Result<Result<(), LinkError>, Stopped> {
+        let ensure = async {
+            if network.is_up().await {
+                return Ok(Ok(()));
+            }
+            work.check()?;
+            Ok(network.bring_up(&*self.links).await)
+        };
+        tokio::select! {
+            done = ensure => done,
+            () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
+        }
+    }
+
+    async fn apply_to_known(
+        &self,
+        network: Arc<Network>,
+        snapshot: NetworkSnapshot,
+        work: &Work,
+    ) -> Result<Arc<Network>, Stopped> {
+        if network.installation != work.standing.installation {
+            let message = format!("{} is kept for installation {}", network.id, network.installation);
+            return Err(Stopped::failed("foreign_network", message, Retry::Never));
+        }
+        let served = network.served();
+        if work.generation < served.version {
+            let facts = vec![self.fact_of(&network, work.standing.observe())];
+            return Err(Stopped::Refused { found_generation: served.version, facts });
+        }
+        if work.generation == served.version {
+            if served.snapshot != snapshot {
+                tracing::warn!(network = %network.id, version = served.version, "one version came with two contents");
+            }
+            return Ok(network);
+        }
+        let next = self.check_and_write(snapshot, work).await?;
+        network.flip(next);
+        work.crash_point("after_effect");
+        Ok(network)
+    }
+
+    async fn apply_to_new(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Arc<Network>, Stopped> {
+        let id = snapshot.network.clone();
+        let found = self.generation_left(&id, work).await;
+        if found.is_some_and(|found| work.generation < found.least) {
+            let found_generation = found.map_or(0, |found| found.least.saturating_sub(u64::from(found.is_grave)));
+            let facts = vec![work.fact(FactName::Applied, Fact::No, work.standing.observe())];
+            return Err(Stopped::Refused { found_generation, facts });
+        }
+        let served = self.check_and_write(snapshot, work).await?;
+        if let Err(error) = self.store.unbury(&id) {
+            // Harmless: the grave is older than what is served.
+            tracing::warn!(network = %id, error = sentence(&error), "a tombstone could not be removed");
+        }
+        let network = Arc::new(Network::new(work.standing.installation, served, true, &self.forwarders));
+        self.networks.write().unwrap_or_else(PoisonError::into_inner).insert(id, network.clone());
+        work.crash_point("after_effect");
+        Ok(network)
+    }
+
+    /// The least generation a network unknown to memory may come with: past its grave, or not before what its port
+    /// carries (the data folder may have been lost).
+    async fn generation_left(&self, id: &NetworkId, work: &Work) -> Option<Left> {
+        let installation = work.standing.installation;
+        let grave = self.store.tombstone(id).filter(|grave| grave.installation == installation);
+        if let Some(grave) = grave {
+            return Some(Left { least: grave.generation + 1, is_grave: true });
+        }
+        // An unavailable switch is met again, and answered, when the link is made.
+        let links = self.links.list().await.unwrap_or_default();
+        let own = links
+            .iter()
+            .filter(|link| link.installation == Some(installation) && link.network.as_deref() == Some(id.as_str()));
+        own.map(|link| Left { least: link.generation, is_grave: false }).max_by_key(|left| left.least)
+    }
+
+    /// Not left early once it writes: two writers of one file must not meet.
+    async fn check_and_write(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Served, Stopped> {
+        let invalid = |error: crate::snapshot::SnapshotError| {
+            Stopped::failed("snapshot_invalid", error.to_string(), Retry::Never)
+        };
+        let served = Served::new(snapshot, work.generation).map_err(invalid)?;
+        work.check()?;
+        work.crash_point("before_effect");
+        let (store, installation) = (self.store.clone(), work.standing.installation);
+        let (version, snapshot) = (served.version, served.snapshot.clone());
+        let written = tokio::task::spawn_blocking(move || store.write(installation, version, &snapshot)).await;
+        match written {
+            Ok(done) => done.map_err(|error| stopped_by_store(&error))?,
+            Err(panic) => return Err(Stopped::failed("internal", panic.to_string(), Retry::Later)),
+        }
+        self.reach(Point::ApplyWritten, work).await?;
+        Ok(served)
+    }
+
+    async fn delete(&self, id: NetworkId, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        same_thing(&id, work)?;
+        self.reach(Point::DeleteBefore, work).await?;
+        work.check()?;
+        let installation = work.standing.installation;
+        let network = self.network(&id).filter(|network| network.installation == installation);
+        if let Some(network) = &network {
+            let version = network.served().version;
+            if work.generation < version {
+                let facts = vec![self.fact_of(network, work.standing.observe())];
+                return Err(Stopped::Refused { found_generation: version, facts });
+            }
+        }
+        let buried = self.store.tombstone(&id).map_or(0, |grave| grave.generation);
+        work.crash_point("before_effect");
+        let grave = Tombstone { installation, generation: work.generation.max(buried) };
+        self.store.bury(&id, grave).map_err(|error| stopped_by_store(&error))?;
+        if let Some(network) = network {
+            network.stop().await;
+            self.networks.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+        self.reach(Point::DeleteStopped, work).await?;
+        let still = |work: &Work| vec![work.fact(FactName::Applied, Fact::Maybe, work.standing.observe())];
+        let removed = self.links.remove(&id, installation).await;
+        removed.map_err(|error| stopped_by_link(&error).with_facts(still(work)))?;
+        self.store.remove(&id).map_err(|error| stopped_by_store(&error).with_facts(still(work)))?;
+        work.crash_point("after_effect");
+        self.reach(Point::DeleteAfter, work).await?;
+        let observed = work.standing.observe();
+        let served = self.network(&id).map(|network| self.fact_of(&network, observed));
+        Ok(vec![served.unwrap_or_else(|| work.fact(FactName::Applied, Fact::No, observed))])
+    }
+
+    /// Applied: served, on a link that is up.
+    fn fact_of(&self, network: &Network, observed: Observation) -> FactReport {
+        let (value, detail) = match &*network.status() {
+            LinkStatus::Up => (Fact::Yes, None),
+            LinkStatus::NotYet => (Fact::No, Some(json!({ "link": "not made yet" }))),
+            LinkStatus::Down(reason) => (Fact::No, Some(json!({ "link": reason }))),
+        };
+        let generation = network.served().version;
+        FactReport { thing: network.id.to_string(), name: FactName::Applied, value, generation, observed, detail }
+    }
+
+    fn network_thing(&self, network: &Network, began: Observation) -> InventoryThing {
+        let served = network.served();
+        InventoryThing {
+            kind: "network".to_owned(),
+            name: network.id.to_string(),
+            backend: NETWORKS.to_owned(),
+            owner: Some(network.id.to_string()),
+            generation: served.version,
+            installation: Some(network.installation),
+            holds_data: false,
+            facts: vec![self.fact_of(network, began)],
+            detail: Some(json!({ "hosts": served.snapshot.hosts.len(), "confirmed": network.is_confirmed() })),
+        }
+    }
+}
+
+/// What is left of a network that is not in memory.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    least: u64,
+    is_grave: bool,
+}
+
+fn same_thing(network: &NetworkId, work: &Work) -> Result<(), Stopped> {
+    if network.as_str() == work.thing {
+        return Ok(());
+    }
+    let message = format!("the job is about {} and its body about {network}", work.thing);
+    Err(Stopped::failed("wrong_thing", message, Retry::Never))
+}
+
+fn stopped_by_store(error: &StoreError) -> Stopped {
+    match error.is_full() {
+        true => Stopped::failed("disk_full", sentence(error), Retry::Elsewhere),
+        false => Stopped::failed("disk_error", sentence(error), Retry::Later),
+    }
+}
+
+fn stopped_by_link(error: &LinkError) -> Stopped {
+    match error {
+        LinkError::Foreign { .. } => Stopped::failed("foreign_link", sentence(error), Retry::Never),
+        LinkError::Switch(_) => Stopped::failed("switch_unavailable", sentence(error), Retry::Later),
+        LinkError::Command(_) | LinkError::Io { .. } => Stopped::failed("link_failed", sentence(error), Retry::Later),
+        LinkError::Simulated(_) => Stopped::failed("simulated", sentence(error), Retry::Later),
+    }
+}
+
+fn link_thing(link: FoundLink) -> InventoryThing {
+    InventoryThing {
+        kind: link.kind.to_owned(),
+        name: link.name,
+        backend: SWITCH.to_owned(),
+        owner: link.network,
+        generation: link.generation,
+        installation: link.installation,
+        holds_data: false,
+        facts: Vec::new(),
+        detail: None,
+    }
+}
+
+#[async_trait]
+impl Agent for NsaAgent {
+    fn profile(&self) -> Profile {
+        let capacity = Capacity {
+            arch: std::env::consts::ARCH.to_owned(),
+            driver: self.inner.driver.to_owned(),
+            ..Capacity::default()
+        };
+        Profile { kinds: vec!["nsa.network.apply", "nsa.network.delete"], capacity, endpoints: BTreeMap::new() }
+    }
+
+    async fn joined(&self, standing: Standing) {
+        let incarnation = standing.incarnation;
+        self.inner.standing.store(Some(Arc::new(standing)));
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            tokio::time::sleep(CONFIRMED_AFTER).await;
+            let Some(inner) = inner.upgrade() else { return };
+            if inner.standing.load().as_ref().is_some_and(|now| now.incarnation == incarnation) {
+                inner.networks().iter().for_each(|network| network.confirm());
+            }
+        });
+    }
+
+    async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
+        match job {
+            Job::ApplyNetwork(job) => {
+                let ApplyNetwork { snapshot } = *job;
+                self.inner.apply(snapshot, &work).await
+            }
+            Job::DeleteNetwork(DeleteNetwork { network }) => self.inner.delete(network, &work).await,
+            Job::ApplyInstance(_)
+            | Job::DeleteInstance(_)
+            | Job::RebootInstance(_)
+            | Job::ObserveInstance(_)
+            | Job::ApplyPolicy(_)
+            | Job::ImportImage(_)
+            | Job::DeleteImage(_)
+            | Job::CreateVolume(_)
+            | Job::DeleteVolume(_)
+            | Job::ExportVolume(_)
+            | Job::UnexportVolume(_)
+            | Job::ObserveVolume(_) => {
+                let message = format!("{} is not a job of a naming service", job.kind());
+                Err(Stopped::failed("unsupported", message, Retry::Never))
+            }
+        }
+    }
+
+    async fn list(&self, began: Observation) -> Listing {
+        let mut listing = Listing::default();
+        listing.backends.push(Backend { name: NETWORKS.to_owned(), status: BackendStatus::Complete });
+        let networks = self.inner.networks();
+        listing.things.extend(networks.iter().map(|network| self.inner.network_thing(network, began)));
+        let status = match self.inner.links.list().await {
+            Ok(links) => {
+                listing.things.extend(links.into_iter().map(link_thing));
+                BackendStatus::Complete
+            }
+            Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
+        };
+        listing.backends.push(Backend { name: SWITCH.to_owned(), status });
+        listing
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Value, String> {
+        match ask.question.as_str() {
+            "nsa.why" => why::why(&self.inner, &ask.arguments),
+            "nsa.counters" => Ok(why::counters(&self.inner)),
+            other => Err(format!("a naming service does not know the question {other}")),
+        }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.inner.switch_trouble.load().as_ref().map(|reason| format!("the switch cannot be asked: {reason}"))
+    }
+}

@@ -1,0 +1,94 @@
+//! The last exchanges of a network, for `nsa.why`: who asked what, and the answer or the reason of silence.
+//!
+//! Rule: bounded, and strangers have a ring of their own so that they cannot push out known machines.
+
+use crate::limits::{EXCHANGES_KNOWN, EXCHANGES_UNKNOWN};
+use arame_schema::model::MacAddress;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
+use time::OffsetDateTime;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Exchange {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub mac: MacAddress,
+    /// `discover`, `request`, …
+    pub message: String,
+    /// The address asked for or claimed, if any.
+    pub asked: Option<Ipv4Addr>,
+    /// `offer 10.0.0.5`, `nak`, …; `None`: silence.
+    pub answer: Option<String>,
+    /// Why there was silence, or a NAK.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Rings {
+    known: VecDeque<Exchange>,
+    unknown: VecDeque<Exchange>,
+}
+
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    rings: Mutex<Rings>,
+}
+
+impl Exchanges {
+    pub fn push(&self, exchange: Exchange, known: bool) {
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ring, room) = match known {
+            true => (&mut rings.known, EXCHANGES_KNOWN),
+            false => (&mut rings.unknown, EXCHANGES_UNKNOWN),
+        };
+        if ring.len() == room {
+            ring.pop_front();
+        }
+        ring.push_back(exchange);
+    }
+
+    /// Oldest first.
+    pub fn of(&self, mac: MacAddress) -> Vec<Exchange> {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<Exchange> =
+            rings.known.iter().chain(&rings.unknown).filter(|exchange| exchange.mac == mac).cloned().collect();
+        found.sort_by_key(|exchange| exchange.at);
+        found
+    }
+
+    /// MACs that asked and are not of this network, latest last.
+    pub fn strangers(&self) -> Vec<MacAddress> {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut macs: Vec<MacAddress> = Vec::new();
+        for exchange in &rings.unknown {
+            macs.retain(|mac| *mac != exchange.mac);
+            macs.push(exchange.mac);
+        }
+        macs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_strangers_pushes_out_no_known_machine() {
+        let exchanges = Exchanges::default();
+        let of = |mac: u32| Exchange {
+            at: OffsetDateTime::UNIX_EPOCH,
+            mac: MacAddress([2, 0, 0, (mac >> 16) as u8, (mac >> 8) as u8, mac as u8]),
+            message: "discover".into(),
+            asked: None,
+            answer: None,
+            reason: None,
+        };
+        exchanges.push(of(1), true);
+        (2..5000).for_each(|mac| exchanges.push(of(mac), false));
+        assert_eq!(exchanges.of(of(1).mac).len(), 1);
+        assert_eq!(exchanges.of(of(2).mac).len(), 0, "the control: an early stranger was pushed out");
+        assert_eq!(exchanges.strangers().len(), EXCHANGES_UNKNOWN);
+    }
+}

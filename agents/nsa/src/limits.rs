@@ -1,0 +1,58 @@
+//! Limits of the nsa alone, each with its reason. Limits shared with other programs are in `arame_schema::limits`.
+
+use std::time::Duration;
+
+/// One `ip`, `ethtool` or `ovs-vsctl` call; the slowest seen on a busy two-core machine took 0.4 s.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// One question to the switch's database over its socket. It answers in under a millisecond when it lives.
+pub const SWITCH_QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often links are looked at. A link taken away is back within two of these (the promise is 2 s).
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(700);
+
+/// One link's repair by the watcher: jobs for that network wait no longer for it. Seven commands make a link.
+pub const MEND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Namespaces looked into at one tick: bounds the cost of a tick with a thousand networks.
+pub const INSPECTIONS_PER_TICK: usize = 100;
+
+/// Links repaired or made side by side at start.
+pub const LINKS_AT_ONCE: usize = 4;
+
+/// A snapshot loaded from disk counts as current this long after the welcome: two inventories went by, so dcmgr
+/// had its chance to send a newer one. Until then no NAK is sent (DESIGN 8).
+pub const CONFIRMED_AFTER: Duration = Duration::from_secs(40);
+
+/// Exchanges kept per network for known MACs, and apart for unknown ones, so that a flood of strangers does not
+/// push out what `nsa.why` is asked about.
+pub const EXCHANGES_KNOWN: usize = 256;
+pub const EXCHANGES_UNKNOWN: usize = 64;
+
+/// DHCP messages a MAC may send at once, and how many a second it earns back. dhclient and udhcpc need two per boot
+/// and resend after seconds; more is a broken or hostile guest.
+pub const DHCP_BURST: f64 = 20.0;
+pub const DHCP_PER_SECOND: f64 = 5.0;
+
+/// At most one log line per unknown MAC in this time, and at most this many MACs remembered for it.
+pub const UNKNOWN_LOG_INTERVAL: Duration = Duration::from_secs(60);
+pub const UNKNOWN_LOG_MACS: usize = 1024;
+
+/// Largest DHCP message read. Guests send at most one frame; bigger ones are cut and fail to parse.
+pub const DHCP_PACKET_MAX: usize = 4096;
+
+/// Least length of a BOOTP message (RFC 951): some clients drop shorter ones.
+pub const DHCP_PACKET_MIN: usize = 300;
+
+/// How long a resolver may remember that a name does not exist: names appear while somebody waits for them.
+pub const NEGATIVE_TTL_SECONDS: u32 = 5;
+
+/// Largest DNS answer over UDP: what fits unfragmented everywhere (DNS flag day 2020).
+pub const DNS_UDP_PAYLOAD: u16 = 1232;
+
+/// A TCP question must arrive within this time, and a forwarder must answer within [`FORWARD_TIMEOUT`].
+pub const DNS_TCP_TIMEOUT: Duration = Duration::from_secs(5);
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Answers buffered per TCP connection.
+pub const DNS_TCP_BUFFER: usize = 32;

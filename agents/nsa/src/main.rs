@@ -1,0 +1,27 @@
+//! `arame-nsa --config FILE`: the NamingServiceAgent as a process. It serves before it looks for the broker.
+
+use arame_framework::{runtime, telemetry};
+use arame_nsa::agent::NsaAgent;
+use arame_nsa::config::File;
+use clap::Parser;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// DHCP and DNS for every VLAN network of an Arame data center.
+#[derive(Debug, Parser)]
+#[command(name = "arame-nsa", version)]
+struct Arguments {
+    /// The agent's TOML file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    telemetry::init();
+    let file = File::read(&arguments.config)?;
+    runtime::two_workers()?.block_on(async {
+        let agent = NsaAgent::start(&file.nsa)?;
+        runtime::main(file.common, Arc::new(agent)).await
+    })
+}

@@ -1,0 +1,201 @@
+//! One network: the snapshot served, the link it stands on, the two servers.
+//!
+//! Rule: a flip is one pointer: DHCP and DNS see the old snapshot or the new one, never a mixture. Everything done to
+//! the link happens under one lock, shared by jobs and watcher; after a delete nothing is made again.
+
+use crate::dhcp::{self, DhcpCounters};
+use crate::dns::forward::Forwarders;
+use crate::dns::{self, DnsCounters};
+use crate::exchanges::Exchanges;
+use crate::link::{LinkError, LinkId, LinkSpec, Links, Mark, Sockets, sentence};
+use crate::snapshot::Served;
+use arame_schema::model::NetworkId;
+use arc_swap::ArcSwap;
+use hickory_server::Server;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+pub const DNS_PORT: u16 = 53;
+
+/// Questions in flight get this long when the servers of a network stop.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What was last seen of the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkStatus {
+    NotYet,
+    Up,
+    Down(String),
+}
+
+pub struct Network {
+    pub id: NetworkId,
+    pub installation: Uuid,
+    pub exchanges: Arc<Exchanges>,
+    pub dhcp_counters: Arc<DhcpCounters>,
+    pub dns_counters: Arc<DnsCounters>,
+    served: Arc<ArcSwap<Served>>,
+    confirmed: Arc<AtomicBool>,
+    forwarders: Forwarders,
+    status: ArcSwap<LinkStatus>,
+    link: Mutex<Link>,
+}
+
+#[derive(Default)]
+struct Link {
+    made: Option<(LinkSpec, LinkId)>,
+    services: Option<Services>,
+    deleted: bool,
+}
+
+struct Services {
+    dhcp: Option<AbortOnDropHandle<io::Result<()>>>,
+    dns: Option<Server<dns::Handler>>,
+}
+
+impl Services {
+    /// A DHCP loop that ended has lost its socket.
+    fn are_alive(&self) -> bool {
+        self.dhcp.as_ref().is_none_or(|task| !task.is_finished())
+    }
+
+    /// The sockets are closed when it returns.
+    async fn stop(self) {
+        if let Some(task) = self.dhcp {
+            task.abort();
+            let _ = task.await;
+        }
+        let Some(mut dns) = self.dns else { return };
+        if tokio::time::timeout(STOP_TIMEOUT, dns.shutdown_gracefully()).await.is_err() {
+            tracing::debug!("a DNS server was stopped with questions open");
+        }
+    }
+}
+
+impl Network {
+    pub fn new(installation: Uuid, served: Served, confirmed: bool, forwarders: &Forwarders) -> Self {
+        Self {
+            id: served.snapshot.network.clone(),
+            installation,
+            exchanges: Arc::default(),
+            dhcp_counters: Arc::default(),
+            dns_counters: Arc::default(),
+            served: Arc::new(ArcSwap::from_pointee(served)),
+            confirmed: Arc::new(AtomicBool::new(confirmed)),
+            forwarders: forwarders.for_network(),
+            status: ArcSwap::from_pointee(LinkStatus::NotYet),
+            link: Mutex::default(),
+        }
+    }
+
+    pub fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// The one step that makes a new version visible.
+    pub fn flip(&self, served: Served) {
+        self.served.store(Arc::new(served));
+    }
+
+    pub fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    pub fn status(&self) -> Arc<LinkStatus> {
+        self.status.load_full()
+    }
+
+    pub fn spec(&self) -> LinkSpec {
+        LinkSpec::of(&self.served())
+    }
+
+    /// Whether link and servers are as the served snapshot wants them, as far as is known without looking.
+    pub async fn is_up(&self) -> bool {
+        let link = self.link.lock().await;
+        let made = link.made.as_ref().is_some_and(|(spec, _)| *spec == self.spec());
+        let alive = link.services.as_ref().is_some_and(Services::are_alive);
+        made && alive && *self.status() == LinkStatus::Up
+    }
+
+    /// Makes the link and starts the servers, from whatever is there; does nothing after a delete.
+    ///
+    /// # Errors
+    /// The link could not be made; servers that still run go on.
+    pub async fn bring_up(&self, links: &dyn Links) -> Result<(), LinkError> {
+        let mut link = self.link.lock().await;
+        if link.deleted {
+            return Ok(());
+        }
+        let done = self.bring_up_locked(&mut link, links).await;
+        let status = match &done {
+            Ok(()) => LinkStatus::Up,
+            Err(error) => LinkStatus::Down(sentence(error)),
+        };
+        self.status.store(Arc::new(status));
+        done
+    }
+
+    async fn bring_up_locked(&self, link: &mut Link, links: &dyn Links) -> Result<(), LinkError> {
+        let served = self.served();
+        let spec = LinkSpec::of(&served);
+        let mark = Mark { installation: self.installation, generation: served.version };
+        let id = links.ensure(&spec, mark).await?;
+        let same = link.made.as_ref().is_some_and(|(_, made)| *made == id);
+        if same && link.services.as_ref().is_some_and(Services::are_alive) {
+            link.made = Some((spec, id));
+            return Ok(());
+        }
+        if let Some(services) = link.services.take() {
+            services.stop().await;
+        }
+        let sockets = links.open(&spec).await?;
+        let failed = |source| LinkError::Io { verb: "starting the servers of", what: self.id.to_string(), source };
+        link.services = Some(self.start(sockets).map_err(failed)?);
+        link.made = Some((spec, id));
+        Ok(())
+    }
+
+    fn start(&self, sockets: Sockets) -> io::Result<Services> {
+        let mut services = Services { dhcp: None, dns: None };
+        if let Some(sockets) = sockets.dhcp {
+            let udp = UdpSocket::from_std(sockets.udp)?;
+            let shared = dhcp::server::Shared {
+                served: self.served.clone(),
+                confirmed: self.confirmed.clone(),
+                counters: self.dhcp_counters.clone(),
+                exchanges: self.exchanges.clone(),
+            };
+            let server = dhcp::server::Server::new(shared, udp, sockets.frames);
+            services.dhcp = Some(AbortOnDropHandle::new(tokio::spawn(server.run())));
+        }
+        if let Some((udp, tcp)) = sockets.dns {
+            let handler = dns::Handler {
+                served: self.served.clone(),
+                counters: self.dns_counters.clone(),
+                forwarders: self.forwarders.clone(),
+            };
+            services.dns = Some(dns::serve(handler, UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?));
+        }
+        Ok(services)
+    }
+
+    /// Stops answering; nothing is brought up again.
+    pub async fn stop(&self) {
+        let mut link = self.link.lock().await;
+        link.deleted = true;
+        if let Some(services) = link.services.take() {
+            services.stop().await;
+        }
+        self.status.store(Arc::new(LinkStatus::NotYet));
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the nsa as a part: the contract over both drivers, real clients on a private switch, crashes, noise.
+//!
+//! Rule: what the machine lacks is skipped loudly (`skipped: needs X`), or fails when `ARAME_REQUIRE` names it.
+
+#![allow(clippy::unwrap_used)]
+
+mod clients;
+mod contract;
+mod crashes;
+mod kit;
+mod lab;
+mod noise;
+mod process;
+mod simulated;

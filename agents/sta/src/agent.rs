@@ -1,0 +1,387 @@
+//! The agent's verbs for the framework: what it is, what it does with a job, what it has.
+//!
+//! Rule: an inventory names a backend complete only when all of it was seen. Jobs of different things run beside
+//! each other; what two of them share (a volume's key, an image) has its own lock here.
+
+use crate::config::{Config, ExportKind, StaConfig, StoreKind};
+use crate::export::marks::Marks;
+use crate::export::tgt::TgtExport;
+use crate::export::tgt::socket::Socket;
+use crate::export::{self, Export, Target};
+use crate::faults::Faults;
+use crate::jobs;
+use crate::sim::World;
+use crate::store::file::FileStore;
+use crate::store::folder::Folder;
+use crate::store::images::Images;
+use crate::store::sim::SimStore;
+use crate::store::zfs::ZfsStore;
+use crate::store::{Image, Room, Store, StoreError, Volume, sentence};
+use anyhow::Context;
+use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_schema::jobs::Job;
+use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::model::{Fact, FactName, Observation};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Less free than this and the node wants no new volumes: room for those it has to grow into.
+const FREE_PERCENT_MIN: u64 = 5;
+/// Locks of volumes, and of images: bounded, two names may share one.
+const LOCKS: usize = 64;
+
+pub struct Sta {
+    config: StaConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) export: Arc<dyn Export>,
+    pub(crate) volume_locks: Locks,
+    pub(crate) image_locks: Locks,
+    world: Arc<World>,
+    installation: RwLock<Option<Uuid>>,
+    health: RwLock<Health>,
+}
+
+/// As of the last look.
+#[derive(Debug, Clone, Default)]
+struct Health {
+    room: Room,
+    store: Option<String>,
+    export: Option<String>,
+}
+
+/// Makes the agent its configuration describes.
+///
+/// # Errors
+/// Another agent holds the data folder, or state cannot be read.
+pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
+    let sta = config.sta;
+    let spent = sta.sim.state_file.as_ref().map(|path| path.with_extension("spent"));
+    let faults = Arc::new(Faults::new(sta.sim.faults.clone(), spent));
+    let latency = Duration::from_millis(sta.sim.latency_ms);
+    let world = Arc::new(World::open(sta.sim.state_file.clone(), latency, faults.clone())?);
+    let state_dir = &config.common.state_dir;
+    let limit = sta.disk_mib.map(|mib| mib << 20);
+    let images = || -> anyhow::Result<Images> {
+        let data_dir = sta.data_dir.as_ref().context("sta.data_dir is missing")?;
+        let folder = Arc::new(Folder::open(data_dir, state_dir)?);
+        Ok(Images { folder, import_dirs: sta.import_dirs.clone(), faults: faults.clone() })
+    };
+    let store: Arc<dyn Store> = match sta.store {
+        StoreKind::File => Arc::new(FileStore::new(images()?, limit)),
+        StoreKind::Zfs => {
+            let pool = sta.zfs_pool.clone().context("sta.zfs_pool is missing")?;
+            Arc::new(ZfsStore::new(images()?, pool, limit))
+        }
+        StoreKind::Sim => Arc::new(SimStore::new(world.clone(), sta.import_dirs.clone(), limit)),
+    };
+    let (prefix, portal) = (sta.export.iqn_prefix.clone(), sta.export.portal.clone());
+    let export: Arc<dyn Export> = match sta.export.driver {
+        ExportKind::Tgt => {
+            let socket = Socket::new(sta.export.ipc_socket.as_ref(), sta.export.control_port);
+            Arc::new(TgtExport::new(socket, Marks::open(state_dir.join("exports"))?, prefix, portal, faults.clone()))
+        }
+        ExportKind::Sim => Arc::new(export::sim::SimExport::new(world.clone(), prefix, portal)),
+    };
+    let agent = Sta::new(sta, store, export, world);
+    agent.look_at_room().await;
+    Ok(Arc::new(agent))
+}
+
+impl Sta {
+    pub fn new(config: StaConfig, store: Arc<dyn Store>, export: Arc<dyn Export>, world: Arc<World>) -> Self {
+        Self {
+            config,
+            store,
+            export,
+            world,
+            volume_locks: Locks::new(),
+            image_locks: Locks::new(),
+            installation: RwLock::new(None),
+            health: RwLock::new(Health::default()),
+        }
+    }
+
+    pub fn http_listen(&self) -> Option<SocketAddr> {
+        self.config.http_listen
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// The simulated world, and the faults of every driver: for whoever runs the agent in a simulated data center.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    pub fn image_url(&self, image: &str) -> String {
+        format!("{}/images/{image}", self.config.http_url.trim_end_matches('/'))
+    }
+
+    /// Whether the target was made for this installation: remembered so, or serving a volume marked so.
+    pub(crate) async fn is_ours(&self, target: &Target, installation: Uuid) -> Result<bool, StoreError> {
+        if let Some(mark) = &target.mark {
+            return Ok(mark.installation == installation);
+        }
+        let Some(path) = &target.path else { return Ok(false) };
+        let serves = |volume: &Volume| {
+            volume.path == *path && volume.mark.as_ref().is_some_and(|mark| mark.installation == installation)
+        };
+        Ok(self.store.list_volumes().await?.iter().any(serves))
+    }
+
+    async fn run(&self, job: Job, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        match job {
+            Job::ImportImage(job) => jobs::import_image::run(self, job, work).await,
+            Job::DeleteImage(job) => jobs::delete_image::run(self, job, work).await,
+            Job::CreateVolume(job) => jobs::create_volume::run(self, job, work).await,
+            Job::DeleteVolume(job) => jobs::delete_volume::run(self, job, work).await,
+            Job::ExportVolume(job) => jobs::export_volume::run(self, job, work).await,
+            Job::UnexportVolume(job) => jobs::unexport_volume::run(self, job, work).await,
+            Job::ObserveVolume(job) => jobs::observe_volume::run(self, job, work).await,
+            Job::ApplyInstance(_)
+            | Job::DeleteInstance(_)
+            | Job::RebootInstance(_)
+            | Job::ObserveInstance(_)
+            | Job::ApplyPolicy(_)
+            | Job::ApplyNetwork(_)
+            | Job::DeleteNetwork(_) => {
+                Err(Stopped::failed("unsupported", "a storage agent has no such job", Retry::Never))
+            }
+        }
+    }
+
+    /// Only ever notes what was seen: a room that cannot be looked at is trouble, not a full or empty one.
+    async fn look_at_room(&self) {
+        let seen = self.store.room().await;
+        let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
+        match seen {
+            Ok(room) => {
+                health.room = room;
+                health.store = None;
+            }
+            Err(error) => health.store = Some(sentence(&error)),
+        }
+    }
+
+    fn installation(&self) -> Option<Uuid> {
+        *self.installation.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn list_store(&self, began: Observation, listing: &mut Listing) {
+        let seen = async { Ok::<_, StoreError>((self.store.list_volumes().await?, self.store.list_images().await?)) };
+        let status = match seen.await {
+            Ok((volumes, images)) => {
+                listing.things.extend(volumes.into_iter().map(|volume| self.volume_thing(volume, began)));
+                listing.things.extend(images.into_iter().map(|image| self.image_thing(image, began)));
+                BackendStatus::Complete
+            }
+            Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
+        };
+        listing.backends.push(Backend { name: "store".into(), status });
+    }
+
+    async fn list_export(&self, began: Observation, listing: &mut Listing) {
+        let (status, trouble) = match self.export.list().await {
+            Ok(targets) => {
+                listing.things.extend(self.target_things(targets, began));
+                (BackendStatus::Complete, None)
+            }
+            Err(error) => (BackendStatus::Unavailable { reason: error.to_string() }, Some(error.to_string())),
+        };
+        listing.backends.push(Backend { name: "export".into(), status });
+        self.health.write().unwrap_or_else(PoisonError::into_inner).export = trouble;
+    }
+
+    fn volume_thing(&self, volume: Volume, began: Observation) -> InventoryThing {
+        let facts = volume.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
+        let facts = facts.map(|mark| jobs::volume_fact(&mark.owner, Some(&volume), mark.generation, began)).collect();
+        InventoryThing {
+            kind: "volume".into(),
+            backend: "store".into(),
+            owner: volume.mark.as_ref().map(|mark| mark.owner.clone()),
+            generation: volume.mark.as_ref().map_or(0, |mark| mark.generation),
+            installation: volume.mark.as_ref().map(|mark| mark.installation),
+            holds_data: true,
+            facts,
+            detail: Some(json!({ "size_bytes": volume.size_bytes })),
+            name: volume.key,
+        }
+    }
+
+    fn image_thing(&self, image: Image, began: Observation) -> InventoryThing {
+        let facts = image.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
+        let facts = facts.map(|mark| self.image_fact(&mark.owner, Some(&image), began)).collect();
+        InventoryThing {
+            kind: "image".into(),
+            backend: "store".into(),
+            owner: image.mark.as_ref().map(|mark| mark.owner.clone()),
+            generation: image.mark.as_ref().map_or(0, |mark| mark.generation),
+            installation: image.mark.as_ref().map(|mark| mark.installation),
+            holds_data: true,
+            facts,
+            detail: Some(json!({ "size_bytes": image.size_bytes, "sha256": image.sha256 })),
+            name: image.name,
+        }
+    }
+
+    /// An attachment has one fact: of the target of its highest epoch.
+    fn target_things(&self, targets: Vec<Target>, began: Observation) -> Vec<InventoryThing> {
+        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+        for target in &targets {
+            let epoch = newest.entry(target.attachment.to_string()).or_default();
+            *epoch = target.epoch.max(*epoch);
+        }
+        let thing = |target: Target| {
+            let installation = target.mark.as_ref().map(|mark| mark.installation);
+            let is_newest = newest.get(target.attachment.as_str()) == Some(&target.epoch);
+            let speaks = is_newest && installation.is_some() && installation == self.installation();
+            let facts = if speaks { vec![self.exported_fact(&target, began)] } else { Vec::new() };
+            InventoryThing {
+                kind: "target".into(),
+                backend: "export".into(),
+                owner: Some(target.attachment.to_string()),
+                generation: target.mark.as_ref().map_or(0, |mark| mark.generation),
+                installation,
+                holds_data: false,
+                facts,
+                detail: Some(describe(&target)),
+                name: target.iqn,
+            }
+        };
+        targets.into_iter().map(thing).collect()
+    }
+
+    pub(crate) fn exported_fact(&self, target: &Target, observed: Observation) -> FactReport {
+        FactReport {
+            thing: target.attachment.to_string(),
+            name: FactName::Exported,
+            // Half-made: to be made when building up, to be removed when tearing down.
+            value: if target.is_whole() { Fact::Yes } else { Fact::Maybe },
+            generation: target.mark.as_ref().map_or(0, |mark| mark.generation),
+            observed,
+            detail: serde_json::to_value(target.as_exported(self.export.portal())).ok(),
+        }
+    }
+
+    pub(crate) fn image_fact(&self, owner: &str, image: Option<&Image>, observed: Observation) -> FactReport {
+        let url = image.map(|_| arame_schema::jobs::sta::StoredImage { url: self.image_url(owner) });
+        FactReport {
+            thing: owner.to_owned(),
+            name: FactName::Image,
+            value: if image.is_some() { Fact::Yes } else { Fact::No },
+            generation: image.and_then(|image| image.mark.as_ref()).map_or(0, |mark| mark.generation),
+            observed,
+            detail: url.and_then(|url| serde_json::to_value(url).ok()),
+        }
+    }
+}
+
+fn describe(target: &Target) -> Value {
+    json!({
+        "epoch": target.epoch,
+        "volume": target.mark.as_ref().map(|mark| mark.volume.as_str()),
+        "initiators": target.initiators,
+        "sessions": target.sessions,
+    })
+}
+
+#[async_trait]
+impl Agent for Sta {
+    fn profile(&self) -> Profile {
+        let room = self.health.read().unwrap_or_else(PoisonError::into_inner).room;
+        let disk_mib = match self.config.disk_mib {
+            Some(limit) if room.total_bytes == 0 => limit,
+            _ => room.total_bytes >> 20,
+        };
+        let mut endpoints = BTreeMap::from([("portal".to_owned(), self.export.portal().to_owned())]);
+        if !self.config.http_url.is_empty() {
+            endpoints.insert("http".to_owned(), self.config.http_url.clone());
+        }
+        Profile {
+            kinds: Job::KINDS.into_iter().filter(|kind| kind.starts_with("sta.")).collect(),
+            capacity: Capacity {
+                arch: std::env::consts::ARCH.to_owned(),
+                driver: self.store.kind().to_owned(),
+                disk_mib,
+                ..Capacity::default()
+            },
+            endpoints,
+        }
+    }
+
+    async fn joined(&self, standing: Standing) {
+        *self.installation.write().unwrap_or_else(PoisonError::into_inner) = Some(standing.installation);
+    }
+
+    async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
+        let kind = job.kind();
+        self.world.faults.hit(&format!("{kind}:before")).await.map_err(StoreError::from)?;
+        let answer = self.run(job, &work).await;
+        self.look_at_room().await;
+        self.world.faults.hit(&format!("{kind}:answer")).await.map_err(StoreError::from)?;
+        answer
+    }
+
+    async fn list(&self, began: Observation) -> Listing {
+        let mut listing = Listing::default();
+        self.list_store(began, &mut listing).await;
+        self.list_export(began, &mut listing).await;
+        self.look_at_room().await;
+        listing
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Value, String> {
+        match ask.question.as_str() {
+            "sta.room" => {
+                let room = self.store.room().await.map_err(|error| sentence(&error))?;
+                Ok(json!({ "total_bytes": room.total_bytes, "free_bytes": room.free_bytes }))
+            }
+            "sta.targets" => {
+                let targets = self.export.list().await.map_err(|error| error.to_string())?;
+                let named = targets.iter().map(|target| json!({ "iqn": target.iqn, "is": describe(target) }));
+                Ok(named.collect())
+            }
+            other => Err(format!("a storage agent cannot answer `{other}`")),
+        }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        let health = self.health.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Room { total_bytes, free_bytes } = health.room;
+        let tight = total_bytes > 0 && free_bytes / FREE_PERCENT_MIN * 100 < total_bytes;
+        let full = tight.then(|| format!("{} MiB of {} are free", free_bytes >> 20, total_bytes >> 20));
+        health.store.or(health.export).or(full)
+    }
+}
+
+/// One lock a name, out of a bounded set.
+pub struct Locks([tokio::sync::RwLock<()>; LOCKS]);
+
+impl Locks {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| tokio::sync::RwLock::new(())))
+    }
+
+    fn of(&self, name: &str) -> &tokio::sync::RwLock<()> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        &self.0[hasher.finish() as usize % LOCKS]
+    }
+
+    /// To change the thing.
+    pub async fn change(&self, name: &str) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.of(name).write().await
+    }
+
+    /// To rely on the thing. Volumes before images, never two of one set: no two jobs wait for each other.
+    pub async fn rely(&self, name: &str) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.of(name).read().await
+    }
+}

@@ -1,0 +1,34 @@
+//! `arame-sta --config FILE`: reads the file, serves images, runs the agent until it is told to stop.
+
+use anyhow::Context;
+use arame_framework::runtime;
+use arame_sta::config::Config;
+use clap::Parser;
+use std::path::PathBuf;
+
+/// Storage agent of an Arame data center: volumes, images, iSCSI exports.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration file (TOML).
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    arame_framework::telemetry::init();
+    let config = Config::read(&arguments.config)?;
+    runtime::two_workers()?.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let common = config.common.clone();
+    let sta = arame_sta::agent::build(config).await?;
+    if let Some(listen) = sta.http_listen() {
+        let listener =
+            arame_sta::http::bind(listen).await.with_context(|| format!("cannot serve images on {listen}"))?;
+        tokio::spawn(arame_sta::http::serve(listener, sta.store()));
+    }
+    runtime::main(common, sta).await
+}

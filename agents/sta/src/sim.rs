@@ -1,0 +1,124 @@
+//! The simulated world: volumes, images and targets in memory, written to a small file so that a killed agent finds
+//! its world again.
+//!
+//! Rule: it keeps the contract of the real drivers (tests/contract.rs runs on both); a change is in the file before
+//! its verb answers. It holds no bytes.
+
+use crate::export::TargetMark;
+use crate::faults::Faults;
+use crate::mark::Mark;
+use arame_schema::jobs::hva::DiskFormat;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    #[serde(default)]
+    pub volumes: BTreeMap<String, SimVolume>,
+    #[serde(default)]
+    pub images: BTreeMap<String, SimImage>,
+    #[serde(default)]
+    pub targets: BTreeMap<String, SimTarget>,
+    #[serde(default)]
+    pub marks: BTreeMap<String, TargetMark>,
+    /// Backend (`store`, `export`) to the reason it cannot be looked at.
+    #[serde(default)]
+    pub unavailable: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimVolume {
+    pub size_bytes: u64,
+    /// `None`: somebody else's.
+    pub mark: Option<Mark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimImage {
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub format: DiskFormat,
+    pub mark: Option<Mark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimTarget {
+    pub path: PathBuf,
+    pub initiator: String,
+    pub account: String,
+}
+
+#[derive(Debug)]
+pub struct World {
+    state: Mutex<State>,
+    file: Option<PathBuf>,
+    latency: Duration,
+    pub faults: Arc<Faults>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the simulated world in {path} cannot be {doing}: {reason}")]
+pub struct WorldError {
+    path: PathBuf,
+    doing: &'static str,
+    reason: String,
+}
+
+impl World {
+    /// # Errors
+    /// There is a file and it cannot be read: an unreadable world is not an empty one.
+    pub fn open(file: Option<PathBuf>, latency: Duration, faults: Arc<Faults>) -> Result<Self, WorldError> {
+        let state = match &file {
+            Some(path) if path.exists() => read(path)?,
+            _ => State::default(),
+        };
+        Ok(Self { state: Mutex::new(state), file, latency, faults })
+    }
+
+    /// Takes the time a verb takes.
+    pub async fn wait(&self) {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+    }
+
+    pub fn look<T>(&self, reader: impl FnOnce(&State) -> T) -> T {
+        reader(&self.lock())
+    }
+
+    /// Changes the world and writes it down.
+    ///
+    /// # Errors
+    /// It cannot be written; the change is then undone.
+    pub fn change<T>(&self, writer: impl FnOnce(&mut State) -> T) -> Result<T, WorldError> {
+        let mut state = self.lock();
+        let mut next = state.clone();
+        let answer = writer(&mut next);
+        if let Some(path) = &self.file {
+            write(path, &next)?;
+        }
+        *state = next;
+        Ok(answer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &PathBuf) -> Result<State, WorldError> {
+    let wrong = |reason| WorldError { path: path.clone(), doing: "read", reason };
+    let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))
+}
+
+/// Without fsync: it must outlive the process, not the machine.
+fn write(path: &PathBuf, state: &State) -> Result<(), WorldError> {
+    let wrong = |reason| WorldError { path: path.clone(), doing: "written", reason };
+    let text = serde_json::to_vec(state).map_err(|e| wrong(e.to_string()))?;
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path)).map_err(|e| wrong(e.to_string()))
+}

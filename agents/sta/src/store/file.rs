@@ -1,0 +1,254 @@
+//! Volumes as sparse raw files `volumes/<key>`.
+//!
+//! Rule: a volume is made under a temporary name, marked, synced, then renamed; a crash leaves only temporary names,
+//! which the next start removes. A volume from an image shares its blocks where the file system can (XFS, Btrfs:
+//! `copy_file_range` clones there, time grows with the extents); elsewhere (ext4) the image's data is copied and its
+//! holes are kept. It is raw because tgt serves nothing else.
+
+use super::folder::{Folder, Temporary};
+use super::images::{self, Images};
+use super::label::{self, Label};
+use super::{
+    Image, NewImage, NewVolume, Room, Store, StoreError, Volume, blocking, check_key, check_pace, folder, qcow2,
+};
+use crate::command::{self, CommandError};
+use crate::faults::Faults;
+use crate::mark::Mark;
+use arame_framework::agent::Work;
+use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::model::ImageId;
+use async_trait::async_trait;
+use nix::unistd::{Whence, lseek};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Between two of these the copy looks whether it is still wanted.
+const STRETCH: u64 = 64 << 20;
+
+pub struct FileStore {
+    folder: Arc<Folder>,
+    images: Images,
+    faults: Arc<Faults>,
+    /// Offer less than the file system has.
+    limit_bytes: Option<u64>,
+}
+
+impl FileStore {
+    pub fn new(images: Images, limit_bytes: Option<u64>) -> Self {
+        Self { folder: images.folder.clone(), faults: images.faults.clone(), images, limit_bytes }
+    }
+
+    /// The image a volume begins with, its size checked.
+    async fn origin(&self, new: &NewVolume) -> Result<Option<(PathBuf, DiskFormat)>, StoreError> {
+        let Some(id) = &new.image else { return Ok(None) };
+        let missing = || StoreError::ImageMissing { image: id.clone() };
+        let image = self.images.find(id).await?.ok_or_else(missing)?;
+        let (Some(path), Some(format)) = (image.path, image.format) else { return Err(missing()) };
+        let needed = qcow2::virtual_size(id, format, &path).await?;
+        if needed > new.size_bytes {
+            return Err(StoreError::TooSmall { wanted: new.size_bytes, needed });
+        }
+        Ok(Some((path, format)))
+    }
+
+    async fn check_room(&self, new: &NewVolume) -> Result<(), StoreError> {
+        let promised: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
+        let room = self.room().await?;
+        if promised.saturating_add(new.size_bytes) > room.total_bytes {
+            let what = format!("{} bytes: {promised} of {} are promised", new.size_bytes, room.total_bytes);
+            return Err(StoreError::DiskFull { what });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    async fn find_volume(&self, key: &str) -> Result<Option<Volume>, StoreError> {
+        check_key(key)?;
+        let (folder, key) = (self.folder.clone(), key.to_owned());
+        blocking(move || look(&folder.volumes()?, &key)).await
+    }
+
+    async fn list_volumes(&self) -> Result<Vec<Volume>, StoreError> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let place = folder.volumes()?;
+            let names = folder::names(&place)?;
+            let things = names.iter().filter(|name| !name.starts_with('.') && !label::is_label(name));
+            things.filter_map(|name| look(&place, name).transpose()).collect()
+        })
+        .await
+    }
+
+    async fn create_volume(&self, new: &NewVolume, work: &Work) -> Result<(), StoreError> {
+        check_key(&new.key)?;
+        self.faults.hit("create_volume:before").await?;
+        self.check_room(new).await?;
+        let target = self.folder.volumes()?.join(&new.key);
+        let temporary = Temporary::beside(&target)?;
+        match self.origin(new).await? {
+            Some((image, DiskFormat::Qcow2)) => convert(&image, temporary.path(), work).await?,
+            Some((image, DiskFormat::Raw)) => {
+                let (file, pace) = (copy_handle(&temporary)?, work.clone());
+                blocking(move || copy_sparse(&image, file, &pace)).await?;
+            }
+            None => {}
+        }
+        check_pace(work)?;
+        let (faults, new) = (self.faults.clone(), new.clone());
+        blocking(move || {
+            temporary.file().set_len(new.size_bytes).map_err(StoreError::io("size", &target))?;
+            faults.hit_blocking("create_volume:sized")?;
+            label::write(temporary.file(), &target, &Label { mark: new.mark, image: None })?;
+            faults.hit_blocking("create_volume:marked")?;
+            temporary.keep_as(&target)?;
+            Ok(faults.hit_blocking("create_volume:after")?)
+        })
+        .await
+    }
+
+    async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError> {
+        check_key(key)?;
+        let path = self.folder.volumes()?.join(key);
+        let (faults, label) = (self.faults.clone(), Label { mark: mark.clone(), image: None });
+        blocking(move || {
+            let file = File::options().write(true).open(&path).map_err(StoreError::io("open", &path))?;
+            let found = file.metadata().map_err(StoreError::io("look at", &path))?.len();
+            if found < size_bytes {
+                file.set_len(size_bytes).map_err(StoreError::io("grow", &path))?;
+            }
+            faults.hit_blocking("update_volume:sized")?;
+            label::write(&file, &path, &label)?;
+            file.sync_all().map_err(StoreError::io("sync", &path))
+        })
+        .await
+    }
+
+    async fn delete_volume(&self, key: &str) -> Result<(), StoreError> {
+        check_key(key)?;
+        let path = self.folder.volumes()?.join(key);
+        let faults = self.faults.clone();
+        blocking(move || {
+            faults.hit_blocking("delete_volume:before")?;
+            images::remove(&path)?;
+            Ok(faults.hit_blocking("delete_volume:after")?)
+        })
+        .await
+    }
+
+    async fn find_image(&self, image: &ImageId) -> Result<Option<Image>, StoreError> {
+        self.images.find(image).await
+    }
+
+    async fn list_images(&self) -> Result<Vec<Image>, StoreError> {
+        self.images.list().await
+    }
+
+    async fn import_image(&self, new: &NewImage, work: &Work) -> Result<(), StoreError> {
+        self.images.import(new, work).await
+    }
+
+    async fn mark_image(&self, image: &ImageId, mark: &Mark) -> Result<(), StoreError> {
+        self.images.mark(image, mark).await
+    }
+
+    async fn delete_image(&self, image: &ImageId) -> Result<(), StoreError> {
+        self.images.delete(image).await
+    }
+
+    async fn room(&self) -> Result<Room, StoreError> {
+        let (folder, limit) = (self.folder.clone(), self.limit_bytes);
+        blocking(move || room_of(&folder.volumes()?, limit)).await
+    }
+}
+
+/// Room of the file system under `path`, cut to `limit`.
+pub fn room_of(path: &Path, limit: Option<u64>) -> Result<Room, StoreError> {
+    let stat = nix::sys::statvfs::statvfs(path)
+        .map_err(|errno| StoreError::io("look at", path)(std::io::Error::from(errno)))?;
+    let total = stat.blocks() * stat.fragment_size();
+    // What is kept for root is not ours to give.
+    let free = stat.blocks_available() * stat.fragment_size();
+    let total_bytes = limit.map_or(total, |limit| limit.min(total));
+    Ok(Room { total_bytes, free_bytes: free.min(total_bytes) })
+}
+
+fn look(place: &Path, key: &str) -> Result<Option<Volume>, StoreError> {
+    let path = place.join(key);
+    let meta = match fs::symlink_metadata(&path) {
+        Ok(meta) => meta,
+        Err(none) if none.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(other) => return Err(StoreError::io("look at", &path)(other)),
+    };
+    let mark = if meta.is_file() { label::read(&path)?.map(|label| label.mark) } else { None };
+    Ok(Some(Volume { key: key.to_owned(), size_bytes: meta.len(), mark, path }))
+}
+
+fn copy_handle(temporary: &Temporary) -> Result<File, StoreError> {
+    temporary.file().try_clone().map_err(StoreError::io("open", temporary.path()))
+}
+
+async fn convert(image: &Path, target: &Path, work: &Work) -> Result<(), StoreError> {
+    let (from, to) = (image.display().to_string(), target.display().to_string());
+    let arguments = ["convert", "-f", "qcow2", "-O", "raw", &from, &to].map(str::to_owned);
+    tokio::select! {
+        done = command::run("qemu-img", &arguments, work.budget_left()) => match done {
+            Err(CommandError::Failed { stderr, .. }) if stderr.contains("No space left") => {
+                Err(StoreError::DiskFull { what: target.display().to_string() })
+            }
+            other => Ok(other.map(|_| ())?),
+        },
+        () = work.cancelled().cancelled() => Err(StoreError::Overtaken),
+    }
+}
+
+/// Copies the data of `image` and leaves its holes. `io::copy` between files is `copy_file_range`, which shares
+/// blocks where the file system can.
+fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreError> {
+    let failed = |source: std::io::Error| StoreError::io("copy", image)(source);
+    let into = |source: std::io::Error| match StoreError::io("copy", image)(source) {
+        StoreError::DiskFull { what } => StoreError::DiskFull { what: format!("a copy of {what}") },
+        other => other,
+    };
+    let mut source = File::open(image).map_err(failed)?;
+    let length = source.metadata().map_err(failed)?.len();
+    target.set_len(length).map_err(failed)?;
+    let mut at = 0u64;
+    while let Some((begin, end)) = next_data(&source, at, length).map_err(failed)? {
+        at = begin;
+        source.seek(SeekFrom::Start(at)).map_err(failed)?;
+        target.seek(SeekFrom::Start(at)).map_err(failed)?;
+        while at < end {
+            check_pace(work)?;
+            let want = (end - at).min(STRETCH);
+            let count = std::io::copy(&mut (&source).take(want), &mut target).map_err(into)?;
+            if count == 0 {
+                return Err(failed(std::io::Error::from(ErrorKind::UnexpectedEof)));
+            }
+            at += count;
+            work.progress((at * 100 / length.max(1)) as u8, "copying the image");
+        }
+    }
+    Ok(())
+}
+
+/// The next stretch of data at or after `at`.
+fn next_data(file: &File, at: u64, length: u64) -> std::io::Result<Option<(u64, u64)>> {
+    if at >= length {
+        return Ok(None);
+    }
+    let begin = match lseek(file, at as i64, Whence::SeekData) {
+        Ok(begin) => begin as u64,
+        Err(nix::errno::Errno::ENXIO) => return Ok(None),
+        Err(other) => return Err(other.into()),
+    };
+    let end = lseek(file, begin as i64, Whence::SeekHole)? as u64;
+    Ok(Some((begin, end.min(length))))
+}

@@ -1,0 +1,130 @@
+//! Writes and reads the label of a file: the extended attribute `user.arame`, or `<name>.mark` beside the file where
+//! the file system has none.
+//!
+//! Rule: the label is written before the file gets its final name and removed after the file is gone, so a file of
+//! ours is never seen without it. A `.mark` without its file means nothing.
+
+use super::StoreError;
+use crate::mark::Mark;
+use arame_schema::jobs::hva::DiskFormat;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+const ATTRIBUTE: &str = "user.arame";
+const SUFFIX: &str = "mark";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    #[serde(flatten)]
+    pub mark: Mark,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageLabel>,
+}
+
+/// What was verified when the image came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageLabel {
+    pub sha256: String,
+    pub format: DiskFormat,
+}
+
+/// Labels `file`, which now has a temporary name and will be called `named`.
+pub fn write(file: &File, named: &Path, label: &Label) -> Result<(), StoreError> {
+    use xattr::FileExt;
+    let text = serde_json::to_vec(label).map_err(|e| StoreError::Io {
+        doing: "label",
+        path: named.to_owned(),
+        source: std::io::Error::other(e),
+    })?;
+    match file.set_xattr(ATTRIBUTE, &text) {
+        Ok(()) => Ok(()),
+        Err(refused) if refused.kind() == ErrorKind::Unsupported => write_beside(named, &text),
+        Err(other) => Err(StoreError::io("label", named)(other)),
+    }
+}
+
+fn write_beside(named: &Path, text: &[u8]) -> Result<(), StoreError> {
+    let beside = path_beside(named);
+    let temporary = named.with_file_name(format!("{}{}", super::folder::TEMPORARY, uuid::Uuid::new_v4().simple()));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(text)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&temporary, &beside)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        StoreError::io("label", named)(error)
+    })
+}
+
+/// The label of the file called `named`; `None` when it has none or one we cannot read: not ours.
+pub fn read(named: &Path) -> Result<Option<Label>, StoreError> {
+    let text = match xattr::get(named, ATTRIBUTE) {
+        Ok(Some(text)) => text,
+        Ok(None) => return read_beside(named),
+        Err(refused) if refused.kind() == ErrorKind::Unsupported => return read_beside(named),
+        Err(other) => return Err(StoreError::io("read the label of", named)(other)),
+    };
+    Ok(serde_json::from_slice(&text).ok())
+}
+
+fn read_beside(named: &Path) -> Result<Option<Label>, StoreError> {
+    match fs::read(path_beside(named)) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(none) if none.kind() == ErrorKind::NotFound => Ok(None),
+        Err(other) => Err(StoreError::io("read the label of", named)(other)),
+    }
+}
+
+/// After the file is gone.
+pub fn remove(named: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path_beside(named)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove the label of", named)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a directory entry is a label and not a thing: things have no dot in their names.
+pub fn is_label(name: &str) -> bool {
+    name.ends_with(".mark")
+}
+
+fn path_beside(named: &Path) -> PathBuf {
+    named.with_extension(SUFFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label() -> Label {
+        let mark = Mark { installation: uuid::Uuid::from_u128(7), owner: "vol-a".into(), generation: 3 };
+        Label { mark, image: Some(ImageLabel { sha256: "00".into(), format: DiskFormat::Raw }) }
+    }
+
+    #[test]
+    fn a_label_is_read_back_from_the_attribute_and_from_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, beside) in [("a", false), ("b", true)] {
+            let path = folder.path().join(name);
+            let file = File::create(&path).unwrap();
+            if beside {
+                write_beside(&path, &serde_json::to_vec(&label()).unwrap()).unwrap();
+            } else {
+                write(&file, &path, &label()).unwrap();
+            }
+            assert_eq!(read(&path).unwrap(), Some(label()));
+        }
+    }
+
+    #[test]
+    fn a_file_without_or_with_an_unreadable_label_is_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        File::create(&path).unwrap();
+        assert_eq!(read(&path).unwrap(), None);
+        write_beside(&path, b"{").unwrap();
+        assert_eq!(read(&path).unwrap(), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! The process dies at every named point; the next one starts, runs the job again, and all is as it should be.
+
+use crate::kit::*;
+use arame_framework::agent::Agent;
+use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::sta::ImportImage;
+use arame_schema::jobs::{Envelope, Job};
+use arame_schema::model::Fact;
+use arame_sta::faults::{Action, Fault};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use uuid::Uuid;
+
+const CHILD: &str = "ARAME_STA_TEST_CRASH";
+
+/// The process that dies: opens the agent of the folder in the environment and runs its job. Not a test by itself.
+#[tokio::test]
+async fn child() {
+    let Ok(order) = std::env::var(CHILD) else { return };
+    let order: serde_json::Value = serde_json::from_str(&order).unwrap();
+    let text = |name: &str| order[name].as_str().unwrap().to_owned();
+    let place = Place {
+        root: text("root").into(),
+        drivers: Drivers::FileTgt,
+        portal: text("portal"),
+        faults: vec![Fault { at: text("at"), action: Action::Crash, times: 1 }],
+    };
+    let envelope: Envelope = serde_json::from_value(order["envelope"].clone()).unwrap();
+    let job = envelope.job().unwrap();
+    let sta = place.open().await.unwrap();
+    let answer = sta.handle(job.clone(), work(&job, envelope.generation, &standing())).await;
+    panic!("the point was never reached: {answer:?}");
+}
+
+fn crash(kit: &Kit, at: &str, job: &Job, generation: u64) {
+    let envelope = Envelope {
+        v: 1,
+        id: Uuid::new_v4(),
+        kind: job.kind().to_owned(),
+        agent: "sta.s1".parse().unwrap(),
+        incarnation: 1,
+        epoch: 1,
+        thing: String::new(),
+        generation,
+        budget_ms: 60_000,
+        body: Envelope::body_of(job),
+        traceparent: None,
+    };
+    let order =
+        serde_json::json!({ "root": kit.place.root, "portal": kit.place.portal, "at": at, "envelope": envelope });
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::child", "--nocapture"])
+        .env(CHILD, order.to_string())
+        .current_dir(&kit.place.root)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(6), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Prepares, lets a process die at the point, and answers the next process.
+async fn dies(before: &[(Job, u64)], at: &str, job: &Job, generation: u64) -> Option<Kit> {
+    let kit = Kit::new(Drivers::FileTgt).await?;
+    for (job, generation) in before {
+        kit.run(job.clone(), *generation).await.unwrap();
+    }
+    let kit = kit.release().await;
+    crash(&kit, at, job, generation);
+    let kit = kit.restart().await;
+    assert!(!kit.data_files().iter().any(|name| name.starts_with(".tmp-")), "{at}: {:?}", kit.data_files());
+    Some(kit)
+}
+
+async fn converges(before: &[(Job, u64)], points: &[&str], job: Job, generation: u64, end: Fact) {
+    for at in points {
+        let Some(kit) = dies(before, at, &job, generation).await else { return };
+        for _ in 0..2 {
+            assert_eq!(value(&kit.run(job.clone(), generation).await), end, "{at}");
+        }
+        let clean = [(unexport("k1", 9), 100), (delete("k1"), 100)];
+        for (job, generation) in clean {
+            assert_eq!(value(&kit.run(job, generation).await), Fact::No, "{at}");
+        }
+        assert!(kit.things().await.iter().all(|(kind, _)| kind == "image"), "{at}: {:?}", kit.things().await);
+    }
+}
+
+#[tokio::test]
+async fn a_creation_killed_at_any_point_converges() {
+    let points = [
+        "sta.volume.create:before",
+        "create_volume:before",
+        "create_volume:sized",
+        "create_volume:marked",
+        "create_volume:after",
+        "sta.volume.create:answer",
+    ];
+    converges(&[], &points, create("k1", MIB), 1, Fact::Yes).await;
+    converges(&[(create("k1", MIB), 1)], &["update_volume:sized"], create("k1", 2 * MIB), 2, Fact::Yes).await;
+}
+
+#[tokio::test]
+async fn a_deletion_killed_at_any_point_converges() {
+    let points = ["delete_volume:before", "delete_volume:after", "sta.volume.delete:answer"];
+    converges(&[(create("k1", MIB), 1)], &points, delete("k1"), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn an_export_killed_at_any_point_converges() {
+    let before = [(create("k1", MIB), 1)];
+    let points = [
+        "export:before",
+        "export:remembered",
+        "export:target",
+        "export:lun",
+        "export:account",
+        "export:bound",
+        "export:allowed",
+        "export:after",
+        "sta.volume.export:answer",
+    ];
+    converges(&before, &points, export("k1", 1), 1, Fact::Yes).await;
+}
+
+#[tokio::test]
+async fn an_unexport_killed_at_any_point_converges() {
+    let before = [(create("k1", MIB), 1), (export("k1", 1), 1)];
+    let points = [
+        "unexport:before",
+        "unexport:denied",
+        "unexport:closed",
+        "unexport:target",
+        "unexport:account",
+        "unexport:after",
+        "sta.volume.unexport:answer",
+    ];
+    converges(&before, &points, unexport("k1", 1), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn a_half_removed_target_of_an_older_epoch_leaves_no_account() {
+    let before = [(create("k1", MIB), 1), (export("k1", 1), 1)];
+    for at in ["unexport:denied", "unexport:target", "unexport:account"] {
+        let Some(kit) = dies(&before, at, &export("k1", 2), 2).await else { return };
+        assert_eq!(value(&kit.run(export("k1", 2), 2).await), Fact::Yes, "{at}");
+        assert_eq!(kit.accounts(), ["att-k1-2"], "{at}");
+        assert_eq!(value(&kit.run(unexport("k1", 2), 3).await), Fact::No, "{at}");
+        assert_eq!(kit.accounts(), [] as [&str; 0], "{at}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_killed_at_any_point_converges_and_leaves_no_temporary_file() {
+    for at in [
+        "import_image:before",
+        "import_image:copied",
+        "import_image:marked",
+        "import_image:after",
+        "sta.image.import:answer",
+    ] {
+        let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+        let image: ImportImage = kit.image("a", &[7; 100_000], DiskFormat::Raw);
+        let job = Job::ImportImage(image.clone());
+        let kit = kit.release().await;
+        crash(&kit, at, &job, 1);
+        if at == "import_image:copied" {
+            assert!(kit.data_files().iter().any(|name| name.starts_with(".tmp-")), "control: it died half-way");
+        }
+        let kit = kit.restart().await;
+        assert!(!kit.data_files().iter().any(|name| name.starts_with(".tmp-")), "{at}: {:?}", kit.data_files());
+        for _ in 0..2 {
+            assert_eq!(value(&kit.run(job.clone(), 1).await), Fact::Yes, "{at}");
+        }
+        assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "{at}");
+        assert_eq!(kit.data_files(), [] as [&str; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_of_an_image_killed_at_any_point_converges() {
+    for at in ["delete_image:before", "delete_image:after", "sta.image.delete:answer"] {
+        let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+        let image = kit.image("a", &[7; 1000], DiskFormat::Raw);
+        kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
+        let kit = kit.release().await;
+        crash(&kit, at, &remove_image(&image), 2);
+        let kit = kit.restart().await;
+        assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "{at}");
+        assert_eq!(kit.data_files(), [] as [&str; 0]);
+    }
+}

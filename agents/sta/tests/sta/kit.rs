@@ -1,0 +1,353 @@
+//! The kit: an agent of any drivers in a folder of its own, jobs for it, a tgtd of its own.
+
+use arame_framework::agent::{Agent, Listing, Standing, Stopped, Work};
+use arame_schema::jobs::Job;
+use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::report::{BackendStatus, FactReport};
+use arame_schema::jobs::sta::*;
+use arame_schema::model::{Fact, Secret};
+use arame_sta::Sta;
+use arame_sta::config::Config;
+use arame_sta::faults::Fault;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub const INSTALLATION: Uuid = Uuid::from_u128(0xa4a3e);
+pub const MIB: u64 = 1 << 20;
+pub const SECRET: &str = "correcthorse16x";
+pub const INITIATOR: &str = "iqn.2026-11.jp.arame:h1";
+
+/// Prints the skip the summary counts, or panics where it must not be skipped.
+pub fn lacks(what: &str) {
+    let required = std::env::var("ARAME_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|one| one == what), "{what} is required and not here");
+    println!("skipped: needs {what}");
+}
+
+pub fn is_root() -> bool {
+    if nix::unistd::geteuid().is_root() {
+        return true;
+    }
+    lacks("root");
+    false
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drivers {
+    Sim,
+    File,
+    FileTgt,
+}
+
+/// What a second process needs to open the same agent.
+#[derive(Clone)]
+pub struct Place {
+    pub root: PathBuf,
+    pub drivers: Drivers,
+    pub portal: String,
+    pub faults: Vec<Fault>,
+}
+
+impl Place {
+    pub fn config(&self) -> String {
+        let Place { root, portal, .. } = self;
+        let root = root.display();
+        let (store, export) = match self.drivers {
+            Drivers::Sim => ("sim", "sim"),
+            Drivers::File => ("file", "sim"),
+            Drivers::FileTgt => ("file", "tgt"),
+        };
+        let faults = self.faults.iter().map(|fault| {
+            format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
+        });
+        format!(
+            r#"
+[common]
+agent = "sta.s1"
+key_file = "{root}/key"
+state_dir = "{root}/state"
+broker = {{ host = "127.0.0.1", port = 1, vhost = "arame", user = "sta.s1", password_file = "{root}/password" }}
+[sta]
+node = "sn-s1"
+store = "{store}"
+data_dir = "{root}/data"
+http_url = "http://storage:9080"
+import_dirs = ["{root}/seed"]
+[sta.export]
+driver = "{export}"
+portal = "{portal}"
+control_port = 1
+ipc_socket = "{root}/tgtd"
+[sta.sim]
+state_file = "{root}/world.json"
+{}"#,
+            faults.collect::<String>()
+        )
+    }
+
+    pub async fn open(&self) -> anyhow::Result<Arc<Sta>> {
+        std::fs::create_dir_all(self.root.join("seed"))?;
+        let sta = arame_sta::agent::build(toml::from_str::<Config>(&self.config())?).await?;
+        sta.joined(standing()).await;
+        Ok(sta)
+    }
+}
+
+pub fn standing() -> Standing {
+    Standing::new(INSTALLATION, 1)
+}
+
+/// A tgtd of its own, gone with the test also when the test is killed.
+pub struct Tgtd {
+    child: Child,
+}
+
+impl Tgtd {
+    pub fn start(root: &Path, portal: &str) -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "tgtd", "-f", "-C", "1", "--iscsi", &format!("portal={portal}")])
+            .env("TGT_IPC_SOCKET", root.join("tgtd"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = child else {
+            lacks("tgt");
+            return None;
+        };
+        let socket = root.join("tgtd.1");
+        let up = wait_until(|| std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        if !up {
+            let _ = child.kill();
+            lacks("tgt");
+            return None;
+        }
+        Some(Self { child })
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Tgtd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Looks again and again, for ten seconds at most.
+pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+pub struct Kit {
+    /// Taken out while another process holds the folder.
+    agent: Option<Arc<Sta>>,
+    pub place: Place,
+    pub standing: Standing,
+    pub tgtd: Option<Tgtd>,
+    _folder: Option<TempDir>,
+}
+
+impl Kit {
+    /// `None`: the machine lacks something, and that was said.
+    pub async fn new(drivers: Drivers) -> Option<Kit> {
+        let folder = tempfile::Builder::new().prefix("arame-sta-").tempdir().unwrap();
+        let root = folder.path().to_owned();
+        Kit::at(root, drivers, Some(folder)).await
+    }
+
+    pub async fn at(root: PathBuf, drivers: Drivers, folder: Option<TempDir>) -> Option<Kit> {
+        let portal = format!("127.0.0.1:{}", free_port());
+        let tgtd = match drivers {
+            Drivers::FileTgt => Some(Tgtd::start(&root, &portal)?),
+            Drivers::Sim | Drivers::File => None,
+        };
+        let place = Place { root, drivers, portal, faults: Vec::new() };
+        let agent = Some(place.open().await.unwrap());
+        Some(Kit { agent, place, standing: standing(), tgtd, _folder: folder })
+    }
+
+    pub fn sta(&self) -> &Arc<Sta> {
+        self.agent.as_ref().unwrap()
+    }
+
+    /// Lets go of the folder: the agent's process ended.
+    pub async fn release(self) -> Kit {
+        Kit { agent: None, ..self }
+    }
+
+    /// The process ends and another begins.
+    pub async fn restart(mut self) -> Kit {
+        self.agent = None;
+        self.agent = Some(self.place.open().await.unwrap());
+        self.standing = Standing::new(INSTALLATION, 2);
+        self
+    }
+
+    /// Every account tgtd has.
+    pub fn accounts(&self) -> Vec<String> {
+        let output = Command::new("tgtadm")
+            .args(["-C", "1", "--lld", "iscsi", "--op", "show", "--mode", "account"])
+            .env("TGT_IPC_SOCKET", self.place.root.join("tgtd"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter(|line| line.starts_with(' ')).map(|line| line.trim().to_owned()).collect()
+    }
+
+    pub async fn run(&self, job: Job, generation: u64) -> Result<Vec<FactReport>, Stopped> {
+        self.run_as(job, generation, &self.standing).await
+    }
+
+    pub async fn run_as(&self, job: Job, generation: u64, standing: &Standing) -> Result<Vec<FactReport>, Stopped> {
+        self.sta().handle(job.clone(), work(&job, generation, standing)).await
+    }
+
+    pub async fn list(&self) -> Listing {
+        self.sta().list(self.standing.observe()).await
+    }
+
+    /// Kind and name of everything there is; every backend must have been seen.
+    pub async fn things(&self) -> Vec<(String, String)> {
+        let listing = self.list().await;
+        for backend in &listing.backends {
+            assert_eq!(backend.status, BackendStatus::Complete, "{}", backend.name);
+        }
+        listing.things.into_iter().map(|thing| (thing.kind, thing.name)).collect()
+    }
+
+    /// Writes a source below the import folder and answers the job that imports it.
+    pub fn image(&self, name: &str, bytes: &[u8], format: DiskFormat) -> ImportImage {
+        let path = self.place.root.join("seed").join(name);
+        std::fs::write(&path, bytes).unwrap();
+        ImportImage {
+            image: format!("wmi-{name}").parse().unwrap(),
+            source: format!("file://{}", path.display()),
+            sha256: hex::encode(Sha256::digest(bytes)),
+            size_bytes: bytes.len() as u64,
+            format,
+        }
+    }
+
+    pub fn data_files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for folder in ["volumes", "images"] {
+            if let Ok(entries) = std::fs::read_dir(self.place.root.join("data").join(folder)) {
+                found.extend(entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()));
+            }
+        }
+        found
+    }
+}
+
+pub fn work(job: &Job, generation: u64, standing: &Standing) -> Work {
+    let (progress, _) = mpsc::channel(16);
+    let cancelled = CancellationToken::new();
+    let budget = Duration::from_secs(60);
+    Work::new(Uuid::new_v4(), thing(job), generation, standing.clone(), budget, cancelled, progress)
+}
+
+fn thing(job: &Job) -> String {
+    match job {
+        Job::ImportImage(job) => job.image.to_string(),
+        Job::DeleteImage(job) => job.image.to_string(),
+        Job::CreateVolume(job) => job.volume.to_string(),
+        Job::DeleteVolume(job) => job.volume.to_string(),
+        Job::ObserveVolume(job) => job.volume.to_string(),
+        Job::ExportVolume(job) => job.attachment.to_string(),
+        Job::UnexportVolume(job) => job.attachment.to_string(),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn create(key: &str, size_bytes: u64) -> Job {
+    Job::CreateVolume(CreateVolume {
+        volume: format!("vol-{key}").parse().unwrap(),
+        account: "a-demo".parse().unwrap(),
+        key: key.to_owned(),
+        size_bytes,
+        image: None,
+    })
+}
+
+pub fn create_from(key: &str, size_bytes: u64, image: &ImportImage) -> Job {
+    let Job::CreateVolume(job) = create(key, size_bytes) else { unreachable!("it is one") };
+    Job::CreateVolume(CreateVolume { image: Some(image.image.clone()), ..job })
+}
+
+pub fn delete(key: &str) -> Job {
+    Job::DeleteVolume(DeleteVolume { volume: format!("vol-{key}").parse().unwrap(), key: key.to_owned() })
+}
+
+pub fn observe(key: &str) -> Job {
+    Job::ObserveVolume(ObserveVolume { volume: format!("vol-{key}").parse().unwrap(), key: key.to_owned() })
+}
+
+pub fn export(key: &str, epoch: u64) -> Job {
+    Job::ExportVolume(export_body(key, epoch))
+}
+
+pub fn export_body(key: &str, epoch: u64) -> ExportVolume {
+    ExportVolume {
+        attachment: format!("att-{key}").parse().unwrap(),
+        volume: format!("vol-{key}").parse().unwrap(),
+        key: key.to_owned(),
+        epoch,
+        initiator_iqn: INITIATOR.to_owned(),
+        chap_user: format!("att-{key}-{epoch}"),
+        chap_secret: Secret::new(SECRET),
+    }
+}
+
+pub fn unexport(key: &str, epoch: u64) -> Job {
+    Job::UnexportVolume(UnexportVolume {
+        attachment: format!("att-{key}").parse().unwrap(),
+        volume: format!("vol-{key}").parse().unwrap(),
+        epoch,
+    })
+}
+
+pub fn remove_image(image: &ImportImage) -> Job {
+    Job::DeleteImage(DeleteImage { image: image.image.clone() })
+}
+
+/// The one fact of an answer.
+pub fn value(answer: &Result<Vec<FactReport>, Stopped>) -> Fact {
+    match answer {
+        Ok(facts) => {
+            assert_eq!(facts.len(), 1, "{facts:?}");
+            facts[0].value
+        }
+        Err(stopped) => panic!("stopped: {stopped:?}"),
+    }
+}
+
+pub fn code(answer: &Result<Vec<FactReport>, Stopped>) -> &str {
+    match answer {
+        Err(Stopped::Failed { code, .. }) => code,
+        other => panic!("not failed: {other:?}"),
+    }
+}

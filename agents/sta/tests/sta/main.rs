@@ -1,0 +1,15 @@
+//! The agent against real files, a real tgtd and its simulators: the same contract for all.
+//!
+//! What the machine lacks is said (`skipped: needs tgt`) and skipped, unless `ARAME_REQUIRE` names it.
+
+// A test that cannot go on ends.
+#![allow(clippy::unwrap_used)]
+
+mod chap;
+mod contract;
+mod crash;
+mod disk;
+mod http;
+mod kit;
+mod simulated;
+mod wire;

@@ -1,0 +1,276 @@
+//! The application: what each request does, in one transaction, and what follows from facts.
+//!
+//! Rule: a change writes the wish and the next job in the same transaction; after the commit the jobs are handed to
+//! the relay of this process, which is only a bell (DESIGN 3.1). Nothing here speaks HTTP or AMQP.
+
+pub mod accounts;
+pub mod advance;
+pub mod audit;
+pub mod error;
+pub mod events;
+pub mod images;
+pub mod instance_types;
+pub mod instances;
+pub mod inventory;
+pub mod jobs;
+pub mod networks;
+pub mod nodes;
+pub mod outcome;
+pub mod placement;
+pub mod questions;
+pub mod render;
+pub mod security_groups;
+pub mod ssh_key_pairs;
+pub mod volumes;
+pub mod welcome;
+
+use crate::db::pool::Contended;
+use crate::db::secrets::Vault;
+use crate::db::{self, Db};
+use arame_schema::api::{Code, Health, Refusal, Role};
+pub use error::AppError;
+use metrics_exporter_prometheus::PrometheusHandle;
+use questions::Questions;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Notify, mpsc, watch};
+use uuid::Uuid;
+
+/// Jobs handed to the relay at once. What does not fit is found by its timer: the rows are the truth.
+const RING_QUEUE: usize = 10_000;
+
+/// One dcmgr's application. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    vault: Vault,
+    installation: Uuid,
+    epoch: u64,
+    ring: mpsc::Sender<Uuid>,
+    /// Something was committed that deserves a public event number.
+    events_waiting: Notify,
+    /// Highest public event number seen; ticks when it grows.
+    events: watch::Sender<u64>,
+    broker_up: AtomicBool,
+    questions: Questions,
+    infrastructure: Vec<ipnet::Ipv4Net>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// Runs one change in a transaction and rings what it queued.
+#[macro_export]
+macro_rules! change {
+    ($app:expr, $name:expr, $request:expr, |$tx:ident, $ringing:ident| $body:block) => {{
+        let done = $crate::transact!($app.db(), $name, $request, $crate::app::AppError, |$tx| {
+            let mut queued = $crate::app::Ringing::default();
+            let value = {
+                let $ringing = &mut queued;
+                let result: Result<_, $crate::app::AppError> = async { $body }.await;
+                let _ = &$ringing;
+                result
+            }?;
+            Ok((value, queued))
+        });
+        match done {
+            Ok((value, queued)) => {
+                $app.committed(queued).await;
+                Ok(value)
+            }
+            Err(error) => Err(error),
+        }
+    }};
+}
+
+/// What `main` gives.
+pub struct Parts {
+    pub db: Db,
+    pub vault: Vault,
+    pub installation: Uuid,
+    pub epoch: u64,
+    /// Destinations no guest may reach.
+    pub infrastructure: Vec<ipnet::Ipv4Net>,
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// Who asks, checked.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub token: String,
+    pub role: Role,
+    /// The account the request acts for; `None`: an operator who looks at all.
+    pub account: Option<String>,
+    pub request: Uuid,
+    pub address: String,
+    pub idempotency_key: Option<String>,
+}
+
+impl Caller {
+    /// Limits a query to one account, or to none.
+    pub fn scope(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
+    /// The account a new resource will belong to.
+    ///
+    /// # Errors
+    /// An operator who acts for all accounts must name one.
+    pub fn owner(&self) -> Result<&str, Refusal> {
+        self.account.as_deref().ok_or_else(|| Refusal::new(Code::AccountNeeded))
+    }
+
+    fn who(&self) -> db::events::Who<'_> {
+        db::events::Who {
+            request: self.request,
+            token: &self.token,
+            account: self.account.as_deref().unwrap_or("-"),
+            address: &self.address,
+        }
+    }
+}
+
+/// Jobs queued by a transaction, rung after its commit.
+#[derive(Debug, Default)]
+pub struct Ringing {
+    jobs: Vec<Uuid>,
+}
+
+impl Ringing {
+    pub fn add(&mut self, job: Uuid) {
+        self.jobs.push(job);
+    }
+}
+
+impl App {
+    /// The application and the receiving end of its relay.
+    pub fn new(parts: Parts) -> (App, mpsc::Receiver<Uuid>) {
+        let (ring, rung) = mpsc::channel(RING_QUEUE);
+        let inner = Inner {
+            db: parts.db,
+            vault: parts.vault,
+            installation: parts.installation,
+            epoch: parts.epoch,
+            ring,
+            events_waiting: Notify::new(),
+            events: watch::channel(0).0,
+            broker_up: AtomicBool::new(false),
+            questions: Questions::default(),
+            infrastructure: parts.infrastructure,
+            metrics: parts.metrics,
+        };
+        (App { inner: Arc::new(inner) }, rung)
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    pub fn installation(&self) -> Uuid {
+        self.inner.installation
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.inner.epoch
+    }
+
+    pub fn questions(&self) -> &Questions {
+        &self.inner.questions
+    }
+
+    pub fn infrastructure(&self) -> &[ipnet::Ipv4Net] {
+        &self.inner.infrastructure
+    }
+
+    /// Rings what a committed change queued; used by [`change!`](crate::change), which is the way to change.
+    pub async fn committed(&self, ringing: Ringing) {
+        for job in ringing.jobs {
+            if self.inner.ring.try_send(job).is_err() {
+                let _ = db::jobs::unclaim(&self.inner.db, job).await;
+            }
+        }
+        self.inner.events_waiting.notify_one();
+    }
+
+    /// Resolves when events may wait for their numbers.
+    pub async fn events_waiting(&self) {
+        self.inner.events_waiting.notified().await;
+    }
+
+    /// New public events exist.
+    pub fn tick_events(&self) {
+        self.inner.events.send_modify(|count| *count += 1);
+    }
+
+    pub fn events_watch(&self) -> watch::Receiver<u64> {
+        self.inner.events.subscribe()
+    }
+
+    pub fn set_broker_up(&self, up: bool) {
+        self.inner.broker_up.store(up, Ordering::Relaxed);
+    }
+
+    /// Who the secret belongs to, and for which account it acts.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `AccountNotPermitted`, `DisabledAccount`, or the database's failure.
+    pub async fn authenticate(&self, secret: &str, wanted: Option<&str>, address: &str) -> Result<Caller, Refusal> {
+        let db = &self.inner.db;
+        let row = db::access::token(db, &db::seed::digest(secret)).await.map_err(AppError::from)?;
+        let row = row.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+        if !row.account_enabled {
+            return Err(Refusal::new(Code::DisabledAccount).with("account", row.account));
+        }
+        let role = Role::parse(&row.role).ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+        let account = match (role, wanted) {
+            (Role::Admin | Role::Operator, Some("all")) => None,
+            (Role::Admin | Role::Operator, None) => None,
+            (Role::Admin | Role::Operator, Some(other)) => {
+                if !db::access::account_exists(db, other).await.map_err(AppError::from)? {
+                    return Err(Refusal::new(Code::AccountNotPermitted).with("account", other));
+                }
+                Some(other.to_owned())
+            }
+            (Role::Member | Role::Auditor, None) => Some(row.account),
+            (Role::Member | Role::Auditor, Some(other)) if other == row.account => Some(row.account),
+            (Role::Member | Role::Auditor, Some(other)) => {
+                return Err(Refusal::new(Code::AccountNotPermitted).with("account", other));
+            }
+        };
+        let request = Uuid::now_v7();
+        Ok(Caller { token: row.id, role, account, request, address: address.to_owned(), idempotency_key: None })
+    }
+
+    pub async fn health(&self) -> Health {
+        let database = self.inner.db.rows("SELECT 1 AS one", ()).await.is_ok();
+        Health { database, broker: self.inner.broker_up.load(Ordering::Relaxed) }
+    }
+
+    pub fn metrics(&self) -> String {
+        self.inner.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+    }
+}
+
+/// A page of a list that is never long.
+fn page<T>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
+    let total = all.len() as u64;
+    let skip = usize::try_from(filter.start).unwrap_or(usize::MAX);
+    let take = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let results = all.into_iter().skip(skip).take(take).collect();
+    arame_schema::api::Page { total, start: filter.start, limit: filter.limit, results }
+}
+
+impl Contended for AppError {
+    fn is_contended(&self) -> bool {
+        match self {
+            AppError::Db(error) => error.is_contention(),
+            AppError::Refused(_) | AppError::Seal(_) => false,
+        }
+    }
+}

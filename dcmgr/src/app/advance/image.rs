@@ -1,0 +1,31 @@
+//! Advances an image at every storage node that is heard.
+
+use super::super::{AppError, Ringing};
+use super::{At, Cause, queue};
+use crate::db::{self, Tx};
+use crate::plan::Kind;
+use crate::plan::image::{Wish, next_job};
+use arame_schema::model::{Fact, FactName};
+
+pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
+    for sta in db::agents::of_kind(tx, "sta").await? {
+        if sta.online {
+            advance_at(tx, ringing, id, &sta.id, cause).await?;
+        }
+    }
+    Ok(())
+}
+
+pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
+    let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(()) };
+    let (present, generation) = db::facts::value(tx, id, sta, FactName::Image).await?;
+    // Bytes of an older generation are not this image.
+    let present = if present == Fact::Yes && generation < row.generation { Fact::Maybe } else { present };
+    let wish = Wish { wanted: row.wanted, generation: row.generation, failed: row.failed };
+    let at = At { thing: id, agent: sta, account: None };
+    let queued = queue(tx, ringing, at, next_job(wish, present), None, cause).await?;
+    if let Some(Kind::ImportImage | Kind::DeleteImage) = queued.map(|wanted| wanted.kind) {
+        db::facts::set_maybe(tx, id, sta, FactName::Image).await?;
+    }
+    Ok(())
+}

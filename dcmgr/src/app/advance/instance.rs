@@ -1,0 +1,160 @@
+//! Advances an instance: its job, its maybe facts, its state, and what ends with it.
+
+use super::super::{AppError, Ringing, placement};
+use super::{At, Cause, queue, snapshot};
+use crate::db::instances::InstanceRow;
+use crate::db::{self, Tx};
+use crate::plan::instance::{Facts, Surroundings, Wish, is_lost, next_job};
+use crate::plan::{Kind, Wanted};
+use arame_schema::model::instance::{DesiredInstance, InstanceState, InstanceView, state};
+use arame_schema::model::{Fact, FactName};
+
+/// Looks at one instance and does what follows. Locks its row; the caller already holds what comes before it in the
+/// lock order, or holds nothing.
+pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
+    let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
+    let Some(host) = row.host.clone() else { return Ok(()) };
+    let Some(agent) = db::nodes::agent_of_host(tx, &host).await? else { return Ok(()) };
+    let facts = facts_at(tx, id, &agent).await?;
+    if row.leaving_host && facts.domain == Fact::No && facts.power == Fact::No && row.desired != DesiredInstance::Gone {
+        return Box::pin(place_again(tx, ringing, &row, cause)).await;
+    }
+    let around = surroundings(tx, &row, &agent, facts).await?;
+    let wish = Wish {
+        desired: row.desired,
+        generation: row.generation,
+        reboot: row.operation.is_some(),
+        leaving_host: row.leaving_host,
+    };
+    if is_lost(facts, around) && row.desired != DesiredInstance::Gone && row.failure_code.is_none() {
+        let told = ("disk_lost", "the host's complete listing does not have its disk");
+        db::instances::set_failure(tx, id, Some(told), true).await?;
+        return Box::pin(advance(tx, ringing, id, cause)).await;
+    }
+    let at = At { thing: id, agent: &agent, account: Some(&row.account) };
+    let queued = queue(tx, ringing, at, next_job(wish, facts, around), row.operation, cause).await?;
+    if let Some(wanted) = queued {
+        write_maybe(tx, &row, &agent, facts, wanted).await?;
+    }
+    settle_state(tx, ringing, &row, &agent, cause).await
+}
+
+pub(super) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts, AppError> {
+    let (domain, generation) = db::facts::value(tx, id, agent, FactName::Domain).await?;
+    let (power, _) = db::facts::value(tx, id, agent, FactName::Power).await?;
+    Ok(Facts { domain, power, generation })
+}
+
+async fn surroundings(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts) -> Result<Surroundings, AppError> {
+    let running = facts.power == Fact::Yes && facts.domain == Fact::Yes;
+    // What runs was ready once; asking again would stop a change of its disks for a version of its network.
+    let ready = running || row.desired != DesiredInstance::On || is_ready(tx, row, agent).await?;
+    Ok(Surroundings { ready, ran_before: row.ran_before, failed: row.failure_code.is_some() })
+}
+
+/// Every network served by one nsa at the needed version, and the host's policy applied at the needed version.
+async fn is_ready(tx: &mut Tx, row: &InstanceRow, _agent: &str) -> Result<bool, AppError> {
+    let host = row.host.as_deref().unwrap_or_default();
+    if snapshot::applied_anywhere(tx, host).await? < row.need_policy_version {
+        return Ok(false);
+    }
+    for vif in db::networks::vifs_of_instance(tx, &row.id).await? {
+        if snapshot::applied_anywhere(tx, &vif.network).await? < vif.need_version {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The facts a job will touch become maybe with it (DESIGN 3.4).
+async fn write_maybe(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts, job: Wanted) -> Result<(), AppError> {
+    let changes_power = match job.kind {
+        // A change of disks on a running guest does not touch its power.
+        Kind::ApplyInstance => !(facts.power == Fact::Yes && row.desired == DesiredInstance::On),
+        Kind::DeleteInstance => true,
+        _ => return Ok(()),
+    };
+    if changes_power {
+        db::facts::set_maybe(tx, &row.id, agent, FactName::Domain).await?;
+        db::facts::set_maybe(tx, &row.id, agent, FactName::Power).await?;
+    }
+    for attachment in db::volumes::attachments_of_instance(tx, &row.id).await? {
+        let plugged = db::facts::value(tx, &attachment.id, agent, FactName::Plugged).await?.0;
+        let exported = super::attachment::exported(tx, &attachment.id).await?;
+        let will_plug = attachment.wanted && exported == Fact::Yes && job.kind == Kind::ApplyInstance;
+        if (will_plug && plugged != Fact::Yes) || (!attachment.wanted && plugged == Fact::Yes) {
+            db::facts::set_maybe(tx, &attachment.id, agent, FactName::Plugged).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the state that follows from the facts as they are now.
+async fn settle_state(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    row: &InstanceRow,
+    agent: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    let facts = facts_at(tx, &row.id, agent).await?;
+    let view = InstanceView {
+        desired: row.desired,
+        domain: facts.domain,
+        power: facts.power,
+        ran_before: row.ran_before,
+        failed: row.failure_code.is_some(),
+    };
+    let now = state(view);
+    if now == row.state {
+        return Ok(());
+    }
+    db::instances::set_state(tx, &row.id, now).await?;
+    let values = [("from", row.state.to_string()), ("to", now.to_string())];
+    let event = db::events::NewEvent {
+        account: Some(&row.account),
+        resource: &row.id,
+        code: "state_changed",
+        values: &values,
+        job: None,
+        request: cause.request,
+    };
+    db::events::insert(tx, &event).await?;
+    if now == InstanceState::Terminated {
+        end(tx, ringing, row).await?;
+    }
+    Ok(())
+}
+
+/// A terminated instance gives back its addresses; its names and flows go with the next versions.
+async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<(), AppError> {
+    let host = row.host.as_deref().unwrap_or_default();
+    let vifs = db::networks::vifs_of_instance(tx, &row.id).await?;
+    let mut groups = Vec::new();
+    let mut versions = Vec::new();
+    for vif in &vifs {
+        versions.push(db::networks::bump(tx, &vif.network).await?);
+        groups.extend(db::networks::groups_of_vif(tx, &vif.id).await?);
+    }
+    let policy = db::nodes::bump_policy(tx, host).await?;
+    for (vif, version) in vifs.iter().zip(versions) {
+        db::networks::release_vif(tx, vif, version, policy).await?;
+    }
+    for vif in &vifs {
+        snapshot::network(tx, ringing, &vif.network, Cause::fact()).await?;
+    }
+    snapshot::policy(tx, ringing, host, Cause::fact()).await?;
+    placement::members_changed(tx, ringing, &groups, host).await
+}
+
+/// Everything on the host that failed it is gone: another host is tried.
+async fn place_again(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cause) -> Result<(), AppError> {
+    if placement::replace(tx, ringing, row).await? {
+        return Box::pin(advance(tx, ringing, &row.id, Cause { attempt: 1, delay_ms: 0, ..cause })).await;
+    }
+    let agent = match &row.host {
+        Some(host) => db::nodes::agent_of_host(tx, host).await?.unwrap_or_default(),
+        None => String::new(),
+    };
+    settle_state(tx, ringing, row, &agent, cause).await
+}

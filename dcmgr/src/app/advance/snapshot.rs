@@ -1,0 +1,56 @@
+//! Advances versioned snapshots: a network at each nsa, a host's policy at its hva.
+
+use super::super::{AppError, Ringing};
+use super::{At, Cause, queue};
+use crate::db::{self, Tx};
+use crate::plan::{Kind, snapshot::next_job};
+use arame_schema::model::{Fact, FactName};
+
+/// Sends a network's newest version to every nsa that is heard and does not serve it. One that is not heard gets it
+/// at its hello; a launch waits for one of them only.
+pub async fn network(tx: &mut Tx, ringing: &mut Ringing, network: &str, cause: Cause) -> Result<(), AppError> {
+    let Some(row) = db::networks::find(tx, network).await? else { return Ok(()) };
+    for nsa in db::agents::of_kind(tx, "nsa").await? {
+        if nsa.online {
+            network_at(tx, ringing, &row.id, row.version, &nsa.id, cause).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for one nsa.
+pub async fn network_at(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    network: &str,
+    version: u64,
+    nsa: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    let applied = applied_at(tx, network, nsa).await?;
+    let at = At { thing: network, agent: nsa, account: None };
+    queue(tx, ringing, at, next_job(Kind::ApplyNetwork, version, applied), None, cause).await?;
+    Ok(())
+}
+
+/// Sends a host's newest policy to its hva.
+pub async fn policy(tx: &mut Tx, ringing: &mut Ringing, host: &str, cause: Cause) -> Result<(), AppError> {
+    let Some(agent) = db::nodes::agent_of_host(tx, host).await? else { return Ok(()) };
+    let version = db::nodes::policy_version(tx, host).await?;
+    let applied = applied_at(tx, host, &agent).await?;
+    let at = At { thing: host, agent: &agent, account: None };
+    queue(tx, ringing, at, next_job(Kind::ApplyPolicy, version, applied), None, cause).await?;
+    Ok(())
+}
+
+async fn applied_at(tx: &mut Tx, thing: &str, agent: &str) -> Result<u64, AppError> {
+    let (value, version) = db::facts::value(tx, thing, agent, FactName::Applied).await?;
+    Ok(if value == Fact::Yes { version } else { 0 })
+}
+
+/// The highest version of a thing that some agent serves.
+pub async fn applied_anywhere(tx: &mut Tx, thing: &str) -> Result<u64, AppError> {
+    let facts = db::facts::of_thing(tx, thing).await?;
+    let served = facts.iter().filter(|fact| fact.name == FactName::Applied && fact.value == Fact::Yes);
+    Ok(served.map(|fact| fact.generation).max().unwrap_or(0))
+}

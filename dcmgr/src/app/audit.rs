@@ -1,0 +1,135 @@
+//! The audit: what exists beside what should, read from the newest inventories and the rows. Empty on a healthy
+//! system (DESIGN 3.9).
+
+use super::{App, AppError, Caller};
+use crate::db;
+use crate::db::agents::{AgentRow, InventoryRow};
+use arame_schema::api::{Finding, FindingKind, FindingRule, Refusal, Timestamp};
+use arame_schema::jobs::report::{BackendStatus, InventoryThing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long `--fresh` waits for inventories begun after the question.
+const FRESH_WAIT: Duration = Duration::from_secs(10);
+
+/// Every finding, or none.
+pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Finding>, Refusal> {
+    if fresh {
+        ask_all(app).await?;
+    }
+    let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
+    let inventories = db::agents::inventories(app.db()).await.map_err(AppError::from)?;
+    let rows = db::audit::things(app.db()).await.map_err(AppError::from)?;
+    let by_agent: BTreeMap<&str, &InventoryRow> =
+        inventories.iter().map(|row| (row.inventory.agent.as_str(), row)).collect();
+    let mut findings = Vec::new();
+    for agent in agents.iter().filter(|agent| agent.incarnation > 0) {
+        let inventory = by_agent.get(agent.id.as_str()).copied();
+        findings.extend(of_agent(agent, inventory));
+        if let Some(row) = inventory {
+            findings.extend(row.inventory.things.iter().filter_map(|thing| of_thing(app, agent, row, thing, &rows)));
+        }
+    }
+    findings.extend(db::audit::unsettled(app.db()).await.map_err(AppError::from)?);
+    findings.sort_by(|a, b| a.id.cmp(&b.id));
+    findings.dedup_by(|a, b| a.id == b.id);
+    Ok(findings)
+}
+
+/// Asks every agent that is heard for an inventory and waits for those begun after the question.
+async fn ask_all(app: &App) -> Result<(), Refusal> {
+    let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
+    let asked: BTreeSet<String> = agents.iter().filter(|agent| agent.online).map(|agent| agent.id.clone()).collect();
+    let question = uuid::Uuid::now_v7();
+    app.questions().want_inventories(question, &asked);
+    let deadline = tokio::time::Instant::now() + FRESH_WAIT;
+    while tokio::time::Instant::now() < deadline {
+        let rows = db::agents::inventories(app.db()).await.map_err(AppError::from)?;
+        let answered =
+            rows.iter().filter(|row| row.inventory.asked == Some(question)).map(|r| r.inventory.agent.as_str());
+        if answered.collect::<BTreeSet<_>>().len() >= asked.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+struct About<'a> {
+    kind: FindingKind,
+    rule: FindingRule,
+    thing: &'a str,
+    agent: &'a AgentRow,
+    owner: Option<String>,
+    since: Timestamp,
+    detail: serde_json::Value,
+}
+
+fn finding(about: About<'_>) -> Finding {
+    Finding {
+        id: format!("{}/{}/{}", about.kind.as_str(), about.agent.id, about.thing),
+        kind: about.kind,
+        thing: about.thing.to_owned(),
+        agent: Some(about.agent.id.clone()),
+        owner: about.owner,
+        since: about.since,
+        rule: about.rule,
+        sentence: String::new(),
+        next_step: String::new(),
+        detail: about.detail,
+    }
+}
+
+fn of_agent(agent: &AgentRow, inventory: Option<&InventoryRow>) -> Vec<Finding> {
+    let heard = agent.heard_at.unwrap_or(Timestamp(time::OffsetDateTime::UNIX_EPOCH));
+    let about = |kind, since, detail| {
+        finding(About { kind, rule: FindingRule::Waiting, thing: &agent.id, agent, owner: None, since, detail })
+    };
+    if !agent.online {
+        return vec![about(FindingKind::AgentSilent, heard, serde_json::Value::Null)];
+    }
+    let Some(row) = inventory else {
+        let detail = serde_json::json!({ "reason": "no inventory yet" });
+        return vec![about(FindingKind::ListingIncomplete, heard, detail)];
+    };
+    let mut found = Vec::new();
+    if !row.fresh {
+        let detail = serde_json::json!({ "reason": "its inventory is old" });
+        found.push(about(FindingKind::ListingIncomplete, row.received_at, detail));
+    }
+    for backend in &row.inventory.backends {
+        if let BackendStatus::Unavailable { reason } = &backend.status {
+            let detail = serde_json::json!({ "backend": backend.name, "reason": reason });
+            found.push(about(FindingKind::ListingIncomplete, row.received_at, detail));
+        }
+    }
+    found
+}
+
+/// A thing of ours that no row explains. What another installation marked is not even listed.
+fn of_thing(
+    app: &App,
+    agent: &AgentRow,
+    row: &InventoryRow,
+    thing: &InventoryThing,
+    rows: &db::audit::Things,
+) -> Option<Finding> {
+    if thing.installation.is_some_and(|i| i != app.installation()) {
+        return None;
+    }
+    let detail = serde_json::json!({ "kind": thing.kind, "backend": thing.backend, "holds_data": thing.holds_data });
+    let about = |kind, rule| {
+        let owner = thing.owner.clone();
+        finding(About { kind, rule, thing: &thing.name, agent, owner, since: row.received_at, detail })
+    };
+    let Some(owner) = &thing.owner else {
+        return Some(about(FindingKind::Unknown, FindingRule::OperatorDecides));
+    };
+    if rows.alive.contains(owner) {
+        return None;
+    }
+    if rows.ended.contains(owner) {
+        return Some(about(FindingKind::Mismatch, FindingRule::Removed));
+    }
+    Some(about(FindingKind::Unknown, FindingRule::OperatorDecides))
+}

@@ -1,0 +1,46 @@
+//! What a change can end in beside success.
+
+use crate::db::DbError;
+use crate::db::secrets::SealError;
+use arame_schema::api::{Code, Refusal};
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("refused: {0:?}")]
+    Refused(Box<Refusal>),
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        AppError::Refused(Box::new(refusal))
+    }
+}
+
+/// What the user hears. A failure of ours is logged here, once.
+impl From<AppError> for Refusal {
+    fn from(error: AppError) -> Refusal {
+        match error {
+            AppError::Refused(refusal) => *refusal,
+            AppError::Db(error @ (DbError::PoolExhausted(_) | DbError::CommitLost)) => {
+                tracing::warn!(%error, "the database does not answer");
+                Refusal::new(Code::Unavailable).with("what", "database")
+            }
+            AppError::Db(error) if error.is_connection_lost() => {
+                tracing::warn!(%error, "the database does not answer");
+                Refusal::new(Code::Unavailable).with("what", "database")
+            }
+            AppError::Db(error) => {
+                tracing::error!(%error, "a request failed");
+                Refusal::new(Code::Internal)
+            }
+            AppError::Seal(error) => {
+                tracing::error!(%error, "a request failed");
+                Refusal::new(Code::Internal)
+            }
+        }
+    }
+}

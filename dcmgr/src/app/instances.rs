@@ -1,0 +1,526 @@
+//! What tenants do with instances.
+
+use super::advance::{self, Cause, snapshot};
+use super::{App, AppError, Caller, Ringing, placement};
+use crate::db::access::ImageRow;
+use crate::db::networks::{NetworkRow, NewVif};
+use crate::db::{self, Tx};
+use crate::plan::placement::Demand;
+use arame_schema::api::{
+    self, Code, CreateInstance, Event, Instance, ListFilter, Page, Placement, Refusal, VifRequest,
+};
+use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
+use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
+use arame_schema::model::{InstanceId, MacAddress, VifId};
+use rand::RngCore;
+use std::net::Ipv4Addr;
+use uuid::Uuid;
+
+/// Boot disk when neither a type nor a size is named.
+const DISK_MIB_DEFAULT: u64 = 1024;
+
+pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
+    let (states, with_terminated) = states_of(filter.state.as_deref())?;
+    let wanted = db::instances::Filter {
+        account: caller.scope(),
+        states: &states,
+        with_terminated,
+        id_prefix: filter.id.as_deref(),
+        display_name: filter.display_name.as_deref(),
+        host: filter.host_node_id.as_ref().map(AsRef::as_ref),
+    };
+    let (total, results) =
+        db::instances::list(app.db(), &wanted, filter.start, filter.limit).await.map_err(AppError::from)?;
+    Ok(Page { total, start: filter.start, limit: filter.limit, results })
+}
+
+/// The original's words for groups of states, and each state by itself.
+fn states_of(word: Option<&str>) -> Result<(Vec<&'static str>, bool), Refusal> {
+    Ok(match word {
+        None | Some("alive") => (Vec::new(), false),
+        Some("alive_with_terminated") => (Vec::new(), true),
+        Some("without_terminated") => (vec!["running", "halted"], false),
+        Some("stopped") => (vec!["halted"], false),
+        Some(word) => match InstanceState::parse(word) {
+            Some(state) => (vec![state.as_str()], state == InstanceState::Terminated),
+            None => {
+                return Err(Refusal::new(Code::InvalidParameter)
+                    .with("name", "state")
+                    .with("value", word)
+                    .with("expected", InstanceState::ALL.map(InstanceState::as_str).join(" | ")));
+            }
+        },
+    })
+}
+
+pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
+    let found = db::instances::get(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    found.ok_or_else(|| Refusal::unknown(id))
+}
+
+/// A machine's size.
+struct Size {
+    name: String,
+    cpu_cores: u32,
+    memory_mib: u64,
+    disk_mib: u64,
+}
+
+async fn size_of(app: &App, request: &CreateInstance) -> Result<Size, Refusal> {
+    let types = db::access::instance_types(app.db()).await.map_err(AppError::from)?;
+    let named = match &request.instance_type {
+        None => None,
+        Some(word) => {
+            let found = types.iter().find(|t| t.id == *word || t.name == *word);
+            Some(found.ok_or_else(|| {
+                Refusal::new(Code::InvalidParameter)
+                    .with("name", "instance_type")
+                    .with("value", word)
+                    .with("expected", types.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(" | "))
+            })?)
+        }
+    };
+    let missing = |name: &str| Refusal::new(Code::MissingParameter).with("name", name);
+    let cpu_cores = request.cpu_cores.or(named.map(|t| t.cpu_cores)).ok_or_else(|| missing("cpu_cores"))?;
+    let memory_mib = request.memory_size.or(named.map(|t| t.memory_size)).ok_or_else(|| missing("memory_size"))?;
+    let outside = |name: &str, value: String, expected: String| {
+        Refusal::new(Code::InvalidParameter).with("name", name).with("value", value).with("expected", expected)
+    };
+    if !CPU_CORES.contains(&cpu_cores) {
+        return Err(outside("cpu_cores", cpu_cores.to_string(), format!("{}..{}", CPU_CORES.start(), CPU_CORES.end())));
+    }
+    if !MEMORY_MIB.contains(&memory_mib) {
+        let range = format!("{}..{}", MEMORY_MIB.start(), MEMORY_MIB.end());
+        return Err(outside("memory_size", memory_mib.to_string(), range));
+    }
+    let disk_mib = named.map_or(DISK_MIB_DEFAULT, |t| t.disk_size);
+    Ok(Size { name: named.map(|t| t.name.clone()).unwrap_or_default(), cpu_cores, memory_mib, disk_mib })
+}
+
+fn check_hostname(hostname: &str) -> Result<String, Refusal> {
+    let lower = hostname.to_ascii_lowercase();
+    let formed = !lower.is_empty()
+        && lower.len() <= HOSTNAME_LENGTH_MAX
+        && !lower.starts_with('-')
+        && !lower.ends_with('-')
+        && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if formed {
+        return Ok(lower);
+    }
+    Err(Refusal::new(Code::InvalidParameter)
+        .with("name", "hostname")
+        .with("value", hostname.chars().take(80).collect::<String>())
+        .with("expected", "[0-9a-z][0-9a-z-]{0,31}"))
+}
+
+fn demand(request: &CreateInstance, size: &Size, image: &ImageRow) -> Demand {
+    Demand {
+        cpu_cores: u64::from(size.cpu_cores),
+        memory_mib: size.memory_mib,
+        disk_mib: size.disk_mib,
+        hypervisor: request.hypervisor.clone(),
+        arch: image.arch.clone(),
+        host: request.host_node_id.as_ref().map(ToString::to_string),
+        tried: Vec::new(),
+    }
+}
+
+fn check_request(request: &CreateInstance) -> Result<(), Refusal> {
+    let invalid = |name: &str, value: String, expected: String| {
+        Refusal::new(Code::InvalidParameter).with("name", name).with("value", value).with("expected", expected)
+    };
+    if request.vifs.len() > NICS_MAX {
+        return Err(invalid("vifs", request.vifs.len().to_string(), format!("0..{NICS_MAX}")));
+    }
+    let mut indexes: Vec<u32> = request.vifs.values().map(|vif| vif.index).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    if indexes.len() != request.vifs.len() {
+        return Err(invalid("vifs[index]", "twice the same".into(), "0, 1, 2, …".into()));
+    }
+    if let Some(data) = &request.user_data
+        && data.len() > USER_DATA_BYTES_MAX
+    {
+        return Err(Refusal::new(Code::TooLarge).with("limit", USER_DATA_BYTES_MAX));
+    }
+    Ok(())
+}
+
+/// The verdicts of a launch; nothing is changed.
+pub async fn plan(app: &App, caller: &Caller, request: CreateInstance) -> Result<Placement, Refusal> {
+    check_request(&request)?;
+    let size = size_of(app, &request).await?;
+    let account = caller.owner()?;
+    let told = crate::transact!(app.db(), "plan", None, AppError, |tx| {
+        let image = image_of(tx, &request, account).await?;
+        placement::judge_all(tx, &demand(&request, &size, &image)).await
+    })?;
+    Ok(told)
+}
+
+async fn image_of(tx: &mut Tx, request: &CreateInstance, account: &str) -> Result<ImageRow, AppError> {
+    let id = request.image_id.as_str();
+    Ok(db::access::usable_image(tx, id, account).await?.ok_or_else(|| Refusal::unknown(id))?)
+}
+
+/// Launches: everything is allocated, the first jobs are queued, or nothing is (DESIGN 3.11).
+pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Result<Instance, Refusal> {
+    check_request(&request)?;
+    let size = size_of(app, &request).await?;
+    let account = caller.owner()?.to_owned();
+    if let Some(key) = &caller.idempotency_key {
+        let made = db::access::idempotent(app.db(), &caller.token, key).await.map_err(AppError::from)?;
+        if let Some(made) = made {
+            return get(app, caller, &made).await;
+        }
+    }
+    let hostname = request.hostname.as_deref().map(check_hostname).transpose()?;
+    let id = crate::change!(app, "create instance", Some(caller.request), |tx, ringing| {
+        let id = InstanceId::from_entropy(entropy()).to_string();
+        let name = hostname.clone().unwrap_or_else(|| id.clone());
+        let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
+        create_in(tx, ringing, &new).await?;
+        Ok(id)
+    })
+    .map_err(|error| duplicate_of(error, hostname.as_deref()))?;
+    get(app, caller, &id).await
+}
+
+struct New<'a> {
+    caller: &'a Caller,
+    account: &'a str,
+    id: &'a str,
+    hostname: &'a str,
+    request: &'a CreateInstance,
+    size: &'a Size,
+}
+
+/// A unique key that refused the row, told as what it means.
+fn duplicate_of(error: AppError, hostname: Option<&str>) -> AppError {
+    let AppError::Db(inner) = &error else { return error };
+    let Some(key) = inner.duplicate_key() else { return error };
+    match key.rsplit('.').next().unwrap_or(&key) {
+        "hostname" => Refusal::new(Code::DuplicateHostname).with("hostname", hostname.unwrap_or_default()).into(),
+        "PRIMARY" => Refusal::new(Code::DuplicateAddress).with("address", "-").into(),
+        "mac" => Refusal::new(Code::DuplicateMacAddress).with("mac", "-").into(),
+        _ => error,
+    }
+}
+
+fn entropy() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<(), AppError> {
+    let New { caller, account, id, request, size, .. } = *new;
+    let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+    if let Some(limit) = quota.instances {
+        let used = db::instances::count_of_account(tx, account).await?;
+        if used >= limit {
+            let refusal = Refusal::new(Code::ExceedQuota);
+            return Err(refusal.with("quota", "instance.count").with("limit", limit).with("used", used).into());
+        }
+    }
+    let image = image_of(tx, request, account).await?;
+    let networks = lock_networks(tx, account, request).await?;
+    let placement = placement::choose(tx, &demand(request, size, &image)).await?;
+    let Some(host) = placement.host.clone() else {
+        let detail = serde_json::to_value(&placement).unwrap_or_default();
+        return Err(Refusal::new(Code::OutOfHostCapacity).with_detail(detail).into());
+    };
+    let ssh_key = key_of(tx, request, account).await?;
+    let policy = db::nodes::bump_policy(tx, &host).await?;
+    let told = serde_json::to_string(&placement).unwrap_or_default();
+    let row = db::instances::NewInstance {
+        id,
+        account,
+        uuid: Uuid::new_v4(),
+        host: &host,
+        image: &image.id,
+        ssh_key: ssh_key.as_deref(),
+        instance_type: &size.name,
+        hostname: new.hostname,
+        display_name: request.display_name.as_deref().unwrap_or(new.hostname),
+        cpu_cores: size.cpu_cores,
+        memory_mib: size.memory_mib,
+        disk_mib: size.disk_mib,
+        user_data: request.user_data.as_deref().unwrap_or_default(),
+        need_policy_version: policy,
+        placement: &told,
+    };
+    db::instances::insert(tx, &row).await?;
+    let groups = plug_in(tx, new, &host, networks).await?;
+    record(tx, caller, account, id, "create_requested", &[("by", caller.token.clone())]).await?;
+    record_placed(tx, caller, account, id, &host).await?;
+    db::events::audit(tx, &caller.who(), "instance.create", id).await?;
+    if let Some(key) = &caller.idempotency_key {
+        db::access::set_idempotent(tx, &caller.token, key, id).await?;
+    }
+    let cause = Cause::request(caller.request);
+    snapshot::policy(tx, ringing, &host, cause).await?;
+    for vif in db::networks::vifs_of_instance(tx, id).await? {
+        snapshot::network(tx, ringing, &vif.network, cause).await?;
+    }
+    placement::members_changed(tx, ringing, &groups, &host).await?;
+    advance::instance::advance(tx, ringing, id, cause).await
+}
+
+async fn key_of(tx: &mut Tx, request: &CreateInstance, account: &str) -> Result<Option<String>, AppError> {
+    let Some(key) = &request.ssh_key_id else { return Ok(None) };
+    if db::access::ssh_key(tx, key.as_str(), account).await?.is_none() {
+        return Err(Refusal::unknown(key.as_str()).into());
+    }
+    Ok(Some(key.to_string()))
+}
+
+/// The networks of the request's interfaces, locked in the order of their ids. Without an interface the account's
+/// first network is meant: a machine that cannot be reached helps nobody.
+async fn lock_networks(
+    tx: &mut Tx,
+    account: &str,
+    request: &CreateInstance,
+) -> Result<Vec<(VifRequest, NetworkRow)>, AppError> {
+    let mut wanted: Vec<VifRequest> = request.vifs.values().cloned().collect();
+    if wanted.is_empty()
+        && let Some(first) = db::networks::first_of_account(tx, account).await?
+        && let Ok(network) = first.parse()
+    {
+        let security_groups = request.security_groups.clone();
+        wanted.push(VifRequest { index: 0, network, security_groups, ipv4_addr: None, mac_addr: None });
+    }
+    wanted.sort_by(|a, b| (&a.network, a.index).cmp(&(&b.network, b.index)));
+    let mut networks = Vec::with_capacity(wanted.len());
+    for vif in wanted {
+        let id = vif.network.as_str();
+        let row = db::networks::lock(tx, id).await?.filter(|row| row.account == account);
+        networks.push((vif.clone(), row.ok_or_else(|| Refusal::unknown(id))?));
+    }
+    Ok(networks)
+}
+
+/// Gives every interface its address, MAC and groups. Answers the groups that gained a member.
+async fn plug_in(
+    tx: &mut Tx,
+    new: &New<'_>,
+    host: &str,
+    networks: Vec<(VifRequest, NetworkRow)>,
+) -> Result<Vec<String>, AppError> {
+    let mut all_groups = Vec::new();
+    for (vif, network) in networks {
+        let ipv4 = address_for(tx, &vif, &network).await?;
+        let groups = groups_for(tx, new, &vif).await?;
+        let need_version = db::networks::bump(tx, &network.id).await?;
+        let id = VifId::from_entropy(entropy()).to_string();
+        let row = NewVif {
+            id: &id,
+            account: new.account,
+            instance: new.id,
+            network: &network.id,
+            host,
+            index: vif.index,
+            mac: vif.mac_addr.unwrap_or_else(local_mac),
+            ipv4,
+            need_version,
+            groups: &groups,
+        };
+        db::networks::insert_vif(tx, &row).await?;
+        all_groups.extend(groups);
+    }
+    Ok(all_groups)
+}
+
+/// `52:54:00` is the prefix the original and QEMU use for guests; the rest is random, the unique key decides.
+fn local_mac() -> MacAddress {
+    let [a, b, c, ..] = entropy();
+    MacAddress([0x52, 0x54, 0x00, a, b, c])
+}
+
+async fn address_for(tx: &mut Tx, vif: &VifRequest, network: &NetworkRow) -> Result<Ipv4Addr, AppError> {
+    let taken = db::networks::taken(tx, &network.id).await?;
+    let (begin, end) = (u32::from(network.range_begin), u32::from(network.range_end));
+    if let Some(asked) = vif.ipv4_addr {
+        let number = u32::from(asked);
+        let reserved = asked == network.server || Some(asked) == network.gateway;
+        if !network.subnet.contains(&asked) || number < begin || number > end || reserved {
+            let refusal = Refusal::new(Code::AddressNotInNetwork);
+            return Err(refusal.with("address", asked).with("network", &network.id).into());
+        }
+        if taken.binary_search(&number).is_ok() {
+            return Err(Refusal::new(Code::DuplicateAddress).with("address", asked).into());
+        }
+        return Ok(asked);
+    }
+    let server = u32::from(network.server);
+    let gateway = network.gateway.map(u32::from);
+    let free = (begin..=end).find(|n| *n != server && Some(*n) != gateway && taken.binary_search(n).is_err());
+    Ok(free.map(Ipv4Addr::from).ok_or_else(|| Refusal::new(Code::OutOfNetworkCapacity).with("network", &network.id))?)
+}
+
+async fn groups_for(tx: &mut Tx, new: &New<'_>, vif: &VifRequest) -> Result<Vec<String>, AppError> {
+    let asked = if vif.security_groups.is_empty() { &new.request.security_groups } else { &vif.security_groups };
+    let mut groups: Vec<String> = asked.iter().map(ToString::to_string).collect();
+    groups.sort();
+    groups.dedup();
+    if groups.is_empty() {
+        groups.extend(db::access::default_group(tx, new.account).await?);
+    }
+    for group in &groups {
+        if !db::access::hold_group(tx, group, new.account).await? {
+            return Err(Refusal::unknown(group).into());
+        }
+    }
+    Ok(groups)
+}
+
+/// A line of the timeline about a request.
+pub(super) async fn record(
+    tx: &mut Tx,
+    caller: &Caller,
+    account: &str,
+    resource: &str,
+    code: &str,
+    values: &[(&str, String)],
+) -> Result<(), AppError> {
+    let event = db::events::NewEvent {
+        account: Some(account),
+        resource,
+        code,
+        values,
+        job: None,
+        request: Some(caller.request),
+    };
+    Ok(db::events::insert(tx, &event).await?)
+}
+
+async fn record_placed(tx: &mut Tx, caller: &Caller, account: &str, id: &str, host: &str) -> Result<(), AppError> {
+    record(tx, caller, account, id, "placed", &[("host", host.to_owned())]).await
+}
+
+/// Locks an instance the caller may change.
+async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::instances::InstanceRow, AppError> {
+    let row = db::instances::lock(tx, id).await?;
+    let own = row.filter(|row| caller.scope().is_none_or(|account| account == row.account));
+    Ok(own.ok_or_else(|| Refusal::unknown(id))?)
+}
+
+/// Deletes from every state. Deleting what is being deleted answers the same again.
+pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+    crate::change!(app, "delete instance", Some(caller.request), |tx, ringing| {
+        lock_places(tx, id).await?;
+        let row = lock_own(tx, caller, id).await?;
+        if row.state == InstanceState::Terminated {
+            return Err(refuse_state(&row, "not terminated"));
+        }
+        db::events::audit(tx, &caller.who(), "instance.delete", id).await?;
+        if row.desired == DesiredInstance::Gone {
+            return Ok(());
+        }
+        db::instances::set_desired(tx, id, DesiredInstance::Gone, Shutdown::Hard).await?;
+        let open = db::volumes::attachments_of_instance(tx, id).await?;
+        for attachment in &open {
+            db::volumes::set_attachment_unwanted(tx, &attachment.id).await?;
+        }
+        record(tx, caller, &row.account, id, "delete_requested", &[("by", caller.token.clone())]).await?;
+        advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await?;
+        for attachment in &open {
+            advance::attachment::advance(tx, ringing, &attachment.id, Cause::request(caller.request)).await?;
+        }
+        Ok(())
+    })?;
+    Ok(vec![id.to_owned()])
+}
+
+/// Networks come before instances in the lock order, and a delete may end the instance at once.
+async fn lock_places(tx: &mut Tx, id: &str) -> Result<(), AppError> {
+    let mut networks: Vec<String> =
+        db::networks::vifs_of_instance(tx, id).await?.into_iter().map(|vif| vif.network).collect();
+    networks.sort();
+    networks.dedup();
+    for network in networks {
+        db::networks::lock(tx, &network).await?;
+    }
+    Ok(())
+}
+
+fn refuse_state(row: &db::instances::InstanceRow, needed: &str) -> AppError {
+    let refusal = Refusal::new(Code::InvalidInstanceState);
+    refusal.with("id", &row.id).with("state", row.state).with("needed", needed).into()
+}
+
+async fn set_power(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    wish: (DesiredInstance, Shutdown),
+    words: (&'static str, &'static str),
+) -> Result<Instance, Refusal> {
+    let (desired, method) = wish;
+    let (verb, code) = words;
+    crate::change!(app, verb, Some(caller.request), |tx, ringing| {
+        let row = lock_own(tx, caller, id).await?;
+        if row.desired == DesiredInstance::Gone {
+            return Err(refuse_state(&row, "running | halted"));
+        }
+        db::events::audit(tx, &caller.who(), verb, id).await?;
+        let harder = row.shutdown == Shutdown::Soft && method == Shutdown::Hard && desired == DesiredInstance::Off;
+        if row.desired == desired && row.failure_code.is_none() && !harder {
+            return Ok(());
+        }
+        db::instances::set_desired(tx, id, desired, method).await?;
+        record(tx, caller, &row.account, id, code, &[("by", caller.token.clone())]).await?;
+        advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
+    })?;
+    get(app, caller, id).await
+}
+
+/// Switches off; nothing is lost.
+pub async fn power_off(app: &App, caller: &Caller, id: &str, method: Shutdown) -> Result<Instance, Refusal> {
+    set_power(app, caller, id, (DesiredInstance::Off, method), ("instance.poweroff", "power_off_requested")).await
+}
+
+pub async fn power_on(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
+    set_power(app, caller, id, (DesiredInstance::On, Shutdown::Soft), ("instance.poweron", "power_on_requested")).await
+}
+
+/// Reboots once, under an operation id (DESIGN 3.8).
+pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
+    crate::change!(app, "reboot instance", Some(caller.request), |tx, ringing| {
+        let row = lock_own(tx, caller, id).await?;
+        if row.state != InstanceState::Running {
+            return Err(refuse_state(&row, "running"));
+        }
+        db::events::audit(tx, &caller.who(), "instance.reboot", id).await?;
+        db::instances::set_operation(tx, id, Some(caller.request)).await?;
+        record(tx, caller, &row.account, id, "reboot_requested", &[("by", caller.token.clone())]).await?;
+        advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
+    })?;
+    get(app, caller, id).await
+}
+
+/// The end of the serial console's log, asked of the host.
+pub async fn console_log(app: &App, caller: &Caller, id: &str, bytes: u64) -> Result<String, Refusal> {
+    let instance = get(app, caller, id).await?;
+    let host = instance.host_node.unwrap_or_default();
+    let unavailable = |what: String| Refusal::new(Code::Unavailable).with("what", what);
+    let hosts = db::nodes::host(app.db(), &host).await.map_err(AppError::from)?;
+    let agent = hosts.map(|host| host.node_id).ok_or_else(|| unavailable(host.clone()))?;
+    let agent = agent.parse().map_err(|_| unavailable(agent.clone()))?;
+    let arguments = serde_json::json!({ "instance": id, "bytes": bytes });
+    match app.questions().ask(agent, "hva.console_log", arguments).await {
+        Ok(answer) => Ok(answer.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
+        Err(sentence) => Err(unavailable(sentence)),
+    }
+}
+
+pub async fn timeline(app: &App, caller: &Caller, id: &str) -> Result<Vec<Event>, Refusal> {
+    get(app, caller, id).await?;
+    Ok(db::events::of_resource(app.db(), id).await.map_err(AppError::from)?)
+}
+
+pub async fn placement(app: &App, caller: &Caller, id: &str) -> Result<api::Placement, Refusal> {
+    get(app, caller, id).await?;
+    let told = db::instances::placement(app.db(), id).await.map_err(AppError::from)?;
+    told.ok_or_else(|| Refusal::unknown(id))
+}

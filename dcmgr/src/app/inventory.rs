@@ -1,0 +1,128 @@
+//! What an inventory means: new facts, and absence where every listing is complete (DESIGN 3.9).
+
+use super::advance::{self, Cause};
+use super::outcome::Changed;
+use super::{App, AppError, Ringing};
+use crate::db::facts::FactRow;
+use crate::db::{self, Tx};
+use arame_schema::jobs::report::{BackendStatus, FactReport, Inventory};
+use arame_schema::model::{Fact, FactName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Takes an inventory in: stored for the audit, its facts written, what follows queued.
+///
+/// # Errors
+/// The database's; the next inventory brings the same.
+pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
+    let agent = inventory.agent.as_str();
+    crate::change!(app, "inventory", None, |tx, ringing| {
+        let known = db::agents::find(tx, agent).await?;
+        if known.is_none_or(|row| row.incarnation != inventory.began.incarnation) {
+            return Ok(());
+        }
+        if !db::agents::set_inventory(tx, inventory).await? {
+            return Ok(());
+        }
+        let news = news(tx, app, inventory).await?;
+        take(tx, ringing, agent, news).await
+    })
+}
+
+/// Facts of the listing that differ from what is known, absences among them.
+async fn news(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<Vec<FactReport>, AppError> {
+    let agent = inventory.agent.as_str();
+    let held: BTreeMap<(String, FactName), FactRow> =
+        db::facts::of_agent(tx, agent).await?.into_iter().map(|fact| ((fact.thing.clone(), fact.name), fact)).collect();
+    let ours = inventory.things.iter().filter(|thing| thing.installation.is_none_or(|i| i == app.installation()));
+    let mut seen = BTreeMap::new();
+    for report in ours.flat_map(|thing| &thing.facts) {
+        // Two things may be evidence of one fact (a domain and its overlay): the most present one counts.
+        let place = seen.entry((report.thing.clone(), report.name)).or_insert_with(|| report.clone());
+        if report.value > place.value {
+            *place = report.clone();
+        }
+    }
+    let mut news: Vec<FactReport> = seen
+        .values()
+        .filter(|report| {
+            held.get(&(report.thing.clone(), report.name))
+                .is_none_or(|fact| fact.value != report.value || fact.generation != report.generation)
+        })
+        .cloned()
+        .collect();
+    let complete = inventory.backends.iter().all(|backend| backend.status == BackendStatus::Complete);
+    if complete {
+        // Snapshots are told anew at each hello; an inventory that does not list them says nothing.
+        let absent = held.values().filter(|fact| {
+            fact.value.may_be_so()
+                && fact.name != FactName::Applied
+                && !seen.contains_key(&(fact.thing.clone(), fact.name))
+        });
+        news.extend(absent.map(|fact| FactReport {
+            thing: fact.thing.clone(),
+            name: fact.name,
+            value: Fact::No,
+            generation: 0,
+            observed: inventory.began,
+            detail: None,
+        }));
+    }
+    Ok(news)
+}
+
+/// Writes the news of things that no open job is about, and advances them.
+async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, news: Vec<FactReport>) -> Result<(), AppError> {
+    let mut changed = Changed::default();
+    let mut things = BTreeSet::new();
+    for report in news {
+        // The open job is about to tell, and may be changing it right now.
+        if db::jobs::open_of(tx, &report.thing, agent).await?.is_some() || plug_is_busy(tx, &report, agent).await? {
+            continue;
+        }
+        if is_known(tx, &report.thing).await? && db::facts::observe(tx, agent, &report).await? {
+            changed.note(tx, &report).await?;
+            things.insert(report.thing);
+        }
+    }
+    for thing in &things {
+        advance_any(tx, ringing, thing, agent).await?;
+    }
+    changed.advance_all(tx, ringing).await
+}
+
+/// A plug belongs to its instance's plan: its open job is the instance's.
+async fn plug_is_busy(tx: &mut Tx, report: &FactReport, agent: &str) -> Result<bool, AppError> {
+    if report.name != FactName::Plugged {
+        return Ok(false);
+    }
+    let Some(attachment) = db::volumes::find_attachment(tx, &report.thing).await? else { return Ok(false) };
+    Ok(db::jobs::open_of(tx, &attachment.instance, agent).await?.is_some())
+}
+
+/// Whether a row knows the thing. What no row knows is the audit's, not a plan's.
+async fn is_known(tx: &mut Tx, thing: &str) -> Result<bool, AppError> {
+    Ok(match thing.split('-').next() {
+        Some("i") => db::instances::find(tx, thing).await?.is_some(),
+        Some("vol") => db::volumes::lock(tx, thing).await?.is_some(),
+        Some("att") => db::volumes::find_attachment(tx, thing).await?.is_some(),
+        Some("wmi") => db::access::find_image(tx, thing).await?.is_some(),
+        Some("nw") => db::networks::find(tx, thing).await?.is_some(),
+        Some("hn") => db::nodes::agent_of_host(tx, thing).await?.is_some(),
+        _ => false,
+    })
+}
+
+async fn advance_any(tx: &mut Tx, ringing: &mut Ringing, thing: &str, agent: &str) -> Result<(), AppError> {
+    match thing.split('-').next() {
+        Some("i") => advance::instance::advance(tx, ringing, thing, Cause::fact()).await,
+        Some("vol") => advance::volume::advance(tx, ringing, thing, Cause::fact()).await,
+        Some("att") => advance::attachment::advance(tx, ringing, thing, Cause::fact()).await,
+        Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, Cause::fact()).await,
+        Some("nw") => {
+            let Some(row) = db::networks::find(tx, thing).await? else { return Ok(()) };
+            advance::snapshot::network_at(tx, ringing, thing, row.version, agent, Cause::fact()).await
+        }
+        Some("hn") => advance::snapshot::policy(tx, ringing, thing, Cause::fact()).await,
+        _ => Ok(()),
+    }
+}

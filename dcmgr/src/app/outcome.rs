@@ -1,0 +1,438 @@
+//! What follows from an outcome: facts are written, the job is closed, the thing and its neighbours are advanced, in
+//! one transaction (DESIGN 3.2).
+
+use super::advance::{self, Cause};
+use super::{App, AppError, Ringing};
+use crate::db::jobs::JobRow;
+use crate::db::{self, Tx};
+use crate::plan::Kind;
+use arame_schema::jobs::report::{FactReport, JobResult, Outcome, Retry};
+use arame_schema::model::{Fact, FactName};
+
+/// Attempts of a job that may give up.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// First pause between attempts, doubled each time up to [`BACKOFF_MAX_MS`].
+const BACKOFF_FIRST_MS: u64 = 500;
+const BACKOFF_MAX_MS: u64 = 60_000;
+
+/// The pause after an attempt. The one place that decides it (DESIGN 3.10).
+fn backoff_ms(attempt: u32) -> u64 {
+    (BACKOFF_FIRST_MS << attempt.saturating_sub(1).min(10)).min(BACKOFF_MAX_MS)
+}
+
+/// Takes an outcome in. Answers once everything that follows is committed; running it again changes nothing.
+///
+/// # Errors
+/// The database's: the message is left unacknowledged and comes again.
+pub async fn settle(app: &App, outcome: &Outcome) -> Result<(), AppError> {
+    if let JobResult::Progress { percent, note } = &outcome.result {
+        db::jobs::set_progress(app.db(), outcome.job, *percent, note).await?;
+        return Ok(());
+    }
+    crate::change!(app, "outcome", None, |tx, ringing| { settle_in(tx, ringing, outcome).await })
+}
+
+async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Result<(), AppError> {
+    let Some(job) = db::jobs::find(tx, outcome.job).await? else {
+        tracing::warn!(job = %outcome.job, agent = %outcome.agent, "an outcome of a job that no row knows");
+        return Ok(());
+    };
+    if job.agent != outcome.agent.as_str() {
+        tracing::error!(job = %job.id, agent = %outcome.agent, "an agent answered another agent's job");
+        return Ok(());
+    }
+    lock_around(tx, &job).await?;
+    let (code, message) = error_of(&outcome.result).unzip();
+    let state = state_word(&outcome.result);
+    let error = code.as_deref().zip(message.as_deref());
+    if !db::jobs::close(tx, job.id, state, error).await? {
+        // Overtaken by a newer wish or answered before: what it saw may be older than what the open job does.
+        return look_again(tx, ringing, &job).await;
+    }
+    let gone = job.kind == Kind::DeleteInstance && matches!(outcome.result, JobResult::Done);
+    let mut changed = Changed::default();
+    for report in outcome.facts.iter().filter(|report| belongs(report, &job)) {
+        if db::facts::observe(tx, &job.agent, report).await? {
+            changed.note(tx, report).await?;
+        }
+    }
+    if gone {
+        unplug_all(tx, &job, outcome).await?;
+    }
+    tell(tx, &job, &outcome.result).await?;
+    let cause = decide(tx, &job, &outcome.result).await?;
+    advance_thing(tx, ringing, &job, cause).await?;
+    changed.advance(tx, ringing, &job).await
+}
+
+/// Locks what comes before the thing in the lock order, when more than the thing will be written.
+async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
+    if job.kind == Kind::DeleteInstance {
+        let mut networks: Vec<String> =
+            db::networks::vifs_of_instance(tx, &job.thing).await?.into_iter().map(|vif| vif.network).collect();
+        networks.sort();
+        networks.dedup();
+        for network in networks {
+            db::networks::lock(tx, &network).await?;
+        }
+    }
+    match job.kind {
+        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
+            db::instances::lock(tx, &job.thing).await?;
+        }
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+            db::volumes::lock(tx, &job.thing).await?;
+        }
+        Kind::ImportImage | Kind::DeleteImage => {
+            db::access::lock_image(tx, &job.thing).await?;
+        }
+        Kind::ExportVolume | Kind::UnexportVolume | Kind::ApplyNetwork | Kind::DeleteNetwork | Kind::ApplyPolicy => {}
+    }
+    Ok(())
+}
+
+/// A job's outcome speaks of its own thing, and of the plugs of its instance. Nothing else is believed.
+fn belongs(report: &FactReport, job: &JobRow) -> bool {
+    report.thing == job.thing || (report.name == FactName::Plugged && job.thing.starts_with("i-"))
+}
+
+fn state_word(result: &JobResult) -> &'static str {
+    match result {
+        JobResult::Done => "done",
+        JobResult::Failed { .. } => "failed",
+        JobResult::Refused { .. } => "refused",
+        JobResult::Unsupported { .. } => "unsupported",
+        JobResult::Overtaken => "overtaken",
+        JobResult::HeldEpoch { .. } => "held",
+        JobResult::Progress { .. } => "open",
+    }
+}
+
+fn error_of(result: &JobResult) -> Option<(String, String)> {
+    match result {
+        JobResult::Failed { code, message, .. } => Some((code.clone(), message.clone())),
+        JobResult::Unsupported { message } => Some(("unsupported".into(), message.clone())),
+        JobResult::Refused { found_generation } => Some(("refused".into(), format!("generation {found_generation}"))),
+        JobResult::HeldEpoch { highest_epoch } => Some(("held_epoch".into(), format!("epoch {highest_epoch}"))),
+        JobResult::Done | JobResult::Overtaken | JobResult::Progress { .. } => None,
+    }
+}
+
+/// A closed job was answered: if nothing is open that will tell, ask to look.
+async fn look_again(tx: &mut Tx, ringing: &mut Ringing, job: &JobRow) -> Result<(), AppError> {
+    if db::jobs::open_of(tx, &job.thing, &job.agent).await?.is_some() {
+        return Ok(());
+    }
+    advance_thing(tx, ringing, job, Cause::fact()).await
+}
+
+/// A deleted instance has no plug left on its host, named or not.
+async fn unplug_all(tx: &mut Tx, job: &JobRow, outcome: &Outcome) -> Result<(), AppError> {
+    let Some(seen) = outcome.facts.iter().find(|f| f.name == FactName::Domain && f.value == Fact::No) else {
+        return Ok(());
+    };
+    for attachment in db::volumes::attachments_of_instance(tx, &job.thing).await? {
+        let report = FactReport {
+            thing: attachment.id.clone(),
+            name: FactName::Plugged,
+            value: Fact::No,
+            generation: seen.generation,
+            observed: seen.observed,
+            detail: None,
+        };
+        db::facts::observe(tx, &job.agent, &report).await?;
+    }
+    Ok(())
+}
+
+/// The timeline's line about a job's end. Snapshots are too many to tell one by one.
+async fn tell(tx: &mut Tx, job: &JobRow, result: &JobResult) -> Result<(), AppError> {
+    if matches!(job.kind, Kind::ApplyNetwork | Kind::ApplyPolicy) && matches!(result, JobResult::Done) {
+        return Ok(());
+    }
+    let mut values = vec![("kind", job.kind.to_string()), ("agent", job.agent.clone())];
+    let code = match result {
+        JobResult::Done => "job_done",
+        JobResult::Failed { code, message, .. } => {
+            values.extend([("code", code.clone()), ("message", message.clone())]);
+            "job_failed"
+        }
+        JobResult::Refused { found_generation } => {
+            values.push(("found", found_generation.to_string()));
+            "job_refused"
+        }
+        JobResult::Unsupported { message } => {
+            values.push(("message", message.clone()));
+            "job_unsupported"
+        }
+        JobResult::Overtaken => "job_overtaken",
+        JobResult::HeldEpoch { .. } => "job_held",
+        JobResult::Progress { .. } => return Ok(()),
+    };
+    let event = db::events::NewEvent {
+        account: job.account.as_deref(),
+        resource: &job.thing,
+        code,
+        values: &values,
+        job: Some(job.id),
+        request: None,
+    };
+    db::events::insert(tx, &event).await?;
+    Ok(())
+}
+
+/// What the result means for the next attempt. The one place that decides about retries.
+async fn decide(tx: &mut Tx, job: &JobRow, result: &JobResult) -> Result<Cause, AppError> {
+    let again = Cause { request: None, attempt: job.attempt + 1, delay_ms: backoff_ms(job.attempt) };
+    match result {
+        JobResult::Done => {
+            if job.kind == Kind::RebootInstance {
+                db::instances::set_operation(tx, &job.thing, None).await?;
+            }
+            Ok(Cause::fact())
+        }
+        JobResult::Overtaken | JobResult::Progress { .. } => Ok(Cause::fact()),
+        JobResult::Refused { found_generation } => {
+            lift(tx, job, *found_generation).await?;
+            Ok(Cause { delay_ms: 0, ..again })
+        }
+        JobResult::HeldEpoch { .. } => Ok(Cause { delay_ms: BACKOFF_MAX_MS, ..again }),
+        JobResult::Unsupported { message } => {
+            give_up(tx, job, ("unsupported", message), true).await?;
+            Ok(again)
+        }
+        JobResult::Failed { code, message, retry } => failed(tx, job, (code, message), *retry, again).await,
+    }
+}
+
+async fn failed(
+    tx: &mut Tx,
+    job: &JobRow,
+    reason: (&str, &str),
+    retry: Retry,
+    again: Cause,
+) -> Result<Cause, AppError> {
+    if job.kind == Kind::RebootInstance {
+        // At most once: "may not have happened" is an honest answer (DESIGN 3.8).
+        db::instances::set_operation(tx, &job.thing, None).await?;
+        return Ok(Cause::fact());
+    }
+    if job.kind.never_gives_up() {
+        return Ok(again);
+    }
+    match retry {
+        Retry::Later if job.attempt < ATTEMPTS_MAX => Ok(again),
+        Retry::Later | Retry::Elsewhere => {
+            if !leave_host(tx, job).await? {
+                give_up(tx, job, reason, false).await?;
+            }
+            Ok(Cause::fact())
+        }
+        Retry::Never => {
+            give_up(tx, job, reason, true).await?;
+            Ok(Cause::fact())
+        }
+    }
+}
+
+/// An instance never seen running may be placed again elsewhere (DESIGN 3.10).
+async fn leave_host(tx: &mut Tx, job: &JobRow) -> Result<bool, AppError> {
+    if job.kind != Kind::ApplyInstance {
+        return Ok(false);
+    }
+    let Some(row) = db::instances::lock(tx, &job.thing).await? else { return Ok(false) };
+    if row.ran_before || row.placements >= super::placement::PLACEMENTS_MAX {
+        return Ok(false);
+    }
+    let mut tried = row.tried_hosts.clone();
+    tried.extend(row.host);
+    db::instances::set_leaving(tx, &row.id, &tried).await?;
+    Ok(true)
+}
+
+async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool) -> Result<(), AppError> {
+    match job.kind {
+        Kind::ApplyInstance => db::instances::set_failure(tx, &job.thing, Some(reason), is_final).await?,
+        Kind::CreateVolume => db::volumes::set_failure(tx, &job.thing, Some(reason), is_final).await?,
+        Kind::ImportImage => db::access::set_image_failure(tx, &job.thing, Some(reason)).await?,
+        Kind::ExportVolume => {
+            // The wish cannot be met: the attachment is taken back, the volume is free again.
+            db::volumes::set_attachment_unwanted(tx, &job.thing).await?;
+            if let Some(open) = db::volumes::find_attachment(tx, &job.thing).await? {
+                db::instances::bump(tx, &open.instance).await?;
+            }
+        }
+        _ => return Ok(()),
+    }
+    let values = [("code", reason.0.to_owned()), ("message", reason.1.to_owned())];
+    let event = db::events::NewEvent {
+        account: job.account.as_deref(),
+        resource: &job.thing,
+        code: "failed",
+        values: &values,
+        job: Some(job.id),
+        request: None,
+    };
+    db::events::insert(tx, &event).await?;
+    Ok(())
+}
+
+/// The thing carries a newer generation than its row: the database went back in time (DESIGN 3.6).
+async fn lift(tx: &mut Tx, job: &JobRow, found: u64) -> Result<(), AppError> {
+    tracing::warn!(thing = %job.thing, agent = %job.agent, found, ours = job.generation, "memory_loss: lifting the generation");
+    let table = match job.kind {
+        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
+            return Ok(db::instances::lift(tx, &job.thing, found).await?);
+        }
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+            "UPDATE volumes SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
+        }
+        Kind::ExportVolume | Kind::UnexportVolume => {
+            "UPDATE attachments SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
+        }
+        Kind::ImportImage | Kind::DeleteImage => {
+            "UPDATE images SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
+        }
+        Kind::ApplyNetwork | Kind::DeleteNetwork => {
+            "UPDATE networks SET version = GREATEST(version, ?) + 1 WHERE id = ?"
+        }
+        Kind::ApplyPolicy => "UPDATE host_nodes SET policy_version = GREATEST(policy_version, ?) + 1 WHERE id = ?",
+    };
+    db::pool::run(tx, table, (found, &job.thing)).await?;
+    Ok(())
+}
+
+/// Advances the thing a job was about.
+pub(super) async fn advance_thing(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    job: &JobRow,
+    cause: Cause,
+) -> Result<(), AppError> {
+    match job.kind {
+        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
+            advance::instance::advance(tx, ringing, &job.thing, cause).await
+        }
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+            advance::volume::advance(tx, ringing, &job.thing, cause).await
+        }
+        Kind::ExportVolume | Kind::UnexportVolume => {
+            advance::attachment::advance(tx, ringing, &job.thing, cause).await?;
+            match db::volumes::find_attachment(tx, &job.thing).await? {
+                Some(open) => advance::instance::advance(tx, ringing, &open.instance, Cause::fact()).await,
+                None => Ok(()),
+            }
+        }
+        Kind::ImportImage | Kind::DeleteImage => {
+            advance::image::advance_at(tx, ringing, &job.thing, &job.agent, cause).await
+        }
+        Kind::ApplyNetwork | Kind::DeleteNetwork => {
+            let Some(row) = db::networks::find(tx, &job.thing).await? else { return Ok(()) };
+            advance::snapshot::network_at(tx, ringing, &row.id, row.version, &job.agent, cause).await
+        }
+        Kind::ApplyPolicy => advance::snapshot::policy(tx, ringing, &job.thing, cause).await,
+    }
+}
+
+/// Neighbours whose plans read a fact that changed.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    attachments: Vec<String>,
+    instances: Vec<String>,
+    networks: Vec<String>,
+    hosts: Vec<String>,
+    volumes: Vec<String>,
+}
+
+impl Changed {
+    /// Remembers whom a written fact concerns, and what it proves of its own row.
+    pub(super) async fn note(&mut self, tx: &mut Tx, report: &FactReport) -> Result<(), AppError> {
+        let thing = report.thing.clone();
+        match (report.name, report.value) {
+            (FactName::Power, Fact::Yes) => db::instances::set_ran(tx, &thing).await?,
+            (FactName::Plugged, _) => self.attachments.push(thing),
+            (FactName::Exported, Fact::Yes) => {
+                if let Some(open) = db::volumes::find_attachment(tx, &thing).await?
+                    && open.wanted
+                {
+                    db::instances::bump(tx, &open.instance).await?;
+                    self.instances.push(open.instance);
+                }
+            }
+            (FactName::Volume, value) => {
+                if value == Fact::Yes {
+                    db::volumes::set_seen_present(tx, &thing).await?;
+                }
+                self.volumes.push(thing);
+            }
+            (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push(thing),
+            (FactName::Applied, _) => self.hosts.push(thing),
+            (FactName::Image, Fact::Yes) => db::access::set_image_failure(tx, &thing, None).await?,
+            (FactName::Domain | FactName::Power | FactName::Exported | FactName::Image, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Advances them, in the lock order of their kinds.
+    pub(super) async fn advance(self, tx: &mut Tx, ringing: &mut Ringing, _job: &JobRow) -> Result<(), AppError> {
+        self.advance_all(tx, ringing).await
+    }
+
+    pub(super) async fn advance_all(mut self, tx: &mut Tx, ringing: &mut Ringing) -> Result<(), AppError> {
+        for network in &self.networks {
+            self.instances.extend(db::instances::waiting(tx, Some(network), None).await?);
+        }
+        for host in &self.hosts {
+            self.instances.extend(db::instances::waiting(tx, None, Some(host)).await?);
+        }
+        self.instances.sort();
+        self.instances.dedup();
+        for instance in &self.instances {
+            advance::instance::advance(tx, ringing, instance, Cause::fact()).await?;
+        }
+        for volume in &self.volumes {
+            if let Some(open) = db::volumes::open_attachment(tx, volume).await? {
+                self.attachments.push(open.id);
+            }
+        }
+        self.attachments.sort();
+        self.attachments.dedup();
+        for attachment in &self.attachments {
+            advance::attachment::advance(tx, ringing, attachment, Cause::fact()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A job whose deadline passed without a word: its facts stay maybe, and it is planned again.
+pub async fn lost(app: &App, id: uuid::Uuid) -> Result<(), AppError> {
+    fail_unanswered(app, id, "lost", ("agent_silent", "no outcome arrived before the job's deadline")).await
+}
+
+/// A job that cannot be rung.
+pub async fn impossible(app: &App, id: uuid::Uuid, code: &str, message: &str) -> Result<(), AppError> {
+    fail_unanswered(app, id, "failed", (code, message)).await
+}
+
+/// A job whose thing is no more.
+pub async fn obsolete(app: &App, id: uuid::Uuid) -> Result<(), AppError> {
+    crate::change!(app, "obsolete", None, |tx, _ringing| {
+        db::jobs::close(tx, id, "obsolete", None).await?;
+        Ok(())
+    })
+}
+
+async fn fail_unanswered(app: &App, id: uuid::Uuid, state: &str, reason: (&str, &str)) -> Result<(), AppError> {
+    crate::change!(app, "unanswered", None, |tx, ringing| {
+        let Some(job) = db::jobs::find(tx, id).await? else { return Ok(()) };
+        lock_around(tx, &job).await?;
+        if !db::jobs::close(tx, id, state, Some(reason)).await? {
+            return Ok(());
+        }
+        let result = JobResult::Failed { code: reason.0.to_owned(), message: reason.1.to_owned(), retry: Retry::Later };
+        tell(tx, &job, &result).await?;
+        let cause = decide(tx, &job, &result).await?;
+        advance_thing(tx, ringing, &job, cause).await
+    })
+}

@@ -1,0 +1,355 @@
+//! Makes the message of a job at the moment it is rung, from the rows as they are (spec/decisions/0002).
+//!
+//! Job rows hold no bodies: no secret is stored in them, a snapshot that waited carries the newest version, and a
+//! message rung again tells the same as the rows do.
+
+use super::{App, AppError};
+use crate::db::access::ImageRow;
+use crate::db::instances::InstanceRow;
+use crate::db::jobs::JobRow;
+use crate::db::volumes::AttachmentRow;
+use crate::db::{self, DbError, Tx};
+use crate::plan::Kind;
+use arame_schema::jobs::hva::{self, DiskFormat, Power};
+use arame_schema::jobs::sta::{ExportedTarget, StoredImage};
+use arame_schema::jobs::{Envelope, Job, nsa, sta};
+use arame_schema::limits::{DHCP_LEASE_SECONDS, DNS_TTL_SECONDS, WIRE_VERSION};
+use arame_schema::model::instance::DesiredInstance;
+use arame_schema::model::security_group::{self, Source};
+use arame_schema::model::{Fact, FactName, Secret};
+use std::str::FromStr;
+
+/// A guest gets this long to switch itself off before it is switched off: what cloud images need with services to stop.
+const SHUTDOWN_GRACE_MS: u64 = 30_000;
+
+/// What became of a job that was to be rung.
+#[derive(Debug)]
+pub enum Rendered {
+    Message(Box<Envelope>),
+    /// What it was about is not as the job needs it (an image gone): the job failed, with this reason.
+    Impossible {
+        code: &'static str,
+        message: String,
+    },
+    /// The thing is no more: the job is closed.
+    Obsolete,
+}
+
+/// A generation and a job, or why there is none.
+enum Body {
+    Job(u64, Job),
+    Impossible(&'static str, String),
+    Obsolete,
+}
+
+fn id<T: FromStr>(text: &str) -> Result<T, AppError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|e: T::Err| {
+        AppError::Db(DbError::Column { table: "a row", column: "id".into(), reason: e.to_string() })
+    })
+}
+
+/// Reads what the job needs, in one transaction, and writes its envelope.
+pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
+    let job = job.clone();
+    let (incarnation, body) = crate::transact!(app.db(), "render", None, AppError, |tx| {
+        let agent = db::agents::find(tx, &job.agent).await?;
+        let incarnation = agent.map_or(0, |agent| agent.incarnation);
+        Ok::<_, AppError>((incarnation, body(app, tx, &job).await?))
+    })?;
+    Ok(match body {
+        Body::Obsolete => Rendered::Obsolete,
+        Body::Impossible(code, message) => Rendered::Impossible { code, message },
+        Body::Job(generation, body) => Rendered::Message(Box::new(Envelope {
+            v: WIRE_VERSION,
+            id: job.id,
+            kind: body.kind().to_owned(),
+            agent: id(&job.agent)?,
+            incarnation,
+            epoch: app.epoch(),
+            thing: job.thing.clone(),
+            generation,
+            budget_ms: u64::try_from(job.budget_ms).unwrap_or(0),
+            body: Envelope::body_of(&body),
+            traceparent: None,
+        })),
+    })
+}
+
+async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    match job.kind {
+        Kind::ApplyInstance => apply_instance(app, tx, job).await,
+        Kind::DeleteInstance => {
+            Ok(Body::Job(job.generation, Job::DeleteInstance(hva::DeleteInstance { instance: id(&job.thing)? })))
+        }
+        Kind::RebootInstance => match job.operation {
+            Some(operation) => {
+                let body = hva::RebootInstance { instance: id(&job.thing)?, operation };
+                Ok(Body::Job(job.generation, Job::RebootInstance(body)))
+            }
+            None => Ok(Body::Obsolete),
+        },
+        Kind::ObserveInstance => {
+            Ok(Body::Job(job.generation, Job::ObserveInstance(hva::ObserveInstance { instance: id(&job.thing)? })))
+        }
+        Kind::ApplyPolicy => apply_policy(app, tx, job).await,
+        Kind::ImportImage | Kind::DeleteImage => image(tx, job).await,
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => volume(tx, job).await,
+        Kind::ExportVolume | Kind::UnexportVolume => attachment(app, tx, job).await,
+        Kind::ApplyNetwork => apply_network(tx, job).await,
+        Kind::DeleteNetwork => {
+            Ok(Body::Job(job.generation, Job::DeleteNetwork(nsa::DeleteNetwork { network: id(&job.thing)? })))
+        }
+    }
+}
+
+fn format_of(text: &str) -> DiskFormat {
+    if text == "qcow2" { DiskFormat::Qcow2 } else { DiskFormat::Raw }
+}
+
+async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(row) = db::instances::find(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let Some(image) = db::access::find_image(tx, &row.image).await? else { return Ok(Body::Obsolete) };
+    let stored = db::facts::of_thing(tx, &row.image).await?.into_iter().find_map(|fact| {
+        let here = fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= image.generation;
+        here.then_some(fact.detail).flatten()
+    });
+    let Some(stored) = stored.and_then(|detail| serde_json::from_value::<StoredImage>(detail).ok()) else {
+        return Ok(Body::Impossible("image_unavailable", format!("no storage node has image {}", row.image)));
+    };
+    let power = match row.desired {
+        DesiredInstance::On => Power::On,
+        DesiredInstance::Off | DesiredInstance::Gone => {
+            Power::Off { method: row.shutdown, grace_ms: SHUTDOWN_GRACE_MS }
+        }
+    };
+    let (nics, domain) = nics(tx, &row).await?;
+    let spec = hva::InstanceSpec {
+        instance: id(&row.id)?,
+        account: id(&row.account)?,
+        uuid: row.uuid,
+        hostname: row.hostname.clone(),
+        vcpus: row.cpu_cores,
+        memory_mib: row.memory_mib,
+        power,
+        boot: boot_disk(&row, &image, stored)?,
+        volumes: plugged_volumes(app, tx, &row).await?,
+        nics,
+        metadata: metadata(tx, &row, domain).await?,
+    };
+    Ok(Body::Job(row.generation, Job::ApplyInstance(Box::new(hva::ApplyInstance { spec }))))
+}
+
+fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: StoredImage) -> Result<hva::BootDisk, AppError> {
+    Ok(hva::BootDisk {
+        image: id(&image.id)?,
+        url: stored.url,
+        sha256: image.sha256.clone(),
+        size_bytes: image.size_bytes,
+        format: format_of(&image.format),
+        disk_size_bytes: row.disk_mib << 20,
+    })
+}
+
+async fn nics(tx: &mut Tx, row: &InstanceRow) -> Result<(Vec<hva::Nic>, String), AppError> {
+    let mut nics = Vec::new();
+    let mut domain = String::new();
+    for vif in db::networks::vifs_of_instance(tx, &row.id).await? {
+        let Some(network) = db::networks::find(tx, &vif.network).await? else { continue };
+        if nics.is_empty() {
+            domain.clone_from(&network.domain);
+        }
+        nics.push(hva::Nic {
+            vif: id(&vif.id)?,
+            index: vif.index,
+            network: id(&vif.network)?,
+            vlan_tag: network.vlan_tag,
+            mac: vif.mac,
+            ipv4: vif.ipv4,
+            mtu: network.mtu,
+        });
+    }
+    Ok((nics, domain))
+}
+
+async fn metadata(tx: &mut Tx, row: &InstanceRow, domain: String) -> Result<hva::Metadata, AppError> {
+    let user_data = db::instances::user_data(tx, &row.id).await?;
+    let mut ssh_keys = Vec::new();
+    if let Some(key) = &row.ssh_key
+        && let Some(key) = db::access::ssh_key(tx, key, &row.account).await?
+    {
+        ssh_keys.push(hva::SshPublicKey { name: key.display_name.unwrap_or(key.id), public_key: key.public_key });
+    }
+    let mut security_groups = Vec::new();
+    for vif in db::networks::vifs_of_instance(tx, &row.id).await? {
+        for group in db::networks::groups_of_vif(tx, &vif.id).await? {
+            security_groups.push(id(&group)?);
+        }
+    }
+    security_groups.dedup();
+    Ok(hva::Metadata {
+        ssh_keys,
+        user_data: (!user_data.is_empty()).then_some(user_data),
+        instance_type: row.instance_type.clone(),
+        security_groups,
+        domain,
+    })
+}
+
+/// Wanted attachments whose export surely stands: plugging needs it (DESIGN 3.2).
+async fn plugged_volumes(app: &App, tx: &mut Tx, row: &InstanceRow) -> Result<Vec<hva::PluggedVolume>, AppError> {
+    let mut volumes = Vec::new();
+    for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
+        if !open.wanted || row.desired == DesiredInstance::Gone {
+            continue;
+        }
+        let facts = db::facts::of_thing(tx, &open.id).await?;
+        let target = facts.into_iter().find(|f| f.name == FactName::Exported && f.value == Fact::Yes);
+        let Some((agent, detail)) = target.and_then(|fact| Some((fact.agent, fact.detail?))) else { continue };
+        tracing::trace!(%agent, "exported by");
+        let Ok(target) = serde_json::from_value::<ExportedTarget>(detail) else { continue };
+        let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { continue };
+        volumes.push(hva::PluggedVolume {
+            volume: id(&open.volume)?,
+            attachment: id(&open.id)?,
+            epoch: open.epoch,
+            serial: disk.key,
+            portal: target.portal,
+            iqn: target.iqn,
+            lun: target.lun,
+            initiator_iqn: initiator(tx, row).await?,
+            chap_user: open.chap_user.clone(),
+            chap_secret: Secret::new(app.vault().unseal(&open.chap_secret_sealed)?),
+        });
+    }
+    Ok(volumes)
+}
+
+/// The initiator name that the instance's host told in its hello.
+async fn initiator(tx: &mut Tx, row: &InstanceRow) -> Result<String, AppError> {
+    let host = row.host.as_deref().unwrap_or_default();
+    let Some(agent) = db::nodes::agent_of_host(tx, host).await? else { return Ok(String::new()) };
+    let told = db::agents::find(tx, &agent).await?.and_then(|a| a.endpoints.get("initiator_iqn").cloned());
+    Ok(told.unwrap_or_else(|| format!("iqn.2026-11.jp.arame:{host}")))
+}
+
+async fn apply_policy(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let version = db::nodes::policy_version(tx, &job.thing).await?;
+    let mut ports = Vec::new();
+    for port in db::networks::policy_ports(tx, &job.thing).await? {
+        let mut ingress = Vec::new();
+        for text in &port.rules {
+            let rules = security_group::parse(text).unwrap_or_default();
+            for rule in rules {
+                for source in sources(tx, &rule.source).await? {
+                    let rule = hva::IngressRule { traffic: rule.traffic, source };
+                    if !ingress.contains(&rule) {
+                        ingress.push(rule);
+                    }
+                }
+            }
+        }
+        ports.push(hva::PortPolicy {
+            vif: id(&port.vif.id)?,
+            instance: id(&port.vif.instance)?,
+            network: id(&port.vif.network)?,
+            vlan_tag: port.vlan_tag,
+            mac: port.vif.mac,
+            ipv4: port.vif.ipv4,
+            subnet: port.subnet,
+            dhcp_server: port.server,
+            ingress,
+        });
+    }
+    let body = hva::ApplyPolicy { host: id(&job.thing)?, ports, infrastructure: app.infrastructure().to_vec() };
+    Ok(Body::Job(version, Job::ApplyPolicy(body)))
+}
+
+async fn sources(tx: &mut Tx, source: &Source) -> Result<Vec<ipnet::Ipv4Net>, AppError> {
+    Ok(match source {
+        Source::Net(net) => vec![*net],
+        Source::Group(group) => {
+            let members = db::networks::member_addresses(tx, group.as_str()).await?;
+            members.into_iter().map(ipnet::Ipv4Net::from).collect()
+        }
+    })
+}
+
+async fn image(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(row) = db::access::find_image(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let body = match job.kind {
+        Kind::DeleteImage => Job::DeleteImage(sta::DeleteImage { image: id(&row.id)? }),
+        _ => Job::ImportImage(sta::ImportImage {
+            image: id(&row.id)?,
+            source: row.source,
+            sha256: row.sha256,
+            size_bytes: row.size_bytes,
+            format: format_of(&row.format),
+        }),
+    };
+    Ok(Body::Job(row.generation, body))
+}
+
+async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(row) = db::volumes::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let (volume, key) = (id(&row.id)?, row.key.clone());
+    let body = match job.kind {
+        Kind::DeleteVolume => Job::DeleteVolume(sta::DeleteVolume { volume, key }),
+        Kind::ObserveVolume => Job::ObserveVolume(sta::ObserveVolume { volume, key }),
+        _ => Job::CreateVolume(sta::CreateVolume {
+            volume,
+            account: id(&row.account)?,
+            key,
+            size_bytes: row.size_bytes,
+            image: None,
+        }),
+    };
+    Ok(Body::Job(row.generation, body))
+}
+
+async fn attachment(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(open) = db::volumes::find_attachment(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    if job.kind == Kind::UnexportVolume {
+        let body = sta::UnexportVolume { attachment: id(&open.id)?, volume: id(&open.volume)?, epoch: open.epoch };
+        return Ok(Body::Job(open.generation, Job::UnexportVolume(body)));
+    }
+    export(app, tx, &open).await
+}
+
+async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow) -> Result<Body, AppError> {
+    let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { return Ok(Body::Obsolete) };
+    let Some(instance) = db::instances::find(tx, &open.instance).await? else { return Ok(Body::Obsolete) };
+    let body = sta::ExportVolume {
+        attachment: id(&open.id)?,
+        volume: id(&open.volume)?,
+        key: disk.key,
+        epoch: open.epoch,
+        initiator_iqn: initiator(tx, &instance).await?,
+        chap_user: open.chap_user.clone(),
+        chap_secret: Secret::new(app.vault().unseal(&open.chap_secret_sealed)?),
+    };
+    Ok(Body::Job(open.generation, Job::ExportVolume(body)))
+}
+
+async fn apply_network(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    // The version is read before the hosts: a host that comes between is served early, never late.
+    let Some(row) = db::networks::find(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let snapshot = nsa::NetworkSnapshot {
+        network: id(&row.id)?,
+        account: id(&row.account)?,
+        vlan_tag: row.vlan_tag,
+        subnet: row.subnet,
+        gateway: row.gateway,
+        server: row.server,
+        domain: row.domain,
+        mtu: row.mtu,
+        lease_seconds: DHCP_LEASE_SECONDS,
+        ttl_seconds: DNS_TTL_SECONDS,
+        routes: Vec::new(),
+        forwarders: row.forwarders,
+        hosts: db::networks::snapshot_hosts(tx, &row.id).await?,
+    };
+    Ok(Body::Job(row.version, Job::ApplyNetwork(Box::new(nsa::ApplyNetwork { snapshot }))))
+}

@@ -1,0 +1,104 @@
+//! Security groups. A change of rules raises the policy version of every host it concerns, in the same transaction.
+
+use super::advance::{Cause, snapshot};
+use super::{App, AppError, Caller, Ringing};
+use crate::db::{self, Tx};
+use arame_schema::api::{Code, CreateSecurityGroup, ListFilter, Page, Refusal, SecurityGroup, UpdateSecurityGroup};
+use arame_schema::model::SecurityGroupId;
+use arame_schema::model::security_group::{self, Source};
+use rand::RngCore;
+
+pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<SecurityGroup>, Refusal> {
+    let found = db::access::groups(app.db(), caller.scope()).await.map_err(AppError::from)?;
+    let wanted =
+        |g: &SecurityGroup| filter.display_name.as_ref().is_none_or(|name| g.display_name.as_ref() == Some(name));
+    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+}
+
+pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<SecurityGroup, Refusal> {
+    let found = db::access::group(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    found.ok_or_else(|| Refusal::unknown(id))
+}
+
+/// Rules are parsed, and the groups they name exist in the account.
+async fn check_rules(tx: &mut Tx, text: &str, account: &str, own: &str) -> Result<(), AppError> {
+    let rules = security_group::parse(text).map_err(|e| {
+        let refusal = Refusal::new(Code::InvalidSecurityGroupRule);
+        refusal.with("line", e.line).with("text", e.text).with("reason", e.reason)
+    })?;
+    for rule in rules {
+        if let Source::Group(group) = rule.source
+            && group.as_str() != own
+            && !db::access::hold_group(tx, group.as_str(), account).await?
+        {
+            return Err(Refusal::unknown(group).into());
+        }
+    }
+    Ok(())
+}
+
+pub async fn create(app: &App, caller: &Caller, request: CreateSecurityGroup) -> Result<SecurityGroup, Refusal> {
+    let account = caller.owner()?.to_owned();
+    let id = crate::change!(app, "create security group", Some(caller.request), |tx, _ringing| {
+        let mut entropy = [0; 8];
+        rand::rng().fill_bytes(&mut entropy);
+        let id = SecurityGroupId::from_entropy(entropy).to_string();
+        check_rules(tx, &request.rule, &account, &id).await?;
+        let name = request.display_name.as_deref().unwrap_or_default();
+        db::access::insert_group(tx, &id, &account, name, &request.description, &request.rule).await?;
+        db::events::audit(tx, &caller.who(), "security_group.create", &id).await?;
+        Ok(id)
+    })?;
+    get(app, caller, &id).await
+}
+
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    request: UpdateSecurityGroup,
+) -> Result<SecurityGroup, Refusal> {
+    crate::change!(app, "update security group", Some(caller.request), |tx, ringing| {
+        // Hosts come before groups in the lock order: which they are is read first, then they are locked.
+        let hosts = db::networks::hosts_of_group(tx, id).await?;
+        let mut versions = Vec::new();
+        if request.rule.is_some() {
+            for host in &hosts {
+                versions.push(db::nodes::bump_policy(tx, host).await?);
+            }
+        }
+        let group = db::access::lock_group(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
+        let rule = request.rule.clone().unwrap_or(group.rule);
+        check_rules(tx, &rule, &group.account_id, id).await?;
+        let name = request.display_name.clone().or(group.display_name).unwrap_or_default();
+        let description = request.description.clone().unwrap_or(group.description);
+        db::access::update_group(tx, id, &name, &description, &rule).await?;
+        db::events::audit(tx, &caller.who(), "security_group.update", id).await?;
+        if request.rule.is_some() {
+            send(tx, ringing, &hosts, Cause::request(caller.request)).await?;
+        }
+        Ok(())
+    })?;
+    get(app, caller, id).await
+}
+
+async fn send(tx: &mut Tx, ringing: &mut Ringing, hosts: &[String], cause: Cause) -> Result<(), AppError> {
+    for host in hosts {
+        snapshot::policy(tx, ringing, host, cause).await?;
+    }
+    Ok(())
+}
+
+pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+    crate::change!(app, "delete security group", Some(caller.request), |tx, _ringing| {
+        db::access::lock_group(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
+        let users = db::access::users_of_group(tx, id).await?;
+        if !users.is_empty() {
+            return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
+        }
+        db::access::delete_group(tx, id).await?;
+        db::events::audit(tx, &caller.who(), "security_group.delete", id).await?;
+        Ok(())
+    })?;
+    Ok(vec![id.to_owned()])
+}

@@ -1,0 +1,210 @@
+//! What tenants do with volumes.
+
+use super::advance::{self, Cause};
+use super::instances::record;
+use super::{App, AppError, Caller};
+use crate::db::volumes::{AttachmentRow, NewVolume};
+use crate::db::{self, Tx};
+use arame_schema::api::{Code, CreateVolume, ListFilter, Page, Refusal, Volume};
+use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
+use arame_schema::model::instance::DesiredInstance;
+use arame_schema::model::volume::VolumeState;
+use arame_schema::model::{AttachmentId, VolumeId};
+use rand::RngCore;
+
+pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
+    let (alive, state) = match filter.state.as_deref() {
+        None | Some("alive") => (true, None),
+        Some("alive_with_deleted") => (false, None),
+        Some(word) if VolumeState::parse(word).is_some() => (word != "deleted", Some(word)),
+        Some(word) => {
+            let expected = VolumeState::ALL.map(VolumeState::as_str).join(" | ");
+            let refusal = Refusal::new(Code::InvalidParameter).with("name", "state");
+            return Err(refusal.with("value", word).with("expected", expected));
+        }
+    };
+    let found = db::volumes::list(app.db(), caller.scope(), alive, state, filter.start, filter.limit).await;
+    let (total, results) = found.map_err(AppError::from)?;
+    Ok(Page { total, start: filter.start, limit: filter.limit, results })
+}
+
+pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal> {
+    let found = db::volumes::get(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    found.ok_or_else(|| Refusal::unknown(id))
+}
+
+fn entropy() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result<Volume, Refusal> {
+    if !VOLUME_SIZE_MIB.contains(&request.volume_size) {
+        let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size");
+        let range = format!("{}..{}", VOLUME_SIZE_MIB.start(), VOLUME_SIZE_MIB.end());
+        return Err(refusal.with("value", request.volume_size).with("expected", range));
+    }
+    let account = caller.owner()?.to_owned();
+    if let Some(key) = &caller.idempotency_key {
+        let made = db::access::idempotent(app.db(), &caller.token, key).await.map_err(AppError::from)?;
+        if let Some(made) = made {
+            return get(app, caller, &made).await;
+        }
+    }
+    let id = crate::change!(app, "create volume", Some(caller.request), |tx, ringing| {
+        check_quota(tx, &account).await?;
+        let node = choose_node(app, tx, request.volume_size).await?;
+        let id = VolumeId::from_entropy(entropy()).to_string();
+        // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
+        let key = format!("v{}", hex::encode(entropy()));
+        let volume = NewVolume {
+            id: &id,
+            account: &account,
+            node: &node,
+            key: &key,
+            size_bytes: request.volume_size << 20,
+            display_name: request.display_name.as_deref().unwrap_or_default(),
+        };
+        db::volumes::insert(tx, &volume).await?;
+        record(tx, caller, &account, &id, "create_requested", &[("by", caller.token.clone())]).await?;
+        db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
+        if let Some(key) = &caller.idempotency_key {
+            db::access::set_idempotent(tx, &caller.token, key, &id).await?;
+        }
+        advance::volume::advance(tx, ringing, &id, Cause::request(caller.request)).await?;
+        Ok(id)
+    })?;
+    get(app, caller, &id).await
+}
+
+async fn check_quota(tx: &mut Tx, account: &str) -> Result<(), AppError> {
+    let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+    let Some(limit) = quota.volumes else { return Ok(()) };
+    let used = db::volumes::count_of_account(tx, account).await?;
+    if used >= limit {
+        let refusal = Refusal::new(Code::ExceedQuota).with("quota", "volume.count");
+        return Err(refusal.with("limit", limit).with("used", used).into());
+    }
+    Ok(())
+}
+
+/// The storage node with the most room that is heard and well; its row is locked and judged again.
+async fn choose_node(app: &App, tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
+    let mut nodes = db::nodes::storage(app.db()).await?;
+    let room =
+        |node: &arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
+    let well = |node: &arame_schema::api::StorageNode| {
+        node.status == "online" && node.degraded.is_none() && node.scheduling_enabled && room(node) >= needed_mib
+    };
+    nodes.sort_by_key(|node| std::cmp::Reverse(room(node)));
+    for node in nodes.iter().filter(|node| well(node)) {
+        if db::nodes::lock_storage(tx, &node.id).await?.is_some_and(|locked| well(&locked)) {
+            return Ok(node.id.clone());
+        }
+    }
+    Err(Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB")).into())
+}
+
+async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::volumes::VolumeRow, AppError> {
+    let row = db::volumes::lock(tx, id).await?;
+    let own = row.filter(|row| !row.deleted && caller.scope().is_none_or(|account| account == row.account));
+    Ok(own.ok_or_else(|| Refusal::unknown(id))?)
+}
+
+pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+    crate::change!(app, "delete volume", Some(caller.request), |tx, ringing| {
+        let row = lock_own(tx, caller, id).await?;
+        if let Some(open) = db::volumes::open_attachment(tx, id).await?
+            && open.wanted
+        {
+            return Err(Refusal::new(Code::VolumeAttached).with("id", id).with("instance", open.instance).into());
+        }
+        db::events::audit(tx, &caller.who(), "volume.delete", id).await?;
+        if !row.wanted {
+            return Ok(());
+        }
+        db::volumes::set_unwanted(tx, id).await?;
+        record(tx, caller, &row.account, id, "delete_requested", &[("by", caller.token.clone())]).await?;
+        advance::volume::advance(tx, ringing, id, Cause::request(caller.request)).await
+    })?;
+    Ok(vec![id.to_owned()])
+}
+
+/// Attaches to an instance of the same account. The export is made first, then the disk is plugged.
+pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Result<Volume, Refusal> {
+    crate::change!(app, "attach volume", Some(caller.request), |tx, ringing| {
+        let machine = db::instances::lock(tx, instance).await?;
+        let disk = lock_own(tx, caller, id).await?;
+        let machine = machine.filter(|row| row.account == disk.account);
+        let machine = machine.ok_or_else(|| Refusal::unknown(instance))?;
+        if machine.desired == DesiredInstance::Gone {
+            let refusal = Refusal::new(Code::InvalidInstanceState).with("id", instance);
+            return Err(refusal.with("state", machine.state).with("needed", "running | halted").into());
+        }
+        if let Some(open) = db::volumes::open_attachment(tx, id).await? {
+            if open.wanted && open.instance == instance {
+                return Ok(());
+            }
+            return Err(Refusal::new(Code::VolumeAttached).with("id", id).with("instance", open.instance).into());
+        }
+        if disk.state != VolumeState::Available.as_str() {
+            let refusal = Refusal::new(Code::InvalidVolumeState).with("id", id);
+            return Err(refusal.with("state", disk.state).with("needed", "available").into());
+        }
+        if db::volumes::attachments_of_instance(tx, instance).await?.len() >= VOLUMES_MAX {
+            let refusal = Refusal::new(Code::ExceedQuota).with("quota", "volumes of one instance");
+            return Err(refusal.with("limit", VOLUMES_MAX).with("used", VOLUMES_MAX).into());
+        }
+        let attachment = new_attachment(app, tx, id, instance).await?;
+        db::volumes::insert_attachment(tx, &attachment).await?;
+        db::events::audit(tx, &caller.who(), "volume.attach", id).await?;
+        let values = [("by", caller.token.clone()), ("instance", instance.to_owned())];
+        record(tx, caller, &disk.account, id, "attach_requested", &values).await?;
+        advance::attachment::advance(tx, ringing, &attachment.id, Cause::request(caller.request)).await
+    })?;
+    get(app, caller, id).await
+}
+
+async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) -> Result<AttachmentRow, AppError> {
+    let id = AttachmentId::from_entropy(entropy()).to_string();
+    // 96 random bits as RFC 7143 asks, in 16 characters: the longest secret every initiator takes.
+    let mut bits = [0; 12];
+    rand::rng().fill_bytes(&mut bits);
+    let secret = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, bits);
+    Ok(AttachmentRow {
+        chap_user: id.clone(),
+        id,
+        volume: volume.to_owned(),
+        instance: instance.to_owned(),
+        epoch: db::volumes::next_epoch(tx, volume).await?,
+        wanted: true,
+        generation: 1,
+        chap_secret_sealed: app.vault().seal(&secret)?,
+    })
+}
+
+/// Detaches: unplugged first, then the export goes.
+pub async fn detach(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal> {
+    crate::change!(app, "detach volume", Some(caller.request), |tx, ringing| {
+        let found = db::volumes::find_open(tx, id).await?;
+        if let Some(open) = &found {
+            db::instances::lock(tx, &open.instance).await?;
+        }
+        let disk = lock_own(tx, caller, id).await?;
+        let Some(open) = found else {
+            return Err(Refusal::new(Code::VolumeNotAttached).with("id", id).into());
+        };
+        db::events::audit(tx, &caller.who(), "volume.detach", id).await?;
+        if !open.wanted {
+            return Ok(());
+        }
+        db::volumes::set_attachment_unwanted(tx, &open.id).await?;
+        db::instances::bump(tx, &open.instance).await?;
+        record(tx, caller, &disk.account, id, "detach_requested", &[("by", caller.token.clone())]).await?;
+        let cause = Cause::request(caller.request);
+        advance::instance::advance(tx, ringing, &open.instance, cause).await?;
+        advance::attachment::advance(tx, ringing, &open.id, cause).await
+    })?;
+    get(app, caller, id).await
+}

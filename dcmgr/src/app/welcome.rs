@@ -1,0 +1,103 @@
+//! An agent's hello: who it is, its next incarnation, and what it has to be told.
+
+use super::advance::{self, Cause};
+use super::{App, AppError, Ringing};
+use crate::db::agents::AgentRow;
+use crate::db::{self, Tx};
+use arame_schema::jobs::report::{Hello, Welcome};
+use arame_schema::limits::{HEARTBEAT_INTERVAL, INVENTORY_INTERVAL};
+use uuid::Uuid;
+
+/// How a hello is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Welcome(Welcome),
+    /// The process exits with this sentence.
+    Unwelcome {
+        nonce: Uuid,
+        reason: String,
+    },
+    /// Not an agent of ours at all: no queue to answer on is known.
+    Silence,
+}
+
+/// Decides about a hello and records it. `user` is the broker-validated publisher.
+///
+/// # Errors
+/// The database's: the hello comes again by itself.
+pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppError> {
+    if user != hello.agent.as_str() {
+        tracing::error!(user, agent = %hello.agent, "a hello in another agent's name");
+        return Ok(Answer::Silence);
+    }
+    crate::change!(app, "hello", None, |tx, _ringing| {
+        let Some(row) = db::agents::lock(tx, hello.agent.as_str()).await? else {
+            return Ok(unwelcome(hello, "this agent was never joined to this installation"));
+        };
+        if row.key_sha256 != db::seed::digest(hello.key.expose()) {
+            return Ok(unwelcome(hello, "the key is not the one made when this agent joined"));
+        }
+        if db::agents::was_replaced(tx, &row.id, hello.nonce).await? {
+            return Ok(unwelcome(hello, "another process has taken this agent's place"));
+        }
+        let incarnation = db::agents::greet(tx, &row, hello).await?;
+        db::agents::set_offering(tx, &row, &hello.capacity).await?;
+        db::facts::forget_applied(tx, &row.id).await?;
+        db::jobs::ring_all_of(tx, &row.id).await?;
+        Ok(Answer::Welcome(Welcome {
+            nonce: hello.nonce,
+            incarnation,
+            installation: app.installation(),
+            epoch: app.epoch(),
+            heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+            inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+        }))
+    })
+}
+
+fn unwelcome(hello: &Hello, reason: &str) -> Answer {
+    tracing::warn!(agent = %hello.agent, reason, "a hello is refused");
+    Answer::Unwelcome { nonce: hello.nonce, reason: reason.to_owned() }
+}
+
+/// After the welcome: everything this agent should know or do is planned again.
+///
+/// # Errors
+/// The database's.
+pub async fn catch_up(app: &App, agent: &str) -> Result<(), AppError> {
+    crate::change!(app, "catch up", None, |tx, ringing| {
+        let Some(row) = db::agents::find(tx, agent).await? else { return Ok(()) };
+        match row.kind.as_str() {
+            "nsa" => networks(tx, ringing, &row).await,
+            "sta" => storage(tx, ringing, &row).await,
+            _ => host(tx, ringing, &row).await,
+        }
+    })
+}
+
+async fn networks(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
+    for network in db::networks::all(tx).await? {
+        advance::snapshot::network_at(tx, ringing, &network.id, network.version, &agent.id, Cause::fact()).await?;
+    }
+    Ok(())
+}
+
+async fn storage(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
+    for image in db::access::image_ids(tx).await? {
+        advance::image::advance_at(tx, ringing, &image, &agent.id, Cause::fact()).await?;
+    }
+    for volume in db::volumes::on_node(tx, &agent.node).await? {
+        advance::volume::advance(tx, ringing, &volume, Cause::fact()).await?;
+    }
+    Ok(())
+}
+
+/// A host that is back: what failed there for a passing reason is tried again (DESIGN 3.10).
+async fn host(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
+    advance::snapshot::policy(tx, ringing, &agent.node, Cause::fact()).await?;
+    for instance in db::instances::on_host(tx, &agent.node).await? {
+        db::instances::forget_passing_failure(tx, &instance).await?;
+        advance::instance::advance(tx, ringing, &instance, Cause::fact()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! Accounts, tokens, keys, groups, types and images: the rows that others point to.
+
+use super::pool::{first, rows, run};
+use super::{Columns, Db, DbError, Tx};
+use arame_schema::api;
+use arame_schema::model::security_group;
+
+/// A live token found by the SHA-256 of its secret.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    pub id: String,
+    pub account: String,
+    pub role: String,
+    pub account_enabled: bool,
+}
+
+pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbError> {
+    let statement = "SELECT t.id, t.account_id, t.role, a.enabled FROM tokens t JOIN accounts a ON a.id = t.account_id \
+                     WHERE t.secret_sha256 = ? AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > UTC_TIMESTAMP(3))";
+    let found = db.rows(statement, (secret_sha256,)).await?;
+    found
+        .first()
+        .map(|row| {
+            Ok(TokenRow {
+                id: row.text("id")?,
+                account: row.text("account_id")?,
+                role: row.text("role")?,
+                account_enabled: row.flag("enabled")?,
+            })
+        })
+        .transpose()
+}
+
+/// Quotas of an account, its row locked: first lock of every allocation (DESIGN 3.11).
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
+    pub instances: Option<u64>,
+    pub volumes: Option<u64>,
+}
+
+pub async fn lock_account(tx: &mut Tx, id: &str) -> Result<Option<Quota>, DbError> {
+    let statement = "SELECT quota_instances, quota_volumes FROM accounts WHERE id = ? FOR UPDATE";
+    let found = first(tx, statement, (id,)).await?;
+    found
+        .map(|row| Ok(Quota { instances: row.col("quota_instances")?, volumes: row.col("quota_volumes")? }))
+        .transpose()
+}
+
+pub async fn account_exists(db: &Db, id: &str) -> Result<bool, DbError> {
+    Ok(!db.rows("SELECT 1 AS one FROM accounts WHERE id = ?", (id,)).await?.is_empty())
+}
+
+pub async fn accounts(db: &Db, only: Option<&str>) -> Result<Vec<api::Account>, DbError> {
+    let statement = "SELECT id, description, enabled, created_at, updated_at FROM accounts WHERE (? IS NULL OR id = ?) ORDER BY seq";
+    let found = db.rows(statement, (only, only)).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(api::Account {
+                id: row.text("id")?,
+                created_at: row.time("created_at")?,
+                updated_at: row.time("updated_at")?,
+                display_name: None,
+                description: row.text("description")?,
+                enabled: row.flag("enabled")?,
+            })
+        })
+        .collect()
+}
+
+pub async fn instance_types(db: &Db) -> Result<Vec<api::InstanceType>, DbError> {
+    let found = db.rows("SELECT * FROM instance_types ORDER BY memory_mib, id", ()).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(api::InstanceType {
+                id: row.text("id")?,
+                name: row.text("display_name")?,
+                cpu_cores: row.col("cpu_cores")?,
+                memory_size: row.col("memory_mib")?,
+                disk_size: row.col("disk_mib")?,
+                description: String::new(),
+            })
+        })
+        .collect()
+}
+
+// SSH keys.
+
+fn key_view(row: &mysql_async::Row) -> Result<api::SshKeyPair, DbError> {
+    let id = row.text("id")?;
+    let display_name = row.text("display_name")?;
+    Ok(api::SshKeyPair {
+        uuid: id.clone(),
+        id,
+        account_id: row.text("account_id")?,
+        finger_print: row.text("finger_print")?,
+        public_key: row.text("public_key")?,
+        description: row.text("description")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        service_type: "std".into(),
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        deleted_at: None,
+        labels: Vec::new(),
+        private_key: None,
+    })
+}
+
+pub async fn ssh_keys(db: &Db, account: Option<&str>) -> Result<Vec<api::SshKeyPair>, DbError> {
+    let statement = "SELECT * FROM ssh_key_pairs WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC";
+    db.rows(statement, (account, account)).await?.iter().map(key_view).collect()
+}
+
+pub async fn ssh_key(tx: &mut Tx, id: &str, account: &str) -> Result<Option<api::SshKeyPair>, DbError> {
+    let statement = "SELECT * FROM ssh_key_pairs WHERE id = ? AND account_id = ?";
+    first(tx, statement, (id, account)).await?.as_ref().map(key_view).transpose()
+}
+
+pub async fn insert_ssh_key(tx: &mut Tx, key: &api::SshKeyPair) -> Result<(), DbError> {
+    let statement = "INSERT INTO ssh_key_pairs (id, account_id, display_name, description, finger_print, public_key, created_at, \
+                     updated_at) VALUES (?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+    let name = key.display_name.as_deref().unwrap_or_default();
+    run(tx, statement, (&key.id, &key.account_id, name, &key.description, &key.finger_print, &key.public_key)).await?;
+    Ok(())
+}
+
+/// Live instances that name a key.
+pub async fn users_of_key(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
+    let statement = "SELECT COUNT(*) AS n FROM instances WHERE ssh_key_pair_id = ? AND terminated_at IS NULL";
+    first(tx, statement, (id,)).await?.map_or(Ok(0), |row| row.col("n"))
+}
+
+pub async fn delete_ssh_key(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "DELETE FROM ssh_key_pairs WHERE id = ?", (id,)).await?;
+    Ok(())
+}
+
+// Security groups.
+
+fn group_view(row: &mysql_async::Row) -> Result<api::SecurityGroup, DbError> {
+    let id = row.text("id")?;
+    let rule = row.text("rule")?;
+    let display_name = row.text("display_name")?;
+    let rules = security_group::parse(&rule).map_err(|e| super::row::strange("rule", e))?;
+    Ok(api::SecurityGroup {
+        uuid: id.clone(),
+        id,
+        account_id: row.text("account_id")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        description: row.text("description")?,
+        rules: rules.iter().map(api::SecurityGroupRule::from).collect(),
+        rule,
+        service_type: "std".into(),
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        labels: Vec::new(),
+    })
+}
+
+pub async fn groups(db: &Db, account: Option<&str>) -> Result<Vec<api::SecurityGroup>, DbError> {
+    let statement = "SELECT * FROM security_groups WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC";
+    db.rows(statement, (account, account)).await?.iter().map(group_view).collect()
+}
+
+pub async fn group(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::SecurityGroup>, DbError> {
+    let statement = "SELECT * FROM security_groups WHERE id = ? AND (? IS NULL OR account_id = ?)";
+    db.rows(statement, (id, account, account)).await?.first().map(group_view).transpose()
+}
+
+/// Locks a group of an account.
+pub async fn lock_group(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<api::SecurityGroup>, DbError> {
+    let statement = "SELECT * FROM security_groups WHERE id = ? AND (? IS NULL OR account_id = ?) FOR UPDATE";
+    first(tx, statement, (id, account, account)).await?.as_ref().map(group_view).transpose()
+}
+
+/// Whether a group of the account exists. Shared lock: it cannot be deleted before the caller commits.
+pub async fn hold_group(tx: &mut Tx, id: &str, account: &str) -> Result<bool, DbError> {
+    let statement = "SELECT id FROM security_groups WHERE id = ? AND account_id = ? LOCK IN SHARE MODE";
+    Ok(first(tx, statement, (id, account)).await?.is_some())
+}
+
+/// The account's oldest group: what an interface gets that names none.
+pub async fn default_group(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT id FROM security_groups WHERE account_id = ? ORDER BY seq LIMIT 1";
+    first(tx, statement, (account,)).await?.map(|row| row.text("id")).transpose()
+}
+
+pub async fn insert_group(
+    tx: &mut Tx,
+    id: &str,
+    account: &str,
+    display_name: &str,
+    description: &str,
+    rule: &str,
+) -> Result<(), DbError> {
+    let statement = "INSERT INTO security_groups (id, account_id, display_name, description, rule, created_at, updated_at) \
+                     VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+    run(tx, statement, (id, account, display_name, description, rule)).await?;
+    Ok(())
+}
+
+pub async fn update_group(
+    tx: &mut Tx,
+    id: &str,
+    display_name: &str,
+    description: &str,
+    rule: &str,
+) -> Result<(), DbError> {
+    let statement = "UPDATE security_groups SET display_name = ?, description = ?, rule = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (display_name, description, rule, id)).await?;
+    Ok(())
+}
+
+/// Who needs a group: interfaces in it, and other groups whose rules name it.
+pub async fn users_of_group(tx: &mut Tx, id: &str) -> Result<Vec<String>, DbError> {
+    let members = "SELECT v.instance_id AS user FROM network_vif_security_groups m JOIN network_vifs v ON v.id = m.vif_id \
+                   WHERE m.security_group_id = ? AND v.deleted_at IS NULL \
+                   UNION SELECT id FROM security_groups WHERE id <> ? AND INSTR(rule, ?) > 0 LIMIT 20";
+    rows(tx, members, (id, id, id)).await?.iter().map(|row| row.text("user")).collect()
+}
+
+pub async fn delete_group(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "DELETE FROM network_vif_security_groups WHERE security_group_id = ?", (id,)).await?;
+    run(tx, "DELETE FROM security_groups WHERE id = ?", (id,)).await?;
+    Ok(())
+}
+
+// Images.
+
+#[derive(Debug, Clone)]
+pub struct ImageRow {
+    pub id: String,
+    pub arch: String,
+    pub source: String,
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub format: String,
+    pub generation: u64,
+    pub failed: bool,
+    pub wanted: bool,
+}
+
+const IMAGE: &str = "SELECT id, arch, source, sha256, size_bytes, format, generation, failure_code IS NOT NULL AS failed, \
+                     deleted_at IS NULL AS wanted FROM images";
+
+fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
+    Ok(ImageRow {
+        id: row.text("id")?,
+        arch: row.text("arch")?,
+        source: row.text("source")?,
+        sha256: row.text("sha256")?,
+        size_bytes: row.col("size_bytes")?,
+        format: row.text("format")?,
+        generation: row.col("generation")?,
+        failed: row.flag("failed")?,
+        wanted: row.flag("wanted")?,
+    })
+}
+
+pub async fn lock_image(tx: &mut Tx, id: &str) -> Result<Option<ImageRow>, DbError> {
+    first(tx, format!("{IMAGE} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read_image).transpose()
+}
+
+pub async fn find_image(tx: &mut Tx, id: &str) -> Result<Option<ImageRow>, DbError> {
+    first(tx, format!("{IMAGE} WHERE id = ?"), (id,)).await?.as_ref().map(read_image).transpose()
+}
+
+/// An image the account may launch: its own or a public one, not deleted.
+pub async fn usable_image(tx: &mut Tx, id: &str, account: &str) -> Result<Option<ImageRow>, DbError> {
+    let statement = format!("{IMAGE} WHERE id = ? AND (account_id = ? OR is_public = 1) AND deleted_at IS NULL");
+    first(tx, statement, (id, account)).await?.as_ref().map(read_image).transpose()
+}
+
+pub async fn image_ids(tx: &mut Tx) -> Result<Vec<String>, DbError> {
+    rows(tx, "SELECT id FROM images ORDER BY seq", ()).await?.iter().map(|row| row.text("id")).collect()
+}
+
+pub async fn set_image_failure(tx: &mut Tx, id: &str, failure: Option<(&str, &str)>) -> Result<(), DbError> {
+    let (code, message) = failure.unzip();
+    run(tx, "UPDATE images SET failure_code = ?, failure_message = ? WHERE id = ?", (code, message, id)).await?;
+    Ok(())
+}
+
+const IMAGE_VIEW: &str = "SELECT m.*, EXISTS (SELECT 1 FROM facts f WHERE f.thing = m.id AND f.name = 'image' AND f.value = 'yes') \
+                          AS present FROM images m";
+
+fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
+    let id = row.text("id")?;
+    let display_name = row.text("display_name")?;
+    let deleted_at = row.time_opt("deleted_at")?;
+    let failure: Option<String> = row.col("failure_code")?;
+    let message: Option<String> = row.col("failure_message")?;
+    let present = row.flag("present")?;
+    let state = match (&deleted_at, present, &failure) {
+        (Some(_), true, _) => "deleting",
+        (Some(_), false, _) => "deleted",
+        (None, true, _) => "available",
+        (None, false, Some(_)) => "failed",
+        (None, false, None) => "creating",
+    };
+    Ok(api::Image {
+        uuid: id.clone(),
+        id,
+        account_id: row.text("account_id")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        boot_dev_type: 2,
+        arch: row.text("arch")?,
+        description: row.text("description")?,
+        is_public: row.flag("is_public")?,
+        state: state.into(),
+        features: serde_json::json!({ "virtio": true, "acpi": true }),
+        file_format: row.text("format")?,
+        root_device: String::new(),
+        is_cacheable: true,
+        instance_model_name: "instance".into(),
+        parent_image_id: None,
+        service_type: "std".into(),
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        backup_object_id: None,
+        deleted_at,
+        volumes: Vec::new(),
+        vifs: Vec::new(),
+        os_type: "linux".into(),
+        labels: Vec::new(),
+        size: row.col("size_bytes")?,
+        checksum: row.text("sha256")?,
+        login_user: Some("root".into()),
+        failure: failure.map(|code| api::Failure::new(code).with("message", message.unwrap_or_default())),
+        progress: None,
+    })
+}
+
+pub async fn images(db: &Db, account: Option<&str>) -> Result<Vec<api::Image>, DbError> {
+    let statement =
+        format!("{IMAGE_VIEW} WHERE (? IS NULL OR m.account_id = ? OR m.is_public = 1) ORDER BY m.seq DESC");
+    db.rows(statement, (account, account)).await?.iter().map(image_view).collect()
+}
+
+pub async fn image(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Image>, DbError> {
+    let statement = format!("{IMAGE_VIEW} WHERE m.id = ? AND (? IS NULL OR m.account_id = ? OR m.is_public = 1)");
+    db.rows(statement, (id, account, account)).await?.first().map(image_view).transpose()
+}
+
+// Idempotency.
+
+pub async fn idempotent(db: &Db, token: &str, key: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT resource FROM idempotency_keys WHERE token_id = ? AND idempotency_key = ?";
+    let found = db.rows(statement, (token, key)).await?;
+    found.first().map(|row| row.text("resource")).transpose()
+}
+
+pub async fn set_idempotent(tx: &mut Tx, token: &str, key: &str, resource: &str) -> Result<(), DbError> {
+    let statement = "INSERT INTO idempotency_keys (token_id, idempotency_key, resource, created_at) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
+    run(tx, statement, (token, key, resource)).await?;
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The timeline and the audit log.
+
+use super::pool::{first, rows, run};
+use super::{Columns, Db, DbError, Tx};
+use arame_schema::api;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What happened to a resource. Codes and their sentences are the catalogue's.
+#[derive(Debug, Clone)]
+pub struct NewEvent<'a> {
+    pub account: Option<&'a str>,
+    pub resource: &'a str,
+    pub code: &'a str,
+    pub values: &'a [(&'a str, String)],
+    pub job: Option<Uuid>,
+    pub request: Option<Uuid>,
+}
+
+pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>) -> Result<(), DbError> {
+    let values: BTreeMap<&str, &String> = event.values.iter().map(|(name, value)| (*name, value)).collect();
+    let text = serde_json::to_string(&values).map_err(|e| super::row::strange("vals", e))?;
+    let statement = "INSERT INTO events (id, at, account_id, resource, code, vals, job_id, request_id) \
+                     VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?)";
+    let row = (
+        Uuid::now_v7().to_string(),
+        event.account,
+        event.resource,
+        event.code,
+        text,
+        event.job.map(|j| j.to_string()),
+        event.request.map(|r| r.to_string()),
+    );
+    run(tx, statement, row).await?;
+    Ok(())
+}
+
+/// Gives public numbers to committed events, in the order of their ids. One writer at a time: the installation row is
+/// locked. Answers how many were numbered.
+pub async fn number(tx: &mut Tx) -> Result<u64, DbError> {
+    let waiting = rows(tx, "SELECT id FROM events WHERE number IS NULL ORDER BY id LIMIT 500", ()).await?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let Some(row) = first(tx, "SELECT events_numbered FROM installation WHERE one = 1 FOR UPDATE", ()).await? else {
+        return Ok(0);
+    };
+    let mut number: u64 = row.col("events_numbered")?;
+    let mut given = 0;
+    for row in &waiting {
+        number += 1;
+        let matched =
+            run(tx, "UPDATE events SET number = ? WHERE id = ? AND number IS NULL", (number, row.text("id")?)).await?;
+        if matched == 0 {
+            number -= 1;
+        }
+        given += matched;
+    }
+    run(tx, "UPDATE installation SET events_numbered = ? WHERE one = 1", (number,)).await?;
+    Ok(given)
+}
+
+fn view(row: &mysql_async::Row) -> Result<api::Event, DbError> {
+    Ok(api::Event {
+        id: row.col::<Option<u64>>("number")?.unwrap_or(0),
+        at: row.time("at")?,
+        resource: row.text("resource")?,
+        operation: row.col("request_id")?,
+        code: row.text("code")?,
+        values: row.json("vals")?,
+        text: String::new(),
+        job: row.col("job_id")?,
+        agent: row.col("agent_id")?,
+    })
+}
+
+const VIEW: &str = "SELECT e.number, e.at, e.resource, e.request_id, e.code, e.vals, e.job_id, j.agent_id \
+                    FROM events e LEFT JOIN jobs j ON j.id = e.job_id";
+
+/// Events after a public number, oldest first.
+pub async fn after(
+    db: &Db,
+    number: u64,
+    resource: Option<&str>,
+    account: Option<&str>,
+    limit: u32,
+) -> Result<Vec<api::Event>, DbError> {
+    let statement = format!(
+        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id = ?) \
+         ORDER BY e.number LIMIT {limit}"
+    );
+    let found = db.rows(statement, (number, resource, resource, account, account)).await?;
+    found.iter().map(view).collect()
+}
+
+/// The whole timeline of a resource, oldest first; those just committed may not have a number yet and come last.
+pub async fn of_resource(db: &Db, resource: &str) -> Result<Vec<api::Event>, DbError> {
+    let statement = format!("{VIEW} WHERE e.resource = ? ORDER BY e.number IS NULL, e.number, e.id LIMIT 1000");
+    let found = db.rows(statement, (resource,)).await?;
+    found.iter().map(view).collect()
+}
+
+/// Writes the audit line of a mutating call, in its own transaction's scope.
+pub async fn audit(tx: &mut Tx, who: &Who<'_>, verb: &str, resource: &str) -> Result<(), DbError> {
+    let statement = "INSERT INTO audit_log (request_id, at, token_id, account_id, address, verb, resource) \
+                     VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?)";
+    run(tx, statement, (who.request.to_string(), who.token, who.account, who.address, verb, resource)).await?;
+    Ok(())
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    pub request: Uuid,
+    pub token: &'a str,
+    pub account: &'a str,
+    pub address: &'a str,
+}
+
+/// Deletes events, closed jobs and audit lines older than their retention, a bounded batch a call.
+pub async fn sweep(db: &Db) -> Result<(), DbError> {
+    db.rows("DELETE FROM events WHERE at < UTC_TIMESTAMP(3) - INTERVAL 90 DAY LIMIT 1000", ()).await?;
+    db.rows("DELETE FROM jobs WHERE open IS NULL AND finished_at < UTC_TIMESTAMP(3) - INTERVAL 90 DAY LIMIT 1000", ())
+        .await?;
+    db.rows("DELETE FROM audit_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL 400 DAY LIMIT 1000", ()).await?;
+    db.rows("DELETE FROM idempotency_keys WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY LIMIT 1000", ()).await?;
+    Ok(())
+}

@@ -1,0 +1,402 @@
+//! Instances.
+
+use super::pool::{first, rows, run};
+use super::{Columns, Db, DbError, Tx};
+use arame_schema::api;
+use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
+use uuid::Uuid;
+
+#[derive(Debug, Clone)]
+pub struct InstanceRow {
+    pub id: String,
+    pub account: String,
+    pub uuid: Uuid,
+    pub host: Option<String>,
+    pub image: String,
+    pub ssh_key: Option<String>,
+    pub instance_type: String,
+    pub hostname: String,
+    pub cpu_cores: u32,
+    pub memory_mib: u64,
+    pub disk_mib: u64,
+    pub desired: DesiredInstance,
+    pub shutdown: Shutdown,
+    pub generation: u64,
+    pub need_policy_version: u64,
+    pub ran_before: bool,
+    pub leaving_host: bool,
+    pub placements: u32,
+    pub tried_hosts: Vec<String>,
+    pub operation: Option<Uuid>,
+    pub state: InstanceState,
+    pub failure_code: Option<String>,
+    pub failure_final: bool,
+}
+
+const SELECT: &str = "SELECT id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, cpu_cores, \
+                      memory_mib, disk_mib, desired, shutdown, generation, need_policy_version, ran_before, leaving_host, \
+                      placements, tried_hosts, operation, state, failure_code, failure_final FROM instances";
+
+fn desired_of(text: &str) -> Option<DesiredInstance> {
+    match text {
+        "on" => Some(DesiredInstance::On),
+        "off" => Some(DesiredInstance::Off),
+        "gone" => Some(DesiredInstance::Gone),
+        _ => None,
+    }
+}
+
+fn desired_text(desired: DesiredInstance) -> &'static str {
+    match desired {
+        DesiredInstance::On => "on",
+        DesiredInstance::Off => "off",
+        DesiredInstance::Gone => "gone",
+    }
+}
+
+fn read(row: &mysql_async::Row) -> Result<InstanceRow, DbError> {
+    let (desired, state) = (row.text("desired")?, row.text("state")?);
+    Ok(InstanceRow {
+        id: row.text("id")?,
+        account: row.text("account_id")?,
+        uuid: row.parsed("uuid")?,
+        host: row.col("host_node_id")?,
+        image: row.text("image_id")?,
+        ssh_key: row.col("ssh_key_pair_id")?,
+        instance_type: row.text("instance_type")?,
+        hostname: row.text("hostname")?,
+        cpu_cores: row.col("cpu_cores")?,
+        memory_mib: row.col("memory_mib")?,
+        disk_mib: row.col("disk_mib")?,
+        desired: desired_of(&desired).ok_or_else(|| super::row::strange("desired", desired))?,
+        shutdown: if row.text("shutdown")? == "hard" { Shutdown::Hard } else { Shutdown::Soft },
+        generation: row.col("generation")?,
+        need_policy_version: row.col("need_policy_version")?,
+        ran_before: row.flag("ran_before")?,
+        leaving_host: row.flag("leaving_host")?,
+        placements: row.col("placements")?,
+        tried_hosts: row.json("tried_hosts")?,
+        operation: row.parsed_opt("operation")?,
+        state: InstanceState::parse(&state).ok_or_else(|| super::row::strange("state", state))?,
+        failure_code: row.col("failure_code")?,
+        failure_final: row.flag("failure_final")?,
+    })
+}
+
+pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<InstanceRow>, DbError> {
+    first(tx, format!("{SELECT} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read).transpose()
+}
+
+pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<InstanceRow>, DbError> {
+    first(tx, format!("{SELECT} WHERE id = ?"), (id,)).await?.as_ref().map(read).transpose()
+}
+
+pub async fn user_data(tx: &mut Tx, id: &str) -> Result<String, DbError> {
+    let found = first(tx, "SELECT user_data FROM instances WHERE id = ?", (id,)).await?;
+    found.map_or(Ok(String::new()), |row| row.text("user_data"))
+}
+
+#[derive(Debug, Clone)]
+pub struct NewInstance<'a> {
+    pub id: &'a str,
+    pub account: &'a str,
+    pub uuid: Uuid,
+    pub host: &'a str,
+    pub image: &'a str,
+    pub ssh_key: Option<&'a str>,
+    pub instance_type: &'a str,
+    pub hostname: &'a str,
+    pub display_name: &'a str,
+    pub cpu_cores: u32,
+    pub memory_mib: u64,
+    pub disk_mib: u64,
+    pub user_data: &'a str,
+    pub need_policy_version: u64,
+    pub placement: &'a str,
+}
+
+pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbError> {
+    let statement = "INSERT INTO instances (id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, \
+        hostname_taken, display_name, cpu_cores, memory_mib, disk_mib, user_data, desired, need_policy_version, tried_hosts, \
+        state, placement, state_since, created_at, updated_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'on', ?, '[]', 'pending', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+    let i = instance;
+    let values = mysql_async::Params::Positional(vec![
+        i.id.into(),
+        i.account.into(),
+        i.uuid.to_string().into(),
+        i.host.into(),
+        i.image.into(),
+        i.ssh_key.into(),
+        i.instance_type.into(),
+        i.hostname.into(),
+        i.hostname.into(),
+        i.display_name.into(),
+        i.cpu_cores.into(),
+        i.memory_mib.into(),
+        i.disk_mib.into(),
+        i.user_data.into(),
+        i.need_policy_version.into(),
+        i.placement.into(),
+    ]);
+    run(tx, statement, values).await?;
+    Ok(())
+}
+
+/// Live instances of an account: what a quota counts.
+pub async fn count_of_account(tx: &mut Tx, account: &str) -> Result<u64, DbError> {
+    let statement = "SELECT COUNT(*) AS n FROM instances WHERE account_id = ? AND terminated_at IS NULL";
+    first(tx, statement, (account,)).await?.map_or(Ok(0), |row| row.col("n"))
+}
+
+/// A new wish: the next generation, old failures forgotten.
+pub async fn set_desired(tx: &mut Tx, id: &str, desired: DesiredInstance, shutdown: Shutdown) -> Result<(), DbError> {
+    let method = match shutdown {
+        Shutdown::Soft => "soft",
+        Shutdown::Hard => "hard",
+    };
+    let statement = "UPDATE instances SET desired = ?, shutdown = ?, generation = generation + 1, operation = NULL, \
+                     failure_code = NULL, failure_message = NULL, failure_final = 0, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (desired_text(desired), method, id)).await?;
+    Ok(())
+}
+
+/// The spec changed (a disk came or goes): the next generation.
+pub async fn bump(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE instances SET generation = generation + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,))
+        .await?;
+    Ok(())
+}
+
+/// Lifts the generation past one found on the thing itself (DESIGN 3.6).
+pub async fn lift(tx: &mut Tx, id: &str, past: u64) -> Result<(), DbError> {
+    run(tx, "UPDATE instances SET generation = GREATEST(generation, ?) + 1 WHERE id = ?", (past, id)).await?;
+    Ok(())
+}
+
+pub async fn set_operation(tx: &mut Tx, id: &str, operation: Option<Uuid>) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET operation = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (operation.map(|o| o.to_string()), id)).await?;
+    Ok(())
+}
+
+pub async fn set_failure(tx: &mut Tx, id: &str, failure: Option<(&str, &str)>, is_final: bool) -> Result<(), DbError> {
+    let (code, message) = failure.unzip();
+    let statement = "UPDATE instances SET failure_code = ?, failure_message = ?, failure_final = ? WHERE id = ?";
+    run(tx, statement, (code, message, is_final, id)).await?;
+    Ok(())
+}
+
+pub async fn set_leaving(tx: &mut Tx, id: &str, tried: &[String]) -> Result<(), DbError> {
+    let tried = serde_json::to_string(tried).map_err(|e| super::row::strange("tried_hosts", e))?;
+    let statement = "UPDATE instances SET leaving_host = 1, tried_hosts = ?, generation = generation + 1 WHERE id = ?";
+    run(tx, statement, (tried, id)).await?;
+    Ok(())
+}
+
+/// Placed again, after everything on the old host is gone.
+pub async fn set_host(tx: &mut Tx, id: &str, host: &str, policy_version: u64, placement: &str) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET host_node_id = ?, need_policy_version = ?, placement = ?, leaving_host = 0, \
+                     placements = placements + 1, generation = generation + 1, failure_code = NULL, failure_message = NULL, \
+                     failure_final = 0 WHERE id = ?";
+    run(tx, statement, (host, policy_version, placement, id)).await?;
+    Ok(())
+}
+
+pub async fn set_ran(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE instances SET ran_before = 1 WHERE id = ? AND ran_before = 0", (id,)).await?;
+    Ok(())
+}
+
+/// Writes a state that changed. A terminated row gives its hostname back.
+pub async fn set_state(tx: &mut Tx, id: &str, state: InstanceState) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET state = ?, state_since = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), \
+                     terminated_at = IF(? = 'terminated', UTC_TIMESTAMP(3), terminated_at), \
+                     hostname_taken = IF(? = 'terminated', NULL, hostname_taken) WHERE id = ?";
+    run(tx, statement, (state.as_str(), state.as_str(), state.as_str(), id)).await?;
+    Ok(())
+}
+
+/// Instances that wait for a network or a host's policy and have no open job: what an applied snapshot may free.
+pub async fn waiting(tx: &mut Tx, network: Option<&str>, host: Option<&str>) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT DISTINCT i.id, i.seq FROM instances i LEFT JOIN network_vifs v ON v.instance_id = i.id \
+        AND v.deleted_at IS NULL WHERE i.terminated_at IS NULL AND i.desired = 'on' AND i.state IN ('pending', 'starting') \
+        AND (? IS NULL OR v.network_id = ?) AND (? IS NULL OR i.host_node_id = ?) \
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 500";
+    let found = rows(tx, statement, (network, network, host, host)).await?;
+    found.iter().map(|row| row.text("id")).collect()
+}
+
+/// Live instances on a host.
+pub async fn on_host(tx: &mut Tx, host: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM instances WHERE host_node_id = ? AND terminated_at IS NULL ORDER BY seq";
+    rows(tx, statement, (host,)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// Live instances without an open job whose state is one that must end: the sweep looks at them again.
+pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL \
+        AND i.state IN ('pending', 'initializing', 'starting', 'halting', 'shuttingdown') \
+        AND i.state_since < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 200";
+    db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()
+}
+
+const VIEW: &str = "SELECT i.*, k.display_name AS key_name, h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
+    IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
+    (SELECT GROUP_CONCAT(CONCAT_WS('|', v.id, v.network_id, v.device_index, v.ipv4, v.mac, n.domain_name) \
+            ORDER BY v.device_index SEPARATOR ';') FROM network_vifs v JOIN networks n ON n.id = v.network_id \
+     WHERE v.instance_id = i.id AND v.deleted_at IS NULL) AS vifs, \
+    (SELECT GROUP_CONCAT(CONCAT_WS('|', m.vif_id, m.security_group_id) ORDER BY m.security_group_id SEPARATOR ';') \
+     FROM network_vif_security_groups m JOIN network_vifs v ON v.id = m.vif_id \
+     WHERE v.instance_id = i.id AND v.deleted_at IS NULL) AS vif_groups, \
+    (SELECT GROUP_CONCAT(CONCAT_WS('|', t.volume_id, v.state) ORDER BY t.created_at SEPARATOR ';') \
+     FROM attachments t JOIN volumes v ON v.id = t.volume_id WHERE t.instance_id = i.id AND t.open = 1) AS volumes, \
+    (SELECT CONCAT_WS('|', j.progress, j.progress_note) FROM jobs j WHERE j.thing = i.id AND j.open = 1 \
+     AND j.progress IS NOT NULL LIMIT 1) AS progress \
+    FROM instances i LEFT JOIN ssh_key_pairs k ON k.id = i.ssh_key_pair_id \
+    LEFT JOIN host_nodes h ON h.id = i.host_node_id LEFT JOIN agents a ON a.id = h.agent_id";
+
+fn vif_views(row: &mysql_async::Row, hostname: &str) -> Result<Vec<api::InstanceVif>, DbError> {
+    let vifs: Option<String> = row.col("vifs")?;
+    let groups: Option<String> = row.col("vif_groups")?;
+    let groups = groups.unwrap_or_default();
+    let mut views = Vec::new();
+    for vif in vifs.unwrap_or_default().split(';').filter(|vif| !vif.is_empty()) {
+        let parts: Vec<&str> = vif.split('|').collect();
+        let [id, network, index, ipv4, mac, domain] = parts[..] else {
+            return Err(super::row::strange("vifs", vif));
+        };
+        let address = ipv4.parse::<u32>().map_err(|e| super::row::strange("vifs", e))?;
+        let member = format!("{id}|");
+        views.push(api::InstanceVif {
+            vif_id: id.to_owned(),
+            network_id: network.to_owned(),
+            index: index.parse().map_err(|e: std::num::ParseIntError| super::row::strange("vifs", e))?,
+            ipv4: Some(api::VifIpv4 { address: std::net::Ipv4Addr::from(address).to_string(), nat_address: None }),
+            security_groups: groups.split(';').filter_map(|m| m.strip_prefix(&member)).map(str::to_owned).collect(),
+            mac_addr: Some(mac.to_owned()),
+            dns_name: Some(format!("{hostname}.{domain}")),
+        });
+    }
+    Ok(views)
+}
+
+fn view(row: &mysql_async::Row) -> Result<api::Instance, DbError> {
+    let id = row.text("id")?;
+    let hostname = row.text("hostname")?;
+    let state = row.text("state")?;
+    let terminated_at = row.time_opt("terminated_at")?;
+    let key: Option<String> = row.col("ssh_key_pair_id")?;
+    let key_name: Option<String> = row.col("key_name")?;
+    let volumes: Option<String> = row.col("volumes")?;
+    let failure: Option<String> = row.col("failure_code")?;
+    let message: Option<String> = row.col("failure_message")?;
+    let host: Option<String> = row.col("host_node_id")?;
+    let progress: Option<String> = row.col("progress")?;
+    let display_name = row.text("display_name")?;
+    Ok(api::Instance {
+        vif: vif_views(row, &hostname)?,
+        id,
+        account_id: row.text("account_id")?,
+        cpu_cores: row.col("cpu_cores")?,
+        memory_size: row.col("memory_mib")?,
+        arch: row.col::<Option<String>>("host_arch")?.unwrap_or_default(),
+        image_id: row.text("image_id")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        terminated_at,
+        deleted_at: terminated_at,
+        state: InstanceState::parse(&state).ok_or_else(|| super::row::strange("state", state))?,
+        status: if row.flag("online")? { "online".into() } else { "offline".into() },
+        ssh_key_pair: key.map(|uuid| api::KeyOfInstance { uuid, display_name: key_name }),
+        volume: volumes
+            .unwrap_or_default()
+            .split(';')
+            .filter_map(|v| v.split_once('|'))
+            .map(|(vol_id, state)| api::InstanceVolume { vol_id: vol_id.into(), state: state.into() })
+            .collect(),
+        hostname,
+        ha_enabled: 0,
+        hypervisor: row.col::<Option<String>>("host_hypervisor")?.unwrap_or_default(),
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        service_type: "std".into(),
+        monitoring: api::instance::Monitoring::default(),
+        labels: Vec::new(),
+        boot_volume_id: None,
+        disk_size: row.col("disk_mib")?,
+        instance_type: Some(row.text("instance_type")?).filter(|name| !name.is_empty()),
+        generation: row.col("generation")?,
+        failure: failure.map(|code| {
+            api::Failure::new(code)
+                .with("message", message.unwrap_or_default())
+                .with("host", host.clone().unwrap_or_default())
+        }),
+        host_node: host,
+        progress: progress.and_then(|text| {
+            let (percent, note) = text.split_once('|')?;
+            Some(api::Progress { percent: percent.parse().ok()?, note: note.to_owned() })
+        }),
+    })
+}
+
+/// Which instances of a list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    pub account: Option<&'a str>,
+    /// States to show; empty: all but terminated ones.
+    pub states: &'a [&'a str],
+    pub with_terminated: bool,
+    pub id_prefix: Option<&'a str>,
+    pub display_name: Option<&'a str>,
+    pub host: Option<&'a str>,
+}
+
+pub async fn list(db: &Db, filter: &Filter<'_>, start: u64, limit: u64) -> Result<(u64, Vec<api::Instance>), DbError> {
+    let states = filter.states.join(",");
+    let states = (!states.is_empty()).then_some(states);
+    let prefix = filter.id_prefix.map(|p| format!("{}%", p.replace(['%', '_'], "")));
+    let condition = "(? IS NULL OR i.account_id = ?) AND (? = 1 OR i.terminated_at IS NULL) \
+                     AND (? IS NULL OR FIND_IN_SET(i.state, ?)) AND (? IS NULL OR i.id LIKE ?) \
+                     AND (? IS NULL OR i.display_name = ?) AND (? IS NULL OR i.host_node_id = ?)";
+    let values: Vec<mysql_async::Value> = vec![
+        filter.account.into(),
+        filter.account.into(),
+        filter.with_terminated.into(),
+        states.clone().into(),
+        states.into(),
+        prefix.clone().into(),
+        prefix.into(),
+        filter.display_name.into(),
+        filter.display_name.into(),
+        filter.host.into(),
+        filter.host.into(),
+    ];
+    let count = format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}");
+    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    let mut paged = values;
+    paged.extend([limit.into(), start.into()]);
+    let statement = format!("{VIEW} WHERE {condition} ORDER BY i.seq DESC LIMIT ? OFFSET ?");
+    let found = db.rows(statement, mysql_async::Params::Positional(paged)).await?;
+    let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
+    Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
+}
+
+pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Instance>, DbError> {
+    let statement = format!("{VIEW} WHERE i.id = ? AND (? IS NULL OR i.account_id = ?)");
+    db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
+}
+
+/// The stored verdicts of the last placement.
+pub async fn placement(db: &Db, id: &str) -> Result<Option<api::Placement>, DbError> {
+    let found = db.rows("SELECT placement FROM instances WHERE id = ?", (id,)).await?;
+    found.first().map_or(Ok(None), |row| row.json_opt("placement"))
+}
+
+/// Forgets a failure that is not final: any new fact resets the attempts (DESIGN 3.10).
+pub async fn forget_passing_failure(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET failure_code = NULL, failure_message = NULL WHERE id = ? AND failure_code IS NOT NULL \
+                     AND failure_final = 0";
+    run(tx, statement, (id,)).await?;
+    Ok(())
+}

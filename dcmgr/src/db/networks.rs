@@ -1,0 +1,387 @@
+//! Networks, interfaces, leases, and what a host's policy and an nsa's snapshot are made of.
+
+use super::pool::{first, rows, run};
+use super::{Columns, Db, DbError, Tx};
+use arame_schema::api;
+use arame_schema::jobs::nsa::NetworkHost;
+use arame_schema::model::MacAddress;
+use ipnet::Ipv4Net;
+use std::net::{Ipv4Addr, SocketAddr};
+
+#[derive(Debug, Clone)]
+pub struct NetworkRow {
+    pub id: String,
+    pub account: String,
+    pub dc_network: String,
+    pub vlan_tag: u16,
+    pub subnet: Ipv4Net,
+    pub gateway: Option<Ipv4Addr>,
+    pub server: Ipv4Addr,
+    pub domain: String,
+    pub mtu: u16,
+    pub range_begin: Ipv4Addr,
+    pub range_end: Ipv4Addr,
+    pub forwarders: Vec<SocketAddr>,
+    pub version: u64,
+}
+
+const SELECT: &str = "SELECT id, account_id, dc_network_id, vlan_tag, ipv4_network, prefix, ipv4_gw, server, domain_name, mtu, \
+                      range_begin, range_end, forwarders, version FROM networks";
+
+fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
+    let subnet =
+        Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?).map_err(|e| super::row::strange("prefix", e))?;
+    Ok(NetworkRow {
+        id: row.text("id")?,
+        account: row.text("account_id")?,
+        dc_network: row.text("dc_network_id")?,
+        vlan_tag: row.col("vlan_tag")?,
+        subnet,
+        gateway: row.col::<Option<u32>>("ipv4_gw")?.map(Ipv4Addr::from),
+        server: row.ipv4("server")?,
+        domain: row.text("domain_name")?,
+        mtu: row.col("mtu")?,
+        range_begin: row.ipv4("range_begin")?,
+        range_end: row.ipv4("range_end")?,
+        forwarders: row.json("forwarders")?,
+        version: row.col("version")?,
+    })
+}
+
+pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<NetworkRow>, DbError> {
+    first(tx, format!("{SELECT} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read).transpose()
+}
+
+pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<NetworkRow>, DbError> {
+    first(tx, format!("{SELECT} WHERE id = ?"), (id,)).await?.as_ref().map(read).transpose()
+}
+
+pub async fn all(tx: &mut Tx) -> Result<Vec<NetworkRow>, DbError> {
+    rows(tx, format!("{SELECT} ORDER BY id"), ()).await?.iter().map(read).collect()
+}
+
+/// The account's first network: where an instance goes that names none.
+pub async fn first_of_account(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT id FROM networks WHERE account_id = ? ORDER BY seq LIMIT 1", (account,)).await?;
+    found.map(|row| row.text("id")).transpose()
+}
+
+/// The next version of a network. Locks its row.
+pub async fn bump(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
+    run(tx, "UPDATE networks SET version = version + 1 WHERE id = ?", (id,)).await?;
+    let found = first(tx, "SELECT version FROM networks WHERE id = ?", (id,)).await?;
+    found.map_or(Ok(0), |row| row.col("version"))
+}
+
+/// Every address taken in a network, cooling ones included, in order. The network's row is locked by the caller.
+pub async fn taken(tx: &mut Tx, network: &str) -> Result<Vec<u32>, DbError> {
+    let found = rows(tx, "SELECT ipv4 FROM ip_leases WHERE network_id = ? ORDER BY ipv4", (network,)).await?;
+    found.iter().map(|row| row.col("ipv4")).collect()
+}
+
+/// A lease and its interface.
+#[derive(Debug, Clone)]
+pub struct NewVif<'a> {
+    pub id: &'a str,
+    pub account: &'a str,
+    pub instance: &'a str,
+    pub network: &'a str,
+    pub host: &'a str,
+    pub index: u32,
+    pub mac: MacAddress,
+    pub ipv4: Ipv4Addr,
+    pub need_version: u64,
+    pub groups: &'a [String],
+}
+
+pub async fn insert_vif(tx: &mut Tx, vif: &NewVif<'_>) -> Result<(), DbError> {
+    let lease = "INSERT INTO ip_leases (network_id, ipv4, vif_id, mac, host_node_id) VALUES (?, ?, ?, ?, ?)";
+    run(tx, lease, (vif.network, u32::from(vif.ipv4), vif.id, vif.mac.to_string(), vif.host)).await?;
+    let row = "INSERT INTO network_vifs (id, account_id, instance_id, network_id, device_index, mac, ipv4, \
+               need_network_version, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))";
+    let values = (
+        vif.id,
+        vif.account,
+        vif.instance,
+        vif.network,
+        vif.index,
+        vif.mac.to_string(),
+        u32::from(vif.ipv4),
+        vif.need_version,
+    );
+    run(tx, row, values).await?;
+    for group in vif.groups {
+        let member = "INSERT INTO network_vif_security_groups (vif_id, security_group_id) VALUES (?, ?)";
+        run(tx, member, (vif.id, group)).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+pub struct VifRow {
+    pub id: String,
+    pub instance: String,
+    pub network: String,
+    pub index: u32,
+    pub mac: MacAddress,
+    pub ipv4: Ipv4Addr,
+    pub need_version: u64,
+}
+
+const VIFS: &str =
+    "SELECT id, instance_id, network_id, device_index, mac, ipv4, need_network_version FROM network_vifs";
+
+fn read_vif(row: &mysql_async::Row) -> Result<VifRow, DbError> {
+    Ok(VifRow {
+        id: row.text("id")?,
+        instance: row.text("instance_id")?,
+        network: row.text("network_id")?,
+        index: row.col("device_index")?,
+        mac: row.parsed("mac")?,
+        ipv4: row.ipv4("ipv4")?,
+        need_version: row.col("need_network_version")?,
+    })
+}
+
+pub async fn vifs_of_instance(tx: &mut Tx, instance: &str) -> Result<Vec<VifRow>, DbError> {
+    let statement = format!("{VIFS} WHERE instance_id = ? AND deleted_at IS NULL ORDER BY device_index");
+    rows(tx, statement, (instance,)).await?.iter().map(read_vif).collect()
+}
+
+pub async fn groups_of_vif(tx: &mut Tx, vif: &str) -> Result<Vec<String>, DbError> {
+    let statement =
+        "SELECT security_group_id FROM network_vif_security_groups WHERE vif_id = ? ORDER BY security_group_id";
+    rows(tx, statement, (vif,)).await?.iter().map(|row| row.text("security_group_id")).collect()
+}
+
+/// Ends an interface: its address and MAC cool until these versions are acknowledged (DESIGN 3.11).
+pub async fn release_vif(tx: &mut Tx, vif: &VifRow, network_version: u64, policy_version: u64) -> Result<(), DbError> {
+    run(tx, "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (&vif.id,)).await?;
+    let statement = "UPDATE ip_leases SET released_at = UTC_TIMESTAMP(3), cool_network_version = ?, cool_policy_version = ? \
+                     WHERE network_id = ? AND ipv4 = ? AND vif_id = ?";
+    run(tx, statement, (network_version, policy_version, &vif.network, u32::from(vif.ipv4), &vif.id)).await?;
+    Ok(())
+}
+
+/// An interface follows its instance to another host.
+pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), DbError> {
+    let statement = "UPDATE ip_leases l JOIN network_vifs v ON v.id = l.vif_id SET l.host_node_id = ? \
+                     WHERE v.instance_id = ? AND v.deleted_at IS NULL";
+    run(tx, statement, (host, instance)).await?;
+    Ok(())
+}
+
+/// Gives cooled addresses back: the least time is over, every nsa that serves the network serves the version without
+/// them, and the host's policy is past the one without them. A bounded batch a call.
+pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
+    let statement = "DELETE FROM ip_leases WHERE released_at IS NOT NULL \
+        AND released_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
+        AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = ip_leases.network_id AND f.name = 'applied' \
+                        AND f.generation < ip_leases.cool_network_version) \
+        AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = ip_leases.host_node_id AND f.name = 'applied' \
+                        AND f.generation < ip_leases.cool_policy_version) LIMIT 500";
+    let mut connection = db.connection().await?;
+    use mysql_async::prelude::Queryable;
+    connection.exec_drop(statement, (least_seconds,)).await?;
+    Ok(connection.affected_rows())
+}
+
+/// The hosts of a network's snapshot.
+pub async fn snapshot_hosts(tx: &mut Tx, network: &str) -> Result<Vec<NetworkHost>, DbError> {
+    let statement = "SELECT v.id, v.instance_id, v.mac, v.ipv4, i.hostname FROM network_vifs v \
+                     JOIN instances i ON i.id = v.instance_id WHERE v.network_id = ? AND v.deleted_at IS NULL ORDER BY v.ipv4";
+    let found = rows(tx, statement, (network,)).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(NetworkHost {
+                vif: row.parsed("id")?,
+                instance: row.parsed("instance_id")?,
+                mac: row.parsed("mac")?,
+                ipv4: row.ipv4("ipv4")?,
+                hostname: row.text("hostname")?,
+            })
+        })
+        .collect()
+}
+
+/// One port of a host's policy, its groups' rules still as text.
+#[derive(Debug, Clone)]
+pub struct PolicyPort {
+    pub vif: VifRow,
+    pub vlan_tag: u16,
+    pub subnet: Ipv4Net,
+    pub server: Ipv4Addr,
+    pub rules: Vec<String>,
+}
+
+pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, DbError> {
+    let statement = "SELECT v.id, v.instance_id, v.network_id, v.device_index, v.mac, v.ipv4, v.need_network_version, \
+                     n.vlan_tag, n.ipv4_network, n.prefix, n.server \
+                     FROM network_vifs v JOIN instances i ON i.id = v.instance_id JOIN networks n ON n.id = v.network_id \
+                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL ORDER BY v.seq";
+    let found = rows(tx, statement, (host,)).await?;
+    let mut ports = Vec::with_capacity(found.len());
+    for row in &found {
+        let subnet = Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?)
+            .map_err(|e| super::row::strange("prefix", e))?;
+        ports.push(PolicyPort {
+            vif: read_vif(row)?,
+            vlan_tag: row.col("vlan_tag")?,
+            subnet,
+            server: row.ipv4("server")?,
+            rules: Vec::new(),
+        });
+    }
+    let statement = "SELECT m.vif_id, g.rule FROM network_vif_security_groups m \
+                     JOIN security_groups g ON g.id = m.security_group_id \
+                     JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
+                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL";
+    for row in rows(tx, statement, (host,)).await? {
+        let vif = row.text("vif_id")?;
+        if let Some(port) = ports.iter_mut().find(|port| port.vif.id == vif) {
+            port.rules.push(row.text("rule")?);
+        }
+    }
+    Ok(ports)
+}
+
+/// Addresses of a group's members.
+pub async fn member_addresses(tx: &mut Tx, group: &str) -> Result<Vec<Ipv4Addr>, DbError> {
+    let statement = "SELECT v.ipv4 FROM network_vif_security_groups m JOIN network_vifs v ON v.id = m.vif_id \
+                     WHERE m.security_group_id = ? AND v.deleted_at IS NULL ORDER BY v.ipv4";
+    rows(tx, statement, (group,)).await?.iter().map(|row| row.ipv4("ipv4")).collect()
+}
+
+/// Hosts whose policy changes when a group's rules or members change: those with a port in the group, or in a group
+/// whose rules name it.
+pub async fn hosts_of_group(tx: &mut Tx, group: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT DISTINCT i.host_node_id FROM network_vif_security_groups m \
+                     JOIN security_groups g ON g.id = m.security_group_id \
+                     JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
+                     WHERE v.deleted_at IS NULL AND i.host_node_id IS NOT NULL \
+                     AND (g.id = ? OR INSTR(g.rule, ?) > 0) ORDER BY i.host_node_id";
+    rows(tx, statement, (group, group)).await?.iter().map(|row| row.text("host_node_id")).collect()
+}
+
+const VIEW: &str = "SELECT n.*, d.name AS dc_name, d.id AS dc_id, \
+                    (SELECT COUNT(*) FROM ip_leases l WHERE l.network_id = n.id) AS used \
+                    FROM networks n JOIN dc_networks d ON d.id = n.dc_network_id";
+
+fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
+    let id = row.text("id")?;
+    let server = row.ipv4("server")?.to_string();
+    let (created_at, updated_at) = (row.time("created_at")?, row.time("updated_at")?);
+    let gateway = row.col::<Option<u32>>("ipv4_gw")?.map(|gw| Ipv4Addr::from(gw).to_string());
+    let (begin, end): (u32, u32) = (row.col("range_begin")?, row.col("range_end")?);
+    let service = |name: &str, address: &str| api::NetworkService {
+        name: name.into(),
+        network_id: id.clone(),
+        network_vif_id: None,
+        address: Some(address.to_owned()),
+        mac_addr: None,
+        incoming_port: None,
+        outgoing_port: None,
+        created_at: Some(created_at),
+        updated_at: Some(updated_at),
+    };
+    let display_name = row.text("display_name")?;
+    Ok(api::Network {
+        network_services: vec![
+            service("dhcp", &server),
+            service("dns", &server),
+            service("metadata", "169.254.169.254"),
+        ],
+        uuid: id.clone(),
+        id,
+        account_id: row.text("account_id")?,
+        ipv4_network: row.ipv4("ipv4_network")?.to_string(),
+        ipv4_gw: gateway,
+        prefix: row.col("prefix")?,
+        metric: 100,
+        domain_name: Some(row.text("domain_name")?),
+        dns_server: Some(server.clone()),
+        dhcp_server: Some(server),
+        metadata_server: Some("169.254.169.254".into()),
+        metadata_server_port: Some(80),
+        nat_network_id: None,
+        description: row.text("description")?,
+        created_at,
+        updated_at,
+        network_mode: "securitygroup".into(),
+        bandwidth: None,
+        ip_assignment: "asc".into(),
+        editable: false,
+        service_type: "std".into(),
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        bandwidth_mark: None,
+        dc_network: Some(api::DcNetwork {
+            id: row.text("dc_id")?,
+            name: row.text("dc_name")?,
+            description: String::new(),
+        }),
+        dhcp_ranges: vec![[Ipv4Addr::from(begin).to_string(), Ipv4Addr::from(end).to_string()]],
+        vlan_tag: Some(row.col("vlan_tag")?),
+        mtu: row.col("mtu")?,
+        addresses_total: u64::from(end - begin) + 1,
+        addresses_used: row.col("used")?,
+    })
+}
+
+pub async fn list(db: &Db, account: Option<&str>) -> Result<Vec<api::Network>, DbError> {
+    let statement = format!("{VIEW} WHERE (? IS NULL OR n.account_id = ?) ORDER BY n.seq DESC");
+    db.rows(statement, (account, account)).await?.iter().map(view).collect()
+}
+
+pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Network>, DbError> {
+    let statement = format!("{VIEW} WHERE n.id = ? AND (? IS NULL OR n.account_id = ?)");
+    db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
+}
+
+pub async fn vif_views(db: &Db, account: Option<&str>, network: Option<&str>) -> Result<Vec<api::NetworkVif>, DbError> {
+    let statement = "SELECT v.id, v.ipv4, v.network_id, v.instance_id, v.mac, v.device_index, i.hostname, i.host_node_id, \
+                     (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
+                      FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
+                     FROM network_vifs v JOIN instances i ON i.id = v.instance_id WHERE v.deleted_at IS NULL \
+                     AND (? IS NULL OR v.account_id = ?) AND (? IS NULL OR v.network_id = ?) ORDER BY v.seq DESC LIMIT 1000";
+    let found = db.rows(statement, (account, account, network, network)).await?;
+    found
+        .iter()
+        .map(|row| {
+            let id = row.text("id")?;
+            let ipv4 = row.ipv4("ipv4")?.to_string();
+            let network_id = row.text("network_id")?;
+            let groups: Option<String> = row.col("groups_of")?;
+            Ok(api::NetworkVif {
+                uuid: id.clone(),
+                id,
+                ipv4_address: Some(ipv4.clone()),
+                nat_ipv4_address: None,
+                network_id: network_id.clone(),
+                instance_id: row.col("instance_id")?,
+                security_groups: groups
+                    .unwrap_or_default()
+                    .split(',')
+                    .filter(|g| !g.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                mac_addr: row.text("mac")?,
+                network_monitors: Vec::new(),
+                ip_leases: vec![api::network::IpLease { ipv4, network_id, ip_handle: None }],
+                device_index: row.col("device_index")?,
+                hostname: row.col("hostname")?,
+                host_node: row.col("host_node_id")?,
+            })
+        })
+        .collect()
+}
+
+/// Hosts with a port in a group whose rules name the given group: its members' addresses are in their policies.
+pub async fn hosts_that_name(tx: &mut Tx, group: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT DISTINCT i.host_node_id FROM security_groups g \
+                     JOIN network_vif_security_groups m ON m.security_group_id = g.id \
+                     JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
+                     WHERE INSTR(g.rule, ?) > 0 AND v.deleted_at IS NULL AND i.host_node_id IS NOT NULL \
+                     ORDER BY i.host_node_id";
+    rows(tx, statement, (group,)).await?.iter().map(|row| row.text("host_node_id")).collect()
+}

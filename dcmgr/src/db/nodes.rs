@@ -1,0 +1,162 @@
+//! Host and storage nodes.
+
+use super::pool::{first, rows, run};
+use super::{Columns, Db, DbError, Tx};
+use crate::plan::placement::Candidate;
+use arame_schema::api;
+
+const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervisor, h.offering_cpu_cores, \
+    h.offering_memory_mib, h.offering_disk_mib, h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
+    a.version, a.degraded, a.heard_at, a.capacity, \
+    IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
+    IFNULL(u.cpu, 0) AS used_cpu, IFNULL(u.memory, 0) AS used_memory, IFNULL(u.disk, 0) AS used_disk, \
+    IFNULL(u.n, 0) AS instances \
+    FROM host_nodes h JOIN agents a ON a.id = h.agent_id \
+    LEFT JOIN (SELECT host_node_id, CAST(SUM(cpu_cores) AS UNSIGNED) AS cpu, CAST(SUM(memory_mib) AS UNSIGNED) AS memory, \
+               CAST(SUM(disk_mib) AS UNSIGNED) AS disk, COUNT(*) AS n FROM instances WHERE terminated_at IS NULL \
+               GROUP BY host_node_id) u ON u.host_node_id = h.id";
+
+fn candidate(row: &mysql_async::Row) -> Result<Candidate, DbError> {
+    Ok(Candidate {
+        host: row.text("id")?,
+        online: row.flag("online")?,
+        degraded: row.col("degraded")?,
+        scheduling_enabled: row.flag("scheduling_enabled")?,
+        hypervisor: row.text("hypervisor")?,
+        arch: row.text("arch")?,
+        cpu_offered: row.col("offering_cpu_cores")?,
+        cpu_used: row.col("used_cpu")?,
+        memory_offered: row.col("offering_memory_mib")?,
+        memory_used: row.col("used_memory")?,
+        disk_offered: row.col("offering_disk_mib")?,
+        disk_used: row.col("used_disk")?,
+    })
+}
+
+/// Every host as placement sees it; nothing is locked.
+pub async fn candidates(tx: &mut Tx) -> Result<Vec<Candidate>, DbError> {
+    rows(tx, format!("{HOSTS} ORDER BY h.seq"), ()).await?.iter().map(candidate).collect()
+}
+
+/// Locks a host's row, then counts what it carries: a locked sum would not keep new rows out (DESIGN 3.11).
+pub async fn lock_candidate(tx: &mut Tx, host: &str) -> Result<Option<Candidate>, DbError> {
+    if first(tx, "SELECT id FROM host_nodes WHERE id = ? FOR UPDATE", (host,)).await?.is_none() {
+        return Ok(None);
+    }
+    first(tx, format!("{HOSTS} WHERE h.id = ?"), (host,)).await?.as_ref().map(candidate).transpose()
+}
+
+/// The next policy version of a host. Locks the host's row.
+pub async fn bump_policy(tx: &mut Tx, host: &str) -> Result<u64, DbError> {
+    run(tx, "UPDATE host_nodes SET policy_version = policy_version + 1 WHERE id = ?", (host,)).await?;
+    policy_version(tx, host).await
+}
+
+pub async fn policy_version(tx: &mut Tx, host: &str) -> Result<u64, DbError> {
+    let found = first(tx, "SELECT policy_version FROM host_nodes WHERE id = ?", (host,)).await?;
+    found.map_or(Ok(0), |row| row.col("policy_version"))
+}
+
+pub async fn agent_of_host(tx: &mut Tx, host: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT agent_id FROM host_nodes WHERE id = ?", (host,)).await?;
+    found.map(|row| row.text("agent_id")).transpose()
+}
+
+pub async fn host_of_agent(tx: &mut Tx, agent: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT id FROM host_nodes WHERE agent_id = ?", (agent,)).await?;
+    found.map(|row| row.text("id")).transpose()
+}
+
+fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
+    let id = row.text("id")?;
+    let display_name = row.text("display_name")?;
+    Ok(api::HostNode {
+        uuid: id.clone(),
+        id,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        node_id: row.text("agent_id")?,
+        arch: row.text("arch")?,
+        hypervisor: row.text("hypervisor")?,
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        offering_cpu_cores: row.col("offering_cpu_cores")?,
+        offering_memory_size: row.col("offering_memory_mib")?,
+        offering_disk_space_mb: row.col("offering_disk_mib")?,
+        scheduling_enabled: row.flag("scheduling_enabled")?,
+        status: if row.flag("online")? { "online".into() } else { "offline".into() },
+        used_cpu_cores: row.col("used_cpu")?,
+        used_memory_size: row.col("used_memory")?,
+        used_disk_space_mb: row.col("used_disk")?,
+        instances: row.col("instances")?,
+        driver: row.text("hypervisor")?,
+        version: row.col("version")?,
+        last_seen_at: row.time_opt("heard_at")?,
+        degraded: row.col("degraded")?,
+    })
+}
+
+pub async fn hosts(db: &Db) -> Result<Vec<api::HostNode>, DbError> {
+    db.rows(format!("{HOSTS} ORDER BY h.seq"), ()).await?.iter().map(host_view).collect()
+}
+
+pub async fn host(db: &Db, id: &str) -> Result<Option<api::HostNode>, DbError> {
+    db.rows(format!("{HOSTS} WHERE h.id = ?"), (id,)).await?.first().map(host_view).transpose()
+}
+
+/// Whether the row exists (rows that match count, changed or not).
+pub async fn set_scheduling(tx: &mut Tx, id: &str, enabled: bool) -> Result<bool, DbError> {
+    let table = if id.starts_with("hn-") { "host_nodes" } else { "storage_nodes" };
+    let statement = format!("UPDATE {table} SET scheduling_enabled = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?");
+    Ok(run(tx, statement, (enabled, id)).await? == 1)
+}
+
+const STORAGE: &str = "SELECT s.id, s.agent_id, s.display_name, s.storage_type, s.offering_disk_mib, s.scheduling_enabled, \
+    s.created_at, s.updated_at, a.version, a.degraded, a.heard_at, \
+    IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
+    IFNULL(u.bytes, 0) AS used_bytes, IFNULL(u.n, 0) AS volumes \
+    FROM storage_nodes s JOIN agents a ON a.id = s.agent_id \
+    LEFT JOIN (SELECT storage_node_id, CAST(SUM(size_bytes) AS UNSIGNED) AS bytes, COUNT(*) AS n FROM volumes \
+               WHERE deleted_at IS NULL GROUP BY storage_node_id) u ON u.storage_node_id = s.id";
+
+fn storage_view(row: &mysql_async::Row) -> Result<api::StorageNode, DbError> {
+    let id = row.text("id")?;
+    let display_name = row.text("display_name")?;
+    Ok(api::StorageNode {
+        uuid: id.clone(),
+        id,
+        node_id: row.text("agent_id")?,
+        offering_disk_space_mb: row.col("offering_disk_mib")?,
+        storage_type: row.text("storage_type")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        display_name: Some(display_name).filter(|name| !name.is_empty()),
+        scheduling_enabled: row.flag("scheduling_enabled")?,
+        status: if row.flag("online")? { "online".into() } else { "offline".into() },
+        used_disk_space_mb: row.col::<u64>("used_bytes")? >> 20,
+        volumes: row.col("volumes")?,
+        version: row.col("version")?,
+        last_seen_at: row.time_opt("heard_at")?,
+        degraded: row.col("degraded")?,
+    })
+}
+
+pub async fn storage(db: &Db) -> Result<Vec<api::StorageNode>, DbError> {
+    db.rows(format!("{STORAGE} ORDER BY s.seq"), ()).await?.iter().map(storage_view).collect()
+}
+
+pub async fn storage_one(db: &Db, id: &str) -> Result<Option<api::StorageNode>, DbError> {
+    db.rows(format!("{STORAGE} WHERE s.id = ?"), (id,)).await?.first().map(storage_view).transpose()
+}
+
+/// Locks a storage node and counts what it holds, in this order.
+pub async fn lock_storage(tx: &mut Tx, id: &str) -> Result<Option<api::StorageNode>, DbError> {
+    if first(tx, "SELECT id FROM storage_nodes WHERE id = ? FOR UPDATE", (id,)).await?.is_none() {
+        return Ok(None);
+    }
+    first(tx, format!("{STORAGE} WHERE s.id = ?"), (id,)).await?.as_ref().map(storage_view).transpose()
+}
+
+pub async fn agent_of_storage(tx: &mut Tx, id: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT agent_id FROM storage_nodes WHERE id = ?", (id,)).await?;
+    found.map(|row| row.text("agent_id")).transpose()
+}

@@ -1,0 +1,89 @@
+//! The REST surface: bytes of HTTP on one side, the application's verbs on the other.
+//!
+//! ```text
+//! connection ─► extension stripped ─► routing ─► front (id, language, timeout, panics) ─► Asked ─► handler ─► app
+//!                                                  ▲                                       │
+//!                                                  └── refusals are put into words here ◄──┘
+//! ```
+//!
+//! Rule: no row, no job and no decision is known here. Every request carries a credential but for `healthz` and the
+//! OpenAPI document, every route is in the table of `roles`, every answer but a stream is JSON of a schema view.
+
+// Tests of this layer run over a small memory: what it does to requests and answers needs no database. The real
+// application is compiled against in every other build, and tried by the tests of `dcmgr/tests`.
+#[cfg(test)]
+#[path = "http/stub_app.rs"]
+pub mod app;
+#[cfg(not(test))]
+use crate::app;
+
+mod accounts;
+mod answer;
+mod asked;
+mod audit;
+mod body;
+mod credential;
+mod events;
+mod fields;
+mod form;
+mod front;
+mod images;
+mod instance_types;
+mod instances;
+mod jobs;
+mod list;
+mod networks;
+mod nodes;
+mod observe;
+mod openapi;
+mod roles;
+mod security_groups;
+mod ssh_key_pairs;
+mod status;
+#[cfg(test)]
+mod surface_tests;
+mod volumes;
+
+use app::App;
+use axum::Router;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use openapi::document;
+
+/// Where the API lives. The version is the original's.
+pub const API: &str = "/api/12.03";
+
+/// What every request shares.
+#[derive(Clone)]
+pub struct Http {
+    pub(crate) app: App,
+    /// Ends the event streams, which would otherwise hold a graceful shutdown back.
+    pub(crate) stop: CancellationToken,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+/// The whole surface as a router.
+pub fn router(app: App, stop: CancellationToken) -> Router {
+    let http = Http { app, stop, streams: Arc::new(Semaphore::new(events::STREAMS_MAX)) };
+    let (routes, _) = openapi::routes().split_for_parts();
+    let inner = routes
+        .merge(observe::routes())
+        .merge(status::routes())
+        .fallback(front::unknown_route)
+        .method_not_allowed_fallback(front::method_not_allowed)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(front::panicked))
+        .layer(axum::middleware::from_fn(front::frame))
+        .with_state(http);
+    // Outside of routing, which must not see the extension.
+    let stripped = tower::Layer::layer(&tower::util::MapRequestLayer::new(front::strip_extension), inner);
+    Router::new().fallback_service(stripped)
+}
+
+/// Serves until `stop` fires, then ends the requests that are under way.
+pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let service = router(app, stop.clone()).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}

@@ -1,0 +1,133 @@
+//! One request, ready for a handler: who asks, for what, with which parameters.
+//!
+//! Rule: in this order, so that nothing is told to a stranger: credential, role, body. A handler gets no request that
+//! the table of `roles` does not let through.
+
+use super::answer::{Answer, Refused};
+use super::app::{App, Caller};
+use super::fields::Fields;
+use super::front::Frame;
+use super::{Http, body, credential, roles};
+use arame_schema::api::{Code, Localise, Page, Refusal};
+use axum::Json;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use futures_util::StreamExt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// An authenticated, permitted, readable request.
+pub struct Asked {
+    pub http: Http,
+    pub caller: Caller,
+    pub fields: Fields,
+    pub headers: HeaderMap,
+    frame: Frame,
+    path: Vec<(String, String)>,
+}
+
+impl Asked {
+    pub fn app(&self) -> &App {
+        &self.http.app
+    }
+
+    pub fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// The `{id}` of the path, of this kind. The original answers 400 to a wrong prefix and 404 to an unknown id.
+    pub fn id<T: FromStr + AsRef<str>>(&self, expected: &'static str) -> Result<T, Refused> {
+        let text = self.raw_id();
+        text.parse().map_err(|_| {
+            Refused(
+                Refusal::new(Code::InvalidParameter)
+                    .with("name", "id")
+                    .with("value", super::fields::short(text))
+                    .with("expected", expected),
+            )
+        })
+    }
+
+    /// The `{id}` of the path as it came.
+    pub fn raw_id(&self) -> &str {
+        self.path.iter().find(|(name, _)| name == "id").map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The view in the reader's language.
+    pub fn answer<T: Localise>(&self, mut view: T) -> Answer<T> {
+        view.localise(self.frame.language);
+        Ok(Json(view))
+    }
+
+    /// The list envelope in the reader's language.
+    pub fn page<T: Localise>(&self, mut page: Page<T>) -> Answer<[Page<T>; 1]> {
+        page.localise(self.frame.language);
+        Ok(Json(page.into_envelope()))
+    }
+}
+
+impl FromRequest<Http> for Asked {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, http: &Http) -> Result<Self, Refused> {
+        let (mut parts, payload) = request.into_parts();
+        let frame = parts.extensions.get::<Frame>().copied().ok_or_else(|| defect("a request without a frame"))?;
+        let caller = caller(&parts, http, frame).await?;
+        let path = path_parameters(&mut parts, http).await?;
+        let bytes = read(&parts.headers, payload).await?;
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let fields = body::parameters(parts.uri.query().unwrap_or(""), content_type, &bytes)?;
+        Ok(Asked { http: http.clone(), caller, fields, headers: parts.headers, frame, path })
+    }
+}
+
+/// Authenticates, then looks the route up in the table of roles.
+async fn caller(parts: &Parts, http: &Http, frame: Frame) -> Result<Caller, Refused> {
+    let secret = credential::secret(&parts.headers)?;
+    let account = credential::wanted_account(&parts.headers)?;
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    let address = address.unwrap_or_else(|| "local".into());
+    let mut caller = http.app.authenticate(&secret, account.as_deref(), &address).await?;
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    // HEAD is answered by the handlers of GET.
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    if !roles::permits(caller.role, method, route) {
+        return Err(Refusal::new(Code::NotPermitted).into());
+    }
+    caller.request = frame.request;
+    caller.idempotency_key = credential::idempotency_key(&parts.headers)?;
+    Ok(caller)
+}
+
+async fn path_parameters(parts: &mut Parts, http: &Http) -> Result<Vec<(String, String)>, Refused> {
+    let raw = RawPathParams::from_request_parts(parts, http).await.map_err(|_| {
+        Refusal::new(Code::InvalidParameter).with("name", "URL").with("value", "?").with("expected", "UTF-8")
+    })?;
+    Ok(raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The whole body, or the refusal that it is too large, without keeping more than the limit.
+async fn read(headers: &HeaderMap, payload: axum::body::Body) -> Result<Vec<u8>, Refused> {
+    let too_large = || Refused(Refusal::new(Code::TooLarge).with("limit", body::BODY_BYTES_MAX));
+    let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    if told.is_some_and(|length: usize| length > body::BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let mut stream = payload.into_data_stream();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|source| Refusal::new(Code::InvalidBody).with("reason", source))?;
+        if bytes.len() + piece.len() > body::BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn defect(what: &str) -> Refused {
+    tracing::error!(what, "the http layer is put together wrongly");
+    Refused(Refusal::new(Code::Internal))
+}

@@ -1,0 +1,128 @@
+//! What stands before and after every handler: the request's id and language, the time limit, the words of refusals.
+//!
+//! Rule: every answer carries X-VDC-Request-ID and is logged once, here; every refusal, also the router's own and a
+//! panic's, leaves as our body.
+
+use super::API;
+use super::answer::{Refused, refusal_response};
+use super::fields::short;
+use arame_schema::api::{Code, Language, Refusal};
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::any::Any;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Longest a request may take, body included: an audit that asks every agent anew is the slowest. Streams are exempt.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the front knows of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// UUIDv7; the application resolves a lost COMMIT by it.
+    pub request: Uuid,
+    pub language: Language,
+}
+
+/// Frames every request.
+pub async fn frame(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let frame = Frame { request: Uuid::now_v7(), language: Language::from_accept(accepted.unwrap_or("")) };
+    request.extensions_mut().insert(frame);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown".to_owned(), |m| m.as_str().to_owned());
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
+    };
+    let refused = response.extensions_mut().remove::<Refused>();
+    let reason = refused.as_ref().map(|Refused(refusal)| refusal.code);
+    if let Some(Refused(refusal)) = refused {
+        response = refusal_response(refusal, frame, response);
+    }
+    finish(&mut response, frame);
+    note(&method, &route, &response, reason, began.elapsed(), frame.request);
+    response
+}
+
+fn finish(response: &mut Response, frame: Frame) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&frame.request.to_string()) {
+        headers.insert("x-vdc-request-id", id);
+    }
+    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(frame.language.as_str()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn note(method: &Method, route: &str, response: &Response, reason: Option<Code>, took: Duration, request: Uuid) {
+    let status = response.status().as_u16();
+    let took_ms = took.as_millis() as u64;
+    let reason = reason.map(|code| arame_schema::api::catalogue::refusal(code).wire);
+    match status {
+        500.. => tracing::error!(%request, %method, route, status, reason, took_ms, "request failed"),
+        400..500 => tracing::info!(%request, %method, route, status, reason, took_ms, "request refused"),
+        _ => tracing::debug!(%request, %method, route, status, took_ms, "request answered"),
+    }
+    // The method of an unknown route is the client's invention: it must not become a label.
+    let method = if route == "unknown" { "any".to_owned() } else { method.to_string() };
+    let labels = [("method", method), ("route", route.to_owned()), ("status", status.to_string())];
+    metrics::counter!("arame_http_requests_total", &labels).increment(1);
+    metrics::histogram!("arame_http_request_seconds", "route" => route.to_owned()).record(took.as_secs_f64());
+}
+
+pub async fn unknown_route(method: Method, uri: Uri) -> Refused {
+    Refused(Refusal::new(Code::UnknownRoute).with("method", method).with("path", short(uri.path())))
+}
+
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Refused {
+    Refused(Refusal::new(Code::MethodNotAllowed).with("method", method).with("path", short(uri.path())))
+}
+
+/// A defect of ours. What the panic said is in the log only.
+pub fn panicked(said: Box<dyn Any + Send + 'static>) -> Response {
+    let text = said.downcast_ref::<String>().map(String::as_str).or_else(|| said.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
+    Refused(Refusal::new(Code::Internal)).into_response()
+}
+
+/// `/api/12.03/instances/i-x.json` is `/api/12.03/instances/i-x`. No id holds a dot.
+pub fn strip_extension<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
+    let path = request.uri().path();
+    if !path.starts_with(API) || path.ends_with("/openapi.json") {
+        return request;
+    }
+    if let Some(bare) = path.strip_suffix(".json") {
+        let bare = match request.uri().query() {
+            Some(query) => format!("{bare}?{query}"),
+            None => bare.to_owned(),
+        };
+        if let Ok(uri) = bare.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_extension_is_stripped_inside_the_api_only() {
+        for (given, wanted) in [
+            ("/api/12.03/instances.json", "/api/12.03/instances"),
+            ("/api/12.03/instances/i-a.json?start=1", "/api/12.03/instances/i-a?start=1"),
+            ("/api/12.03/openapi.json", "/api/12.03/openapi.json"),
+            ("/other.json", "/other.json"),
+            ("/api/12.03/instances", "/api/12.03/instances"),
+        ] {
+            let request = axum::http::Request::builder().uri(given).body(()).unwrap();
+            assert_eq!(strip_extension(request).uri().to_string(), wanted);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Who may do what: one table of routes and rights.
+//!
+//! Rule: a route that is not in the table is permitted to nobody, and a test asks that every route of the OpenAPI
+//! document is in it. *Whose* resources are meant is the application's question (another account's resource is 404).
+
+use super::API;
+use arame_schema::api::Role;
+use axum::http::Method;
+
+/// What a route does, which decides who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Looks at an account's resources.
+    Look,
+    /// Changes an account's resources.
+    Change,
+    /// Looks into the data center: hosts, storage, audit.
+    Inspect,
+    /// Changes the data center.
+    Operate,
+}
+
+/// The table. Paths are below [`API`], but for those that begin with `//`.
+const TABLE: &[(&str, &str, Right)] = &[
+    ("GET", "/accounts", Right::Look),
+    ("GET", "/audit", Right::Inspect),
+    ("GET", "/events", Right::Look),
+    ("GET", "/host_nodes", Right::Inspect),
+    ("GET", "/host_nodes/{id}", Right::Inspect),
+    ("PUT", "/host_nodes/{id}", Right::Operate),
+    ("GET", "/images", Right::Look),
+    ("GET", "/images/{id}", Right::Look),
+    ("GET", "/instance_types", Right::Look),
+    ("GET", "/instances", Right::Look),
+    ("POST", "/instances", Right::Change),
+    ("GET", "/instances/{id}", Right::Look),
+    ("DELETE", "/instances/{id}", Right::Change),
+    ("PUT", "/instances/{id}/poweroff", Right::Change),
+    ("PUT", "/instances/{id}/poweron", Right::Change),
+    ("PUT", "/instances/{id}/reboot", Right::Change),
+    ("GET", "/instances/{id}/console_log", Right::Look),
+    ("GET", "/instances/{id}/timeline", Right::Look),
+    ("GET", "/instances/{id}/placement", Right::Look),
+    ("GET", "/jobs", Right::Look),
+    ("GET", "/jobs/{id}", Right::Look),
+    ("GET", "/network_vifs", Right::Look),
+    ("GET", "/networks", Right::Look),
+    ("GET", "/networks/{id}", Right::Look),
+    ("GET", "/security_groups", Right::Look),
+    ("POST", "/security_groups", Right::Change),
+    ("GET", "/security_groups/{id}", Right::Look),
+    ("PUT", "/security_groups/{id}", Right::Change),
+    ("DELETE", "/security_groups/{id}", Right::Change),
+    ("GET", "/ssh_key_pairs", Right::Look),
+    ("POST", "/ssh_key_pairs", Right::Change),
+    ("GET", "/ssh_key_pairs/{id}", Right::Look),
+    ("DELETE", "/ssh_key_pairs/{id}", Right::Change),
+    ("GET", "/storage_nodes", Right::Inspect),
+    ("GET", "/storage_nodes/{id}", Right::Inspect),
+    ("PUT", "/storage_nodes/{id}", Right::Operate),
+    ("GET", "/volumes", Right::Look),
+    ("POST", "/volumes", Right::Change),
+    ("GET", "/volumes/{id}", Right::Look),
+    ("DELETE", "/volumes/{id}", Right::Change),
+    ("PUT", "/volumes/{id}/attach", Right::Change),
+    ("PUT", "/volumes/{id}/detach", Right::Change),
+    ("GET", "//metrics", Right::Inspect),
+    ("GET", "//", Right::Look),
+];
+
+/// Whether a role may use a route, named as the router names it.
+pub fn permits(role: Role, method: &Method, route: &str) -> bool {
+    right(method, route).is_some_and(|right| has(role, right))
+}
+
+/// The right a route needs.
+pub fn right(method: &Method, route: &str) -> Option<Right> {
+    let name = match route.strip_prefix(API) {
+        Some(below) => below.to_owned(),
+        None => format!("/{route}"),
+    };
+    TABLE.iter().find(|(verb, path, _)| *verb == method.as_str() && *path == name).map(|(_, _, right)| *right)
+}
+
+fn has(role: Role, right: Right) -> bool {
+    match (role, right) {
+        (Role::Admin | Role::Operator, _) => true,
+        (Role::Member, Right::Look | Right::Change) => true,
+        (Role::Member, Right::Inspect | Right::Operate) => false,
+        (Role::Auditor, Right::Look | Right::Inspect) => true,
+        (Role::Auditor, Right::Change | Right::Operate) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use utoipa::openapi::HttpMethod;
+
+    /// (method, path) of every operation of the document.
+    fn documented() -> BTreeSet<(String, String)> {
+        let mut found = BTreeSet::new();
+        for (path, item) in &crate::http::document().paths.paths {
+            let operations = [
+                (HttpMethod::Get, &item.get),
+                (HttpMethod::Post, &item.post),
+                (HttpMethod::Put, &item.put),
+                (HttpMethod::Delete, &item.delete),
+            ];
+            for (method, _) in operations.into_iter().filter(|(_, operation)| operation.is_some()) {
+                let method = match method {
+                    HttpMethod::Get => "GET",
+                    HttpMethod::Post => "POST",
+                    HttpMethod::Put => "PUT",
+                    _ => "DELETE",
+                };
+                found.insert((method.to_owned(), path.clone()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_route_of_the_document_is_in_the_table_and_the_other_way_round() {
+        let documented = documented();
+        assert!(documented.len() > 30, "{documented:?}");
+        for (method, path) in &documented {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert!(right(&method, path).is_some(), "{method} {path} is in no row");
+        }
+        for (method, path, _) in TABLE.iter().filter(|(_, path, _)| !path.starts_with("//")) {
+            let named = (method.to_string(), format!("{API}{path}"));
+            assert!(documented.contains(&named), "{named:?} is not in the document");
+        }
+    }
+
+    #[test]
+    fn an_auditor_changes_nothing_and_a_member_sees_no_host() {
+        for (method, path, right) in TABLE {
+            let route = if path.starts_with("//") { path[1..].to_owned() } else { format!("{API}{path}") };
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(permits(Role::Auditor, &method, &route), method == Method::GET, "{method} {path}");
+            let inside = matches!(right, Right::Inspect | Right::Operate);
+            assert_eq!(permits(Role::Member, &method, &route), !inside, "{method} {path}");
+            assert!(permits(Role::Operator, &method, &route) && permits(Role::Admin, &method, &route));
+        }
+    }
+
+    #[test]
+    fn a_route_outside_the_table_is_permitted_to_nobody() {
+        assert!(!permits(Role::Admin, &Method::DELETE, "/api/12.03/host_nodes"));
+        assert!(!permits(Role::Admin, &Method::GET, ""));
+    }
+}

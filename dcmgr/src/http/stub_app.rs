@@ -1,0 +1,164 @@
+//! The application's verbs as this layer's own tests see them: the same signatures, over a small memory.
+//!
+//! Rule: it decides nothing and is part of no program. That the real application has these signatures is checked by
+//! every build that is not a test.
+
+use arame_schema::api::{Health, Refusal, Role};
+use arame_schema::model::{AccountId, TokenId};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+#[derive(Clone)]
+pub struct App {
+    pub(crate) memory: Arc<Mutex<Vec<arame_schema::api::Event>>>,
+    pub(crate) ticks: watch::Sender<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub token: TokenId,
+    pub role: Role,
+    pub account: AccountId,
+    pub request: Uuid,
+    pub address: String,
+    pub idempotency_key: Option<String>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self { memory: Arc::default(), ticks: watch::Sender::new(0) }
+    }
+}
+
+impl App {
+    /// Secrets are the roles' words.
+    pub async fn authenticate(&self, secret: &str, account: Option<&str>, address: &str) -> Result<Caller, Refusal> {
+        let refused = || Refusal::new(arame_schema::api::Code::Unauthenticated);
+        let role = Role::parse(secret).ok_or_else(refused)?;
+        let account = account.filter(|account| *account != "all").unwrap_or("a-demo");
+        Ok(Caller {
+            token: "tok-stub".parse().map_err(|_| refused())?,
+            role,
+            account: account.parse().map_err(|_| refused())?,
+            request: Uuid::nil(),
+            address: address.to_owned(),
+            idempotency_key: None,
+        })
+    }
+
+    pub async fn health(&self) -> Health {
+        Health { database: true, broker: true }
+    }
+
+    pub fn metrics(&self) -> String {
+        "# stub\n".into()
+    }
+
+    /// Adds an event, as the writer of events does.
+    pub fn tell(&self, event: arame_schema::api::Event) {
+        let id = event.id;
+        self.memory.lock().expect("no holder panics").push(event);
+        self.ticks.send_replace(id);
+    }
+}
+
+macro_rules! absent {
+    ($module:ident: $($verb:ident($($name:ident: $kind:ty),*) -> $view:ty;)*) => {
+        pub mod $module {
+            #![allow(unused_imports, unused_variables)]
+            use super::{App, Caller};
+            use arame_schema::api::*;
+            use arame_schema::model::instance::Shutdown;
+            $(pub async fn $verb(app: &App, caller: &Caller $(, $name: $kind)*) -> Result<$view, Refusal> {
+                super::nothing(stringify!($verb)).await
+            })*
+        }
+    };
+}
+
+async fn nothing<T>(verb: &str) -> Result<T, Refusal> {
+    if verb == "reboot" {
+        panic!("the stub panics here, so that tests see what a panic becomes");
+    }
+    Err(Refusal::unknown(verb))
+}
+
+macro_rules! listed {
+    ($($module:ident $view:ident),*) => { $(pub mod $module {
+        use super::{App, Caller};
+        use arame_schema::api::*;
+        pub async fn list(_: &App, _: &Caller, _: ListFilter) -> Result<Page<$view>, Refusal> {
+            Ok(Page::whole(Vec::new()))
+        }
+    })* };
+}
+
+listed!(instance_types InstanceType, accounts Account);
+
+absent!(instances:
+    get(id: &str) -> Instance;
+    create(request: CreateInstance) -> Instance;
+    plan(request: CreateInstance) -> Placement;
+    delete(id: &str) -> Vec<String>;
+    power_off(id: &str, method: Shutdown) -> Instance;
+    power_on(id: &str) -> Instance;
+    reboot(id: &str) -> Instance;
+    console_log(id: &str, bytes: u64) -> String;
+    timeline(id: &str) -> Vec<Event>;
+    placement(id: &str) -> Placement;
+    list(filter: ListFilter) -> Page<Instance>;
+);
+absent!(images: list(filter: ListFilter) -> Page<Image>; get(id: &str) -> Image;);
+absent!(volumes:
+    list(filter: ListFilter) -> Page<Volume>;
+    get(id: &str) -> Volume;
+    create(request: CreateVolume) -> Volume;
+    delete(id: &str) -> Vec<String>;
+    attach(id: &str, instance_id: &str) -> Volume;
+    detach(id: &str) -> Volume;
+);
+absent!(networks:
+    list(filter: ListFilter) -> Page<Network>;
+    get(id: &str) -> Network;
+    vifs(filter: ListFilter) -> Page<NetworkVif>;
+);
+absent!(security_groups:
+    list(filter: ListFilter) -> Page<SecurityGroup>;
+    get(id: &str) -> SecurityGroup;
+    create(request: CreateSecurityGroup) -> SecurityGroup;
+    update(id: &str, request: UpdateSecurityGroup) -> SecurityGroup;
+    delete(id: &str) -> Vec<String>;
+);
+absent!(ssh_key_pairs:
+    list(filter: ListFilter) -> Page<SshKeyPair>;
+    get(id: &str) -> SshKeyPair;
+    create(request: CreateSshKeyPair) -> SshKeyPair;
+    delete(id: &str, force: bool) -> Vec<String>;
+);
+absent!(nodes:
+    hosts(filter: ListFilter) -> Page<HostNode>;
+    host(id: &str) -> HostNode;
+    storage(filter: ListFilter) -> Page<StorageNode>;
+    storage_one(id: &str) -> StorageNode;
+    set_scheduling(id: &str, enabled: bool) -> ();
+);
+absent!(jobs: list(filter: ListFilter) -> Page<Job>; get(id: &str) -> Job;);
+absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
+
+pub mod events {
+    use super::{App, Caller};
+    use arame_schema::api::{Event, Refusal};
+    use tokio::sync::watch;
+
+    pub async fn after(app: &App, _: &Caller, number: u64, resource: Option<&str>) -> Result<Vec<Event>, Refusal> {
+        let memory = app.memory.lock().expect("no holder panics");
+        let wanted = |event: &&Event| event.id > number && resource.is_none_or(|resource| event.resource == resource);
+        Ok(memory.iter().filter(wanted).cloned().collect())
+    }
+
+    /// The number of the newest event, ticking.
+    pub fn subscribe(app: &App) -> watch::Receiver<u64> {
+        app.ticks.subscribe()
+    }
+}

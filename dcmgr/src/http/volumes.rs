@@ -1,0 +1,103 @@
+//! `/volumes`: block volumes, attached to one instance at a time.
+
+use super::answer::Answer;
+use super::app;
+use super::asked::Asked;
+use super::fields::Fields;
+use super::instances::NAME_BYTES_MAX;
+use super::list::{self, ListQuery};
+use arame_schema::api::{AttachVolume, CreateVolume, Page, Refusal, Volume};
+use arame_schema::limits::VOLUME_SIZE_MIB;
+use arame_schema::model::{InstanceId, VolumeId};
+
+const ID: &str = "vol-…";
+
+/// List volumes.
+#[utoipa::path(get, path = "/volumes", tag = "volumes", params(ListQuery),
+    responses((status = 200, body = Page<Volume>)))]
+pub async fn list(mut asked: Asked) -> Answer<[Page<Volume>; 1]> {
+    let filter = list::filter(&mut asked.fields)?;
+    let page = app::volumes::list(asked.app(), &asked.caller, filter).await?;
+    asked.page(page)
+}
+
+/// Show a volume.
+#[utoipa::path(get, path = "/volumes/{id}", tag = "volumes", responses((status = 200, body = Volume)))]
+pub async fn get(asked: Asked) -> Answer<Volume> {
+    let id: VolumeId = asked.id(ID)?;
+    let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Create a blank volume. `volume_size` is in MiB.
+#[utoipa::path(post, path = "/volumes", tag = "volumes", request_body = CreateVolume,
+    responses((status = 200, body = Volume)))]
+pub async fn create(mut asked: Asked) -> Answer<Volume> {
+    let request = create_volume(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let view = app::volumes::create(asked.app(), &asked.caller, request).await?;
+    asked.answer(view)
+}
+
+/// Delete an available volume and its data.
+#[utoipa::path(delete, path = "/volumes/{id}", tag = "volumes", responses((status = 200, body = Vec<String>)))]
+pub async fn delete(asked: Asked) -> Answer<Vec<String>> {
+    let id: VolumeId = asked.id(ID)?;
+    app::volumes::delete(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(vec![id.to_string()])
+}
+
+/// Attach to a running or halted instance.
+#[utoipa::path(put, path = "/volumes/{id}/attach", tag = "volumes", request_body = AttachVolume,
+    responses((status = 200, body = Volume)))]
+pub async fn attach(mut asked: Asked) -> Answer<Volume> {
+    let id: VolumeId = asked.id(ID)?;
+    let instance = asked.fields.parsed::<InstanceId>("instance_id", "i-…")?;
+    let instance = asked.fields.needed("instance_id", instance)?;
+    asked.fields.clone().finish()?;
+    app::volumes::attach(asked.app(), &asked.caller, id.as_str(), instance.as_str()).await?;
+    let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Detach from its instance.
+#[utoipa::path(put, path = "/volumes/{id}/detach", tag = "volumes", responses((status = 200, body = Volume)))]
+pub async fn detach(asked: Asked) -> Answer<Volume> {
+    let id: VolumeId = asked.id(ID)?;
+    app::volumes::detach(asked.app(), &asked.caller, id.as_str()).await?;
+    let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
+    if fields.has("backup_object_id") {
+        // Ignoring the wish would hand out a blank volume for a restored one.
+        return Err(fields.invalid("backup_object_id", "…", "volume_size"));
+    }
+    let volume_size = fields.number("volume_size", VOLUME_SIZE_MIB)?;
+    Ok(CreateVolume {
+        volume_size: fields.needed("volume_size", volume_size)?,
+        display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::body::parameters;
+    use arame_schema::api::Code;
+
+    fn read(body: &str) -> Result<CreateVolume, Refusal> {
+        create_volume(&mut parameters("", "", body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_volume_has_a_size_within_limits() {
+        assert_eq!(read("volume_size=1024&display_name=d").unwrap().volume_size, 1024);
+        assert_eq!(read("display_name=d").unwrap_err().code, Code::MissingParameter);
+        for body in ["volume_size=9", "volume_size=1G", "volume_size=-5", "volume_size=99999999999"] {
+            assert_eq!(read(body).unwrap_err().code, Code::InvalidParameter, "{body}");
+        }
+        assert!(read("volume_size=1024&backup_object_id=bo-1").is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! Decisions: pure functions of wishes and facts. No clock, no database, no randomness (DESIGN 3.3).
+
+pub mod attachment;
+pub mod image;
+pub mod instance;
+pub mod job;
+pub mod placement;
+pub mod snapshot;
+pub mod volume;
+
+pub use job::{Kind, Open, Step, Wanted, step};

@@ -1,0 +1,170 @@
+//! Jobs as plans see them, and what to do about one that is already open.
+
+use std::fmt;
+
+/// Every kind of job, without its body: the body is made when the job is rung (spec/decisions/0002).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    ApplyInstance,
+    DeleteInstance,
+    RebootInstance,
+    ObserveInstance,
+    ApplyPolicy,
+    ImportImage,
+    DeleteImage,
+    CreateVolume,
+    DeleteVolume,
+    ObserveVolume,
+    ExportVolume,
+    UnexportVolume,
+    ApplyNetwork,
+    DeleteNetwork,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 14] = [
+        Kind::ApplyInstance,
+        Kind::DeleteInstance,
+        Kind::RebootInstance,
+        Kind::ObserveInstance,
+        Kind::ApplyPolicy,
+        Kind::ImportImage,
+        Kind::DeleteImage,
+        Kind::CreateVolume,
+        Kind::DeleteVolume,
+        Kind::ObserveVolume,
+        Kind::ExportVolume,
+        Kind::UnexportVolume,
+        Kind::ApplyNetwork,
+        Kind::DeleteNetwork,
+    ];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::ApplyInstance => "hva.instance.apply",
+            Kind::DeleteInstance => "hva.instance.delete",
+            Kind::RebootInstance => "hva.instance.reboot",
+            Kind::ObserveInstance => "hva.instance.observe",
+            Kind::ApplyPolicy => "hva.policy.apply",
+            Kind::ImportImage => "sta.image.import",
+            Kind::DeleteImage => "sta.image.delete",
+            Kind::CreateVolume => "sta.volume.create",
+            Kind::DeleteVolume => "sta.volume.delete",
+            Kind::ObserveVolume => "sta.volume.observe",
+            Kind::ExportVolume => "sta.volume.export",
+            Kind::UnexportVolume => "sta.volume.unexport",
+            Kind::ApplyNetwork => "nsa.network.apply",
+            Kind::DeleteNetwork => "nsa.network.delete",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Deletes never give up, they alert (DESIGN 3.10).
+    pub fn never_gives_up(self) -> bool {
+        match self {
+            Kind::DeleteInstance
+            | Kind::DeleteImage
+            | Kind::DeleteVolume
+            | Kind::UnexportVolume
+            | Kind::DeleteNetwork
+            | Kind::ApplyNetwork
+            | Kind::ApplyPolicy
+            | Kind::ObserveInstance
+            | Kind::ObserveVolume => true,
+            Kind::ApplyInstance
+            | Kind::RebootInstance
+            | Kind::ImportImage
+            | Kind::CreateVolume
+            | Kind::ExportVolume => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The job a plan wants to be open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    pub kind: Kind,
+    pub generation: u64,
+}
+
+/// The job that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Open {
+    pub kind: Kind,
+    pub generation: u64,
+}
+
+/// What to do with the one open job of a (thing, agent).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    Nothing,
+    /// Queue it.
+    Insert(Wanted),
+    /// Close the open one `superseded` (its facts stay maybe) and queue this one, in one transaction.
+    Supersede(Wanted),
+}
+
+/// Compares what is wanted with what is open.
+///
+/// Snapshots (a network's, a host's policy) are never superseded: their body is made when they are rung, so an open
+/// one carries the newest version there is or is followed by one that does; superseding would let a steady stream of
+/// changes starve every outcome. An observation never displaces a job that will be answered anyway.
+pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
+    match (open, wanted) {
+        (_, None) => Step::Nothing,
+        (None, Some(wanted)) => Step::Insert(wanted),
+        (Some(open), Some(wanted)) if open.kind == wanted.kind && open.generation >= wanted.generation => Step::Nothing,
+        (Some(_), Some(wanted)) => match wanted.kind {
+            Kind::ApplyPolicy | Kind::ApplyNetwork | Kind::ObserveInstance | Kind::ObserveVolume => Step::Nothing,
+            Kind::ApplyInstance
+            | Kind::DeleteInstance
+            | Kind::RebootInstance
+            | Kind::ImportImage
+            | Kind::DeleteImage
+            | Kind::CreateVolume
+            | Kind::DeleteVolume
+            | Kind::ExportVolume
+            | Kind::UnexportVolume
+            | Kind::DeleteNetwork => Step::Supersede(wanted),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_are_those_of_the_wire() {
+        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let mut wire = arame_schema::jobs::Job::KINDS.to_vec();
+        wire.sort_unstable();
+        let mut ours = kinds.clone();
+        ours.sort_unstable();
+        assert_eq!(ours, wire);
+    }
+
+    #[test]
+    fn a_stream_of_versions_never_supersedes_a_snapshot_on_its_way() {
+        let open = Some(Open { kind: Kind::ApplyNetwork, generation: 5 });
+        let wanted = Some(Wanted { kind: Kind::ApplyNetwork, generation: 9 });
+        assert_eq!(step(open, wanted), Step::Nothing);
+    }
+
+    #[test]
+    fn a_delete_supersedes_whatever_is_open() {
+        let open = Some(Open { kind: Kind::ApplyInstance, generation: 1 });
+        let wanted = Wanted { kind: Kind::DeleteInstance, generation: 2 };
+        assert_eq!(step(open, Some(wanted)), Step::Supersede(wanted));
+    }
+}

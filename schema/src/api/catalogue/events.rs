@@ -1,0 +1,51 @@
+//! Timeline entries in words, by their code.
+//!
+//! Rule: past facts. A code that is not here is shown as it is, with its values.
+
+use super::Sentence;
+
+/// The sentence of an event's code.
+pub fn event(code: &str) -> Option<&'static Sentence> {
+    ALL.iter().find(|entry| entry.code == code)
+}
+
+macro_rules! sentences {
+    ($($code:literal: $ja:literal, $en:literal;)*) => {
+        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
+    };
+}
+
+pub static ALL: &[Sentence] = sentences! {
+    "create_requested": "作成が依頼されました（{by}）", "creation was asked for by {by}";
+    "delete_requested": "削除が依頼されました（{by}）", "deletion was asked for by {by}";
+    "power_on_requested": "電源投入が依頼されました（{by}）", "power on was asked for by {by}";
+    "power_off_requested": "電源断が依頼されました（{by}）", "power off was asked for by {by}";
+    "reboot_requested": "再起動が依頼されました（{by}）", "reboot was asked for by {by}";
+    "attach_requested": "インスタンス {instance} への接続が依頼されました（{by}）", "attaching to {instance} was asked for by {by}";
+    "detach_requested": "切り離しが依頼されました（{by}）", "detaching was asked for by {by}";
+    "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
+    "placed": "ホスト {host} に置かれました", "placed on host {host}";
+    "placed_elsewhere": "ホスト {from} では起動できず、{host} に置き直されました", "could not start on {from}, placed on {host}";
+    "no_host_fits": "置けるホストがありません", "no host fits";
+    "job_opened": "仕事 {kind} を {agent} に予定しました", "job {kind} was planned for {agent}";
+    "job_published": "仕事 {kind} を {agent} に送りました", "job {kind} was sent to {agent}";
+    "job_progress": "{agent}: {percent}% {note}（進行中）", "{agent}: {percent} % {note}";
+    "job_done": "{agent} が仕事 {kind} を終えました", "{agent} finished job {kind}";
+    "job_failed": "{agent} で仕事 {kind} が失敗しました（{code}）: {message}", "job {kind} failed at {agent} ({code}): {message}";
+    "job_retried": "仕事 {kind} を再試行します（{attempt} 回目）", "job {kind} is tried again (attempt {attempt})";
+    "job_superseded": "仕事 {kind} は新しい依頼に置き換えられました", "job {kind} was superseded by a newer wish";
+    "job_overtaken": "仕事 {kind} は新しい仕事に追い越されました", "job {kind} was overtaken by a newer one";
+    "job_refused": "{agent} は仕事 {kind} を断りました（世代 {found} が既にあります）", "{agent} refused job {kind}: it found generation {found}";
+    "job_unsupported": "{agent} は仕事 {kind} を理解できません: {message}", "{agent} does not understand job {kind}: {message}";
+    "job_held": "{agent} は仕事 {kind} を保留しています（データベースの巻き戻り）", "{agent} holds job {kind} back: the database went back in time";
+    "state_changed": "状態が {from} から {to} になりました", "state changed from {from} to {to}";
+    "failed": "失敗しました（{code}）: {message}", "failed ({code}): {message}";
+    "recovered": "失敗から回復しました", "recovered from its failure";
+    "lost": "データが失われました: {message}", "its data was lost: {message}";
+    "found_missing": "{agent} の一覧にないため、作り直します", "not in the listing of {agent}: it is made again";
+    "removed_leftover": "{agent} に残っていた {thing} を取り除きます", "{thing}, left over at {agent}, is removed";
+    "agent_heard": "エージェント {agent} が参加しました", "agent {agent} joined";
+    "agent_silent": "エージェント {agent} の連絡が途絶えました", "agent {agent} fell silent";
+    "memory_loss": "データベースが巻き戻っていました。世代を {found} より先に進めました", "the database had gone back in time; the generation was lifted past {found}";
+    "attempts_reset": "{agent} の復帰により再試行します", "tried again because {agent} came back";
+};

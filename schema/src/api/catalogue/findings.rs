@@ -1,0 +1,59 @@
+//! Findings of the audit and what is done about them, in words.
+//!
+//! Rule: no wildcard; the places are `{thing}`, `{agent}` and `{owner}`, which the view fills.
+
+use super::Sentence;
+use crate::api::{FindingKind, FindingRule};
+
+pub fn finding_kind(kind: FindingKind) -> Sentence {
+    let (ja, en) = match kind {
+        FindingKind::Unknown => (
+            "{agent} に {thing} がありますが、対応する記録がありません（持ち主: {owner}）。",
+            "{thing} exists at {agent} and no row knows it (owner: {owner}).",
+        ),
+        FindingKind::Missing => (
+            "{agent} にあるはずの {thing} がありません（持ち主: {owner}）。",
+            "{thing} should exist at {agent} and does not (owner: {owner}).",
+        ),
+        FindingKind::Lost => (
+            "{agent} にあったデータ {thing} が見つかりません（持ち主: {owner}）。",
+            "{thing} held data at {agent} and is not found any more (owner: {owner}).",
+        ),
+        FindingKind::Mismatch => (
+            "{agent} の {thing} が記録と異なります（持ち主: {owner}）。",
+            "{thing} at {agent} is not as its row says (owner: {owner}).",
+        ),
+        FindingKind::AgentSilent => ("エージェント {agent} から連絡がありません。", "Agent {agent} is silent."),
+        FindingKind::ListingIncomplete => (
+            "{agent} の一覧 {thing} が不完全なため、何がないのか判断できません。",
+            "The listing {thing} of {agent} is not complete: what is missing is not known.",
+        ),
+        FindingKind::DeadMessage => (
+            "{agent} 宛てのメッセージ {thing} が何度配送しても処理されませんでした。",
+            "Message {thing} for {agent} was delivered too often and put aside.",
+        ),
+    };
+    Sentence { code: kind.as_str(), ja, en }
+}
+
+pub fn finding_rule(rule: FindingRule) -> Sentence {
+    let (ja, en) = match rule {
+        FindingRule::Removed => {
+            ("記録では削除済みなので、自動で取り除きます。", "Its row says deleted: it is removed by itself.")
+        }
+        FindingRule::PlannedAgain => ("自動で作り直します。", "It is made again by itself."),
+        FindingRule::OperatorDecides => (
+            "データを含むため自動では処理しません。arame audit adopt または remove で決めてください。",
+            "It may hold data, so nothing is done by itself. Decide with arame audit adopt or remove.",
+        ),
+        FindingRule::NeverTouched => (
+            "このデータセンターのものではないため、触れません。",
+            "It does not belong to this data center: it is never touched.",
+        ),
+        FindingRule::Waiting => (
+            "エージェントの連絡が戻れば自動で解消します。戻らない場合はノードとログを確認してください。",
+            "It settles when the agent is heard again. If it is not, look at the node and its log.",
+        ),
+    };
+    Sentence { code: rule.as_str(), ja, en }
+}

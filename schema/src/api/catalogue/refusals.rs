@@ -1,0 +1,518 @@
+//! Refusals in words: our code, the original's class and number, a status, both languages.
+//!
+//! Rule: one `match` without a wildcard. Numbers are the original's (Wakame-vdc, errors of API 12.03); where it has no
+//! fitting one, the nearest stands and `wire` tells them apart.
+
+use super::{RefusalEntry, Words};
+use crate::api::Code;
+
+macro_rules! entry {
+    ($wire:literal, $class:literal, $number:literal, $status:literal, $ja:tt, $en:tt) => {
+        RefusalEntry { wire: $wire, class: $class, number: $number, status: $status, ja: words!($ja), en: words!($en) }
+    };
+}
+
+macro_rules! words {
+    (($sentence:literal, $cause:literal, $next_step:literal)) => {
+        Words { sentence: $sentence, cause: $cause, next_step: $next_step }
+    };
+}
+
+/// The entry of a code. Far longer than a function should be: it is a table, and one `match` without a wildcard is
+/// what makes the compiler ask for the words of a new code.
+pub fn refusal(code: Code) -> RefusalEntry {
+    match code {
+        Code::Unauthenticated => entry!(
+            "unauthenticated",
+            "InvalidRequestCredentials",
+            103,
+            401,
+            (
+                "認証できませんでした。",
+                "トークンが送られていないか、無効、または期限切れです。",
+                "Authorization: Bearer <トークン> を付けてください。arame コマンドでは --token-file または --as で指定します。"
+            ),
+            (
+                "The request could not be authenticated.",
+                "No token was sent, or it is not valid any more.",
+                "Send Authorization: Bearer <token>. With the arame command use --token-file or --as."
+            )
+        ),
+        Code::AccountNotPermitted => entry!(
+            "account_not_permitted",
+            "InvalidCredentialHeaders",
+            102,
+            403,
+            (
+                "アカウント {account} として操作することはできません。",
+                "このトークンはそのアカウントを代理できません。",
+                "X-VDC-Account-UUID ヘッダーを外すか、そのアカウントのトークンを使ってください。"
+            ),
+            (
+                "You cannot act for account {account}.",
+                "This token does not act for that account.",
+                "Leave out the X-VDC-Account-UUID header, or use a token of that account."
+            )
+        ),
+        Code::DisabledAccount => entry!(
+            "disabled_account",
+            "DisabledAccount",
+            104,
+            403,
+            (
+                "アカウント {account} は停止されています。",
+                "管理者がこのアカウントを停止しました。",
+                "管理者に問い合わせてください。"
+            ),
+            ("Account {account} is disabled.", "An administrator disabled it.", "Ask your administrator.")
+        ),
+        Code::AccountNeeded => entry!(
+            "account_needed",
+            "UndefinedRequiredParameter",
+            118,
+            400,
+            (
+                "どのアカウントに作成するかが指定されていません。",
+                "このトークンは全アカウントを代理しています。",
+                "X-VDC-Account-UUID ヘッダー（arame では --account）でアカウントを一つ選んでください。"
+            ),
+            (
+                "No account was chosen to make it in.",
+                "This token acts for all accounts.",
+                "Choose one account by the X-VDC-Account-UUID header (--account with arame)."
+            )
+        ),
+        Code::NotPermitted => entry!(
+            "not_permitted",
+            "OperationNotPermitted",
+            105,
+            403,
+            (
+                "この操作は許可されていません。",
+                "このトークンの役割ではこの操作ができません。",
+                "権限のある役割のトークンを使うか、管理者に依頼してください。"
+            ),
+            (
+                "This is not permitted.",
+                "The role of this token does not include it.",
+                "Use a token with a role that may do this, or ask your administrator."
+            )
+        ),
+        Code::InvalidParameter => entry!(
+            "invalid_parameter",
+            "InvalidParameter",
+            143,
+            400,
+            (
+                "パラメーター {name} の値「{value}」は使えません。",
+                "この形の値が必要です: {expected}",
+                "{name} の値を直して、もう一度送ってください。"
+            ),
+            (
+                "`{value}` is not a valid value of {name}.",
+                "It must be of this form: {expected}",
+                "Correct {name} and send it again."
+            )
+        ),
+        Code::MissingParameter => entry!(
+            "missing_parameter",
+            "UndefinedRequiredParameter",
+            118,
+            400,
+            (
+                "パラメーター {name} がありません。",
+                "この要求には {name} が必須です。",
+                "{name} を加えて、もう一度送ってください。"
+            ),
+            ("Parameter {name} is missing.", "This request needs {name}.", "Add {name} and send it again.")
+        ),
+        Code::UnknownParameter => entry!(
+            "unknown_parameter",
+            "InvalidParameter",
+            143,
+            400,
+            (
+                "パラメーター {name} は知られていません。",
+                "綴りが違うか、この要求では使えない名前です。",
+                "名前を確かめてください。使える名前の一覧は /api/12.03/openapi.json にあります。"
+            ),
+            (
+                "Parameter {name} is not known.",
+                "It is misspelt, or this request has no such parameter.",
+                "Check the name. /api/12.03/openapi.json lists those that exist."
+            )
+        ),
+        Code::InvalidBody => entry!(
+            "invalid_body",
+            "InvalidParameter",
+            143,
+            400,
+            (
+                "要求の本文を読み取れませんでした。",
+                "形式が正しくありません: {reason}",
+                "フォーム形式または JSON として正しい本文を送ってください。"
+            ),
+            (
+                "The request's body could not be read.",
+                "Its form is not right: {reason}",
+                "Send a body that is a valid form or valid JSON."
+            )
+        ),
+        Code::TooLarge => entry!(
+            "too_large",
+            "InvalidParameter",
+            143,
+            413,
+            (
+                "要求の本文が大きすぎます。",
+                "本文は {limit} バイトまでです。",
+                "本文を小さくしてください。大きなデータは user_data ではなくボリュームに置きます。"
+            ),
+            (
+                "The request's body is too large.",
+                "A body may have {limit} bytes.",
+                "Make it smaller. Large data belongs on a volume, not in user_data."
+            )
+        ),
+        Code::UnknownRoute => entry!(
+            "unknown_route",
+            "UnknownUUIDResource",
+            100,
+            404,
+            (
+                "{method} {path} という API はありません。",
+                "URL が間違っているか、まだ提供されていない機能です。",
+                "URL を確かめてください。一覧は /api/12.03/openapi.json にあります。"
+            ),
+            (
+                "There is no {method} {path}.",
+                "The URL is wrong, or that part does not exist yet.",
+                "Check the URL. /api/12.03/openapi.json lists all of them."
+            )
+        ),
+        Code::MethodNotAllowed => entry!(
+            "method_not_allowed",
+            "OperationNotPermitted",
+            105,
+            405,
+            (
+                "{path} に {method} は使えません。",
+                "この URL は別のメソッドだけを受け付けます。",
+                "Allow ヘッダーにあるメソッドを使ってください。"
+            ),
+            (
+                "{path} does not take {method}.",
+                "This URL takes other methods only.",
+                "Use a method named in the Allow header."
+            )
+        ),
+        Code::IdempotencyConflict => entry!(
+            "idempotency_conflict",
+            "InvalidParameter",
+            143,
+            409,
+            (
+                "Idempotency-Key「{key}」は別の要求で使用済みです。",
+                "同じキーで内容の違う要求が送られました。",
+                "要求ごとに新しいキーを使ってください。"
+            ),
+            (
+                "The Idempotency-Key `{key}` was used by another request.",
+                "The same key came with different contents.",
+                "Use a new key for each request."
+            )
+        ),
+        Code::UnknownResource => entry!(
+            "unknown_resource",
+            "UnknownUUIDResource",
+            100,
+            404,
+            (
+                "{id} は見つかりません。",
+                "存在しないか、削除されたか、ほかのアカウントのものです。",
+                "一覧で ID を確かめてください。"
+            ),
+            (
+                "There is no {id}.",
+                "It does not exist, was deleted, or belongs to another account.",
+                "Look up the id in the list."
+            )
+        ),
+        Code::OutOfHostCapacity => entry!(
+            "out_of_host_capacity",
+            "OutOfHostCapacity",
+            120,
+            400,
+            (
+                "このインスタンスを置けるホストがありません。",
+                "すべてのホストで、いずれかの条件を満たしませんでした（detail にホストごとの判定があります）。",
+                "小さい instance_type を選ぶか、不要なインスタンスを削除してください。"
+            ),
+            (
+                "No host fits this instance.",
+                "Every host failed at least one rule (detail has the verdict of each).",
+                "Choose a smaller instance_type, or delete instances that are not needed."
+            )
+        ),
+        Code::OutOfNetworkCapacity => entry!(
+            "out_of_network_capacity",
+            "OutOfNetworkCapacity",
+            130,
+            400,
+            (
+                "ネットワーク {network} に空いているアドレスがありません。",
+                "DHCP 範囲のアドレスがすべて使用中か、解放直後の待機中です。",
+                "別のネットワークを使うか、不要なインスタンスを削除してから 1 分ほど待ってください。"
+            ),
+            (
+                "Network {network} has no free address.",
+                "Every address of its DHCP range is in use or was released just now.",
+                "Use another network, or delete instances that are not needed and wait about a minute."
+            )
+        ),
+        Code::OutOfStorageCapacity => entry!(
+            "out_of_storage_capacity",
+            "OutOfDiskSpace",
+            109,
+            400,
+            (
+                "{needed} のボリュームを置けるストレージノードがありません。",
+                "どのストレージノードも空き容量が足りないか、応答していません。",
+                "小さいサイズにするか、不要なボリュームを削除してください。arame storage list で空きを確認できます。"
+            ),
+            (
+                "No storage node has room for {needed}.",
+                "Every storage node is too full or silent.",
+                "Choose a smaller size, or delete volumes that are not needed. arame storage list shows the room."
+            )
+        ),
+        Code::ExceedQuota => entry!(
+            "exceed_quota",
+            "ExceedQuotaLimit",
+            162,
+            400,
+            (
+                "割り当て {quota} を超えます。",
+                "上限は {limit}、現在の使用量は {used} です。",
+                "不要なものを削除するか、管理者に割り当ての変更を依頼してください。"
+            ),
+            (
+                "This exceeds the quota {quota}.",
+                "The limit is {limit}, in use are {used}.",
+                "Delete what is not needed, or ask your administrator for more."
+            )
+        ),
+        Code::DuplicateHostname => entry!(
+            "duplicate_hostname",
+            "DuplicateHostname",
+            126,
+            400,
+            (
+                "ホスト名 {hostname} はすでに使われています。",
+                "ホスト名はアカウントの中で一意でなければなりません。",
+                "別のホスト名にするか、同名のインスタンスを先に削除してください。"
+            ),
+            (
+                "The hostname {hostname} is taken.",
+                "A hostname is unique in its account.",
+                "Choose another, or delete the instance that has it."
+            )
+        ),
+        Code::DuplicateAddress => entry!(
+            "duplicate_address",
+            "DuplicateIPAddress",
+            177,
+            400,
+            (
+                "アドレス {address} は使用中です。",
+                "ほかのインターフェースが使っているか、解放直後の待機中です。",
+                "別のアドレスにするか、アドレスを指定せず自動割り当てにしてください。"
+            ),
+            (
+                "The address {address} is in use.",
+                "Another interface has it, or it was released just now.",
+                "Choose another, or leave the choice to us."
+            )
+        ),
+        Code::DuplicateMacAddress => entry!(
+            "duplicate_mac_address",
+            "DuplicateMacAddress",
+            175,
+            400,
+            (
+                "MAC アドレス {mac} は使用中です。",
+                "ほかのインターフェースが使っています。",
+                "mac_addr を外すか、別の値にしてください。"
+            ),
+            ("The MAC address {mac} is in use.", "Another interface has it.", "Leave mac_addr out, or choose another.")
+        ),
+        Code::AddressNotInNetwork => entry!(
+            "address_not_in_network",
+            "IPAddressNotInSegment",
+            178,
+            400,
+            (
+                "アドレス {address} はネットワーク {network} で使えません。",
+                "サブネットの外か、割り当て範囲の外です。",
+                "arame network show {network} で範囲を確かめてください。"
+            ),
+            (
+                "The address {address} cannot be used in network {network}.",
+                "It is outside the subnet or outside the range given out.",
+                "See the range with arame network show {network}."
+            )
+        ),
+        Code::InvalidSecurityGroupRule => entry!(
+            "invalid_security_group_rule",
+            "InvalidSecurityGroupRule",
+            142,
+            400,
+            (
+                "セキュリティグループの規則に誤りがあります（{line} 行目）: {text}",
+                "{reason}（規則の書式に合いません）",
+                "tcp:22,22,ip4:0.0.0.0 のように、1 行に 1 規則で書いてください。"
+            ),
+            (
+                "Line {line} of the security group's rules is wrong: {text}",
+                "{reason}",
+                "Write one rule a line, like tcp:22,22,ip4:0.0.0.0"
+            )
+        ),
+        Code::InvalidPublicKey => entry!(
+            "invalid_public_key",
+            "InvalidSshPublicKey",
+            173,
+            400,
+            (
+                "公開鍵を読み取れません。",
+                "OpenSSH 形式の公開鍵ではありません: {reason}",
+                "id_ed25519.pub のような .pub ファイルの中身をそのまま送ってください。"
+            ),
+            (
+                "The public key cannot be read.",
+                "It is not a public key in OpenSSH form: {reason}",
+                "Send the contents of a .pub file as it is, such as id_ed25519.pub."
+            )
+        ),
+        Code::InvalidInstanceState => entry!(
+            "invalid_instance_state",
+            "InvalidInstanceState",
+            125,
+            400,
+            (
+                "インスタンス {id} は今 {state} なので、この操作はできません。",
+                "この操作には {needed} の状態が必要です。",
+                "arame instance show {id} で状態を確かめ、必要な状態になってからやり直してください。"
+            ),
+            (
+                "Instance {id} is {state}: this cannot be done now.",
+                "It must be {needed}.",
+                "See its state with arame instance show {id} and try again when it is so."
+            )
+        ),
+        Code::InvalidVolumeState => entry!(
+            "invalid_volume_state",
+            "InvalidVolumeState",
+            140,
+            400,
+            (
+                "ボリューム {id} は今 {state} なので、この操作はできません。",
+                "この操作には {needed} の状態が必要です。",
+                "arame volume list で状態を確かめ、必要な状態になってからやり直してください。"
+            ),
+            (
+                "Volume {id} is {state}: this cannot be done now.",
+                "It must be {needed}.",
+                "See its state with arame volume list and try again when it is so."
+            )
+        ),
+        Code::InvalidImageState => entry!(
+            "invalid_image_state",
+            "InvalidImageID",
+            137,
+            400,
+            (
+                "イメージ {id} は今 {state} なので使えません。",
+                "イメージは available になってから使えます。",
+                "arame image list で状態を確かめ、別のイメージを使うか、完了を待ってください。"
+            ),
+            (
+                "Image {id} is {state} and cannot be used.",
+                "An image can be used when it is available.",
+                "See arame image list; use another image, or wait."
+            )
+        ),
+        Code::VolumeAttached => entry!(
+            "volume_attached",
+            "AttachVolumeFailure",
+            124,
+            400,
+            (
+                "ボリューム {id} はインスタンス {instance} に接続されています。",
+                "ボリュームは同時に一つのインスタンスだけに接続できます。",
+                "先に arame volume detach {id} で切り離してください。"
+            ),
+            (
+                "Volume {id} is attached to instance {instance}.",
+                "A volume is attached to one instance at a time.",
+                "Detach it first: arame volume detach {id}"
+            )
+        ),
+        Code::VolumeNotAttached => entry!(
+            "volume_not_attached",
+            "DetachVolumeFailure",
+            123,
+            400,
+            (
+                "ボリューム {id} はどこにも接続されていません。",
+                "すでに切り離されています。",
+                "何もする必要はありません。"
+            ),
+            ("Volume {id} is not attached.", "It was detached before.", "Nothing needs to be done.")
+        ),
+        Code::ResourceInUse => entry!(
+            "resource_in_use",
+            "OperationNotPermitted",
+            105,
+            403,
+            (
+                "{id} は使用中です。",
+                "{by} が使っています。",
+                "使っているものを先に削除するか、関連付けを外してください。"
+            ),
+            ("{id} is in use.", "It is used by {by}.", "Delete what uses it first, or take the connection away.")
+        ),
+        Code::Unavailable => entry!(
+            "unavailable",
+            "MessagingFailed",
+            171,
+            503,
+            (
+                "今は応じられません。",
+                "{what} に接続できません。",
+                "しばらく待ってからやり直してください。続く場合は管理者が arame audit を確認してください。"
+            ),
+            (
+                "This cannot be answered now.",
+                "{what} cannot be reached.",
+                "Try again in a moment. If it stays so, an operator should look at arame audit."
+            )
+        ),
+        Code::Internal => entry!(
+            "internal",
+            "DatabaseError",
+            110,
+            500,
+            (
+                "内部エラーが起きました。",
+                "プログラムの誤りです。要求番号 {request} で記録されています。",
+                "もう一度試し、繰り返す場合は要求番号を添えて管理者に連絡してください。"
+            ),
+            (
+                "Something went wrong inside.",
+                "This is a defect of ours. It is logged under request {request}.",
+                "Try again; if it happens again, tell your administrator the request's number."
+            )
+        ),
+    }
+}

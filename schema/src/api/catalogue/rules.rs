@@ -1,0 +1,28 @@
+//! The rules of placement, named.
+
+use super::Sentence;
+
+/// The name of a placement's rule, if we know it.
+pub fn placement_rule(rule: &str) -> Option<&'static Sentence> {
+    ALL.iter().find(|entry| entry.code == rule)
+}
+
+macro_rules! sentences {
+    ($($code:literal: $ja:literal, $en:literal;)*) => {
+        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
+    };
+}
+
+pub static ALL: &[Sentence] = sentences! {
+    "online": "エージェントが応答している", "the agent is heard";
+    "scheduling_enabled": "配置が有効", "scheduling is enabled";
+    "not_degraded": "不調でない", "not degraded";
+    "understands": "必要な仕事を理解する", "understands the jobs needed";
+    "hypervisor": "ハイパーバイザーの種類", "kind of hypervisor";
+    "arch": "アーキテクチャ", "architecture";
+    "cpu_cores": "CPU コア", "CPU cores";
+    "memory_size": "メモリー", "memory";
+    "disk_space": "ディスク", "disk";
+    "asked_for": "指定されたホスト", "the host asked for";
+    "not_tried": "まだ試していない", "not tried before";
+};

@@ -1,0 +1,101 @@
+//! The view of an instance: the original's keys in its order, then ours.
+
+use super::{Failure, Language, Localise, Progress, Timestamp};
+use crate::model::instance::InstanceState;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Instance {
+    pub id: String,
+    pub account_id: String,
+    /// Id of its host, null before it has one.
+    pub host_node: Option<String>,
+    pub cpu_cores: u32,
+    /// MiB.
+    pub memory_size: u64,
+    pub arch: String,
+    pub image_id: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub terminated_at: Option<Timestamp>,
+    /// The same moment as `terminated_at`.
+    pub deleted_at: Option<Timestamp>,
+    #[schema(value_type = String, example = "running")]
+    pub state: InstanceState,
+    /// `init`, `online` or `offline`: whether its host's agent is heard.
+    pub status: String,
+    pub ssh_key_pair: Option<KeyOfInstance>,
+    pub volume: Vec<InstanceVolume>,
+    pub vif: Vec<InstanceVif>,
+    pub hostname: String,
+    /// 0 or 1.
+    pub ha_enabled: u8,
+    pub hypervisor: String,
+    pub display_name: Option<String>,
+    pub service_type: String,
+    #[serde(default)]
+    pub monitoring: Monitoring,
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub labels: Vec<Value>,
+    pub boot_volume_id: Option<String>,
+    // Ours from here on.
+    pub instance_type: Option<String>,
+    /// MiB of the boot disk.
+    pub disk_size: u64,
+    /// Raised by every change of what is wanted.
+    pub generation: u64,
+    /// Why it is not as wanted; null while nothing is wrong.
+    pub failure: Option<Failure>,
+    pub progress: Option<Progress>,
+}
+
+impl Localise for Instance {
+    fn localise(&mut self, language: Language) {
+        self.failure.localise(language);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyOfInstance {
+    pub uuid: String,
+    pub display_name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceVolume {
+    pub vol_id: String,
+    pub state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceVif {
+    pub vif_id: String,
+    pub network_id: String,
+    pub index: u32,
+    /// Absent without an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<VifIpv4>,
+    pub security_groups: Vec<String>,
+    // Ours.
+    pub mac_addr: Option<String>,
+    /// `web1.demo1.example`, as our DNS answers it.
+    pub dns_name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VifIpv4 {
+    pub address: String,
+    pub nat_address: Option<String>,
+}
+
+/// Kept for the original's clients; nothing is monitored by it yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Monitoring {
+    pub enabled: bool,
+    pub mail_address: Vec<String>,
+    #[schema(value_type = Object)]
+    pub items: serde_json::Map<String, Value>,
+}

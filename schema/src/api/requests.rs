@@ -1,0 +1,169 @@
+//! What users ask for, already checked: ids are ids, sizes are within limits. dcmgr's http layer parses bodies into
+//! these; the CLI writes them as flat JSON.
+//!
+//! Rule: a value of these types needs no further check of its form. Whether what it names exists is the application's
+//! question.
+
+use crate::model::{HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId, SshKeyPairId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use utoipa::ToSchema;
+
+/// Rows of a page when the request names no limit, or 0: the original's.
+pub const LIST_LIMIT_DEFAULT: u64 = 250;
+
+/// Most rows of one page: bounds an answer's size. A greater limit is taken for this one.
+pub const LIST_LIMIT_MAX: u64 = 1000;
+
+/// `instance_type` (an id or a name) gives the size; `cpu_cores` and `memory_size` override it, and both are there
+/// when it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateInstance {
+    #[schema(value_type = String, example = "wmi-tiny")]
+    pub image_id: ImageId,
+    /// Id or name; `instance_spec_name` is the original's word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_cores: Option<u32>,
+    /// MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_size: Option<u64>,
+    /// `kvm` unless said; a host with another hypervisor does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<String>,
+    /// By the name of the interface (`eth0`); at most [`crate::limits::NICS_MAX`].
+    #[serde(default)]
+    pub vifs: BTreeMap<String, VifRequest>,
+    /// Lower case; made from the id when absent. Unique in its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ssh_key_id: Option<SshKeyPairId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Only this host will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub host_node_id: Option<HostNodeId>,
+    /// For interfaces that name none.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub security_groups: Vec<SecurityGroupId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VifRequest {
+    /// Order in the guest, from 0; no two are equal.
+    pub index: u32,
+    #[schema(value_type = String, example = "nw-demo1")]
+    pub network: NetworkId,
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub security_groups: Vec<SecurityGroupId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ipv4_addr: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mac_addr: Option<MacAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateVolume {
+    /// MiB.
+    pub volume_size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttachVolume {
+    #[schema(value_type = String)]
+    pub instance_id: InstanceId,
+}
+
+/// `rule` was parsed: its lines are rules of [`crate::model::security_group`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateSecurityGroup {
+    #[serde(default)]
+    pub rule: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// What is absent stays; an empty rule text clears the rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateSecurityGroup {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// Without a public key a pair is made and its private key is in the answer, once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateSshKeyPair {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// Absent is true: the original's default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PowerOff {
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SetScheduling {
+    pub scheduling_enabled: bool,
+}
+
+/// What a list is narrowed to. Start and limit are within bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListFilter {
+    /// A state's word, or one of the original's groups (`alive`, `alive_with_terminated`, …).
+    pub state: Option<String>,
+    /// Exactly this name.
+    pub display_name: Option<String>,
+    /// Ids that begin with this.
+    pub id: Option<String>,
+    /// Only of this host.
+    pub host_node_id: Option<HostNodeId>,
+    pub start: u64,
+    pub limit: u64,
+    /// Newest first when absent. The column was checked against the resource's list.
+    pub sort: Option<(String, SortOrder)>,
+}
+
+impl Default for ListFilter {
+    fn default() -> Self {
+        Self {
+            state: None,
+            display_name: None,
+            id: None,
+            host_node_id: None,
+            start: 0,
+            limit: LIST_LIMIT_DEFAULT,
+            sort: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SortOrder {
+    Ascending,
+    Descending,
+}

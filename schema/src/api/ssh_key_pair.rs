@@ -1,0 +1,38 @@
+//! The view of an SSH key pair. The private key stands in the answer to its creation and nowhere else, ever.
+
+use super::Timestamp;
+use super::language::wordless;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SshKeyPair {
+    pub id: String,
+    pub account_id: String,
+    pub uuid: String,
+    /// MD5 in colon form, as the original and EC2 show it.
+    pub finger_print: String,
+    pub public_key: String,
+    pub description: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub service_type: String,
+    pub display_name: Option<String>,
+    pub deleted_at: Option<Timestamp>,
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub labels: Vec<Value>,
+    /// Only in the answer to a creation that generated the pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<String>,
+}
+
+/// Written by hand so that a debug line never shows the private key.
+impl std::fmt::Debug for SshKeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SshKeyPair").field("id", &self.id).field("finger_print", &self.finger_print).finish()
+    }
+}
+
+wordless!(SshKeyPair);
