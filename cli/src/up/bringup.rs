@@ -267,7 +267,11 @@ impl Bringup<'_> {
             .progress
             .step(Text::new("Guest image from Debian packages", "Debian パッケージからゲストイメージを作成"));
         let builder = Builder { cache: self.layout.path("cache"), images: self.layout.path("images") };
-        let (image, origin) = builder.ensure().await?;
+        let registered = seed::path(self.layout).exists().then(|| builder.made()).flatten();
+        let (image, origin) = match registered {
+            Some(image) => (image, Origin::Cached),
+            None => builder.ensure().await?,
+        };
         let size = format!("{} MB", image.size_bytes / 1_000_000);
         step.done_with(match origin {
             Origin::Built => Text::plain(size),
