@@ -56,6 +56,9 @@ const DETACHED_LIMIT: Duration = Duration::from_secs(900);
 /// A running data center ends within this: the sum of its stages' graces.
 const DOWN_LIMIT: Duration = Duration::from_secs(120);
 
+/// What the kernel may need to end a process that was killed an instant ago.
+const DYING_GRACE: Duration = Duration::from_millis(150);
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct UpArgs {
     /// Folder of the data center: database, images, logs, tokens.
@@ -132,7 +135,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let layout = Layout::new(&absolute(&args.dir)?);
     let state = State::new(&layout);
     let programs = own_folder()?;
-    let Some(lock) = state.take()? else {
+    let Some(lock) = take_or_wait(&state).await? else {
         return Ok(already_up(&layout, &state, &wish, language, began).await);
     };
     let children_run = if state.children_alive() { ChildrenRun::Yes } else { ChildrenRun::No };
@@ -160,6 +163,15 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     };
     let own_programs = if args.infrastructure_only { bringup::Own::Left } else { bringup::Own::Started };
     supervisor::run(layout, wish, programs, own_programs, progress, lock).await
+}
+
+/// The lock; a supervisor that is just being killed is given a moment to be gone.
+async fn take_or_wait(state: &State) -> anyhow::Result<Option<state::Lock>> {
+    if let Some(lock) = state.take()? {
+        return Ok(Some(lock));
+    }
+    tokio::time::sleep(DYING_GRACE).await;
+    Ok(state.take()?)
 }
 
 fn own_folder() -> anyhow::Result<PathBuf> {
