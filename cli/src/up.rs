@@ -37,6 +37,7 @@ mod words;
 pub use enter::{EnterArgs, enter};
 pub use host_init::{HostInitArgs, host_init};
 
+use anyhow::Context;
 use layout::{Kind, Layout, Wish};
 use preflight::{Checks, ChildrenRun};
 use progress::{Event, Progress, Success};
@@ -49,6 +50,9 @@ use words::{Language, Text};
 
 /// Exit code when something this machine lacks keeps the data center from starting.
 const EXIT_PREFLIGHT: u8 = 2;
+
+/// Up to this many simulated hosts need no word about what they cost.
+const SIM_HOSTS_QUIET: u16 = 20;
 
 /// The longest first start: a slow line for the guest image's packages.
 const DETACHED_LIMIT: Duration = Duration::from_secs(900);
@@ -109,10 +113,10 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// Absolute without needing to exist; `.` and `..` resolved as far as the path exists.
+/// The folder, made if there is none, as one absolute path: the tag of everything outside is a function of it.
 fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(dir)?;
-    Ok(dir.canonicalize()?)
+    let made = std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    made.with_context(|| format!("the data center's folder {} (--dir)", dir.display()))
 }
 
 impl UpArgs {
@@ -149,6 +153,19 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
             eprintln!("{}", problem.show(language));
         }
         return Ok(ExitCode::from(EXIT_PREFLIGHT));
+    }
+    if wish.kind == Kind::Sim && wish.hosts > SIM_HOSTS_QUIET && !args.supervise {
+        let text = Text::new(
+            format!(
+                "{} simulated hosts are {} processes of about 25 MB each; starting them takes a while.",
+                wish.hosts, wish.hosts
+            ),
+            format!(
+                "シミュレーションホスト {} 台は、約 25 MB のプロセス {} 個になります。起動に時間がかかります。",
+                wish.hosts, wish.hosts
+            ),
+        );
+        eprintln!("{}", text.get(language));
     }
     if args.detach && !args.supervise {
         drop(lock);

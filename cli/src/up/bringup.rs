@@ -94,7 +94,7 @@ pub struct Bringup<'a> {
 impl Bringup<'_> {
     pub async fn all(&self) -> Result<(), UpError> {
         self.folders()?;
-        let user = unprivileged_user()?;
+        let user = unprivileged_user(self.layout)?;
         let agents = configs::agents(self.wish);
         broker::prepare(self.layout, self.wish, user, &agents)?;
         let guest = async {
@@ -367,10 +367,17 @@ fn found(arrival: Arrival) -> Text {
     }
 }
 
-/// Whom MariaDB and RabbitMQ run as: who called sudo, else `nobody`; without privileges, ourselves.
-fn unprivileged_user() -> Result<database::User, UpError> {
+/// Whom MariaDB and RabbitMQ run as: whose the database is already, else who called sudo, else `nobody`; without
+/// privileges, ourselves.
+fn unprivileged_user(layout: &Layout) -> Result<database::User, UpError> {
+    use std::os::unix::fs::MetadataExt;
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
+    }
+    if let Ok(owner) = std::fs::metadata(layout.path("db"))
+        && owner.uid() != 0
+    {
+        return Ok(Some((owner.uid(), owner.gid())));
     }
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok().filter(|id| *id != 0);
     if let (Some(uid), Some(gid)) = (number("SUDO_UID"), number("SUDO_GID")) {
