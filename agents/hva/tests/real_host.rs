@@ -40,8 +40,7 @@ fn a_guest_boots_reads_its_metadata_and_leaves_nothing() {
     let answer = agent.job(&apply(&web), "i-web1", 1).done();
     println!("apply took {} ms", answer.worked_ms);
     assert_eq!(fact(&answer.facts, "i-web1", FactName::Power), Some(Fact::Yes));
-    let guest = Console { lab: &lab, host: "h1", agent: &agent, instance: "i-web1".into() };
-    guest.booted();
+    let guest = Console::booted(&lab, "h1", &agent, "i-web1");
     let (found, text) = guest.shell("wget -qO- http://169.254.169.254/latest/meta-data/instance-id");
     assert!(found && text.contains("i-web1"), "{text}");
     let delete = Job::DeleteInstance(DeleteInstance { instance: web.instance.clone() });

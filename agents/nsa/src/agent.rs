@@ -196,6 +196,7 @@ impl Inner {
         }
         let next = self.check_and_write(snapshot, work).await?;
         network.flip(next);
+        work.crash_point("after_effect");
         Ok(network)
     }
 
@@ -214,6 +215,7 @@ impl Inner {
         }
         let network = Arc::new(Network::new(work.standing.installation, served, true, &self.forwarders));
         self.networks.write().unwrap_or_else(PoisonError::into_inner).insert(id, network.clone());
+        work.crash_point("after_effect");
         Ok(network)
     }
 
@@ -240,6 +242,7 @@ impl Inner {
         };
         let served = Served::new(snapshot, work.generation).map_err(invalid)?;
         work.check()?;
+        work.crash_point("before_effect");
         let (store, installation) = (self.store.clone(), work.standing.installation);
         let (version, snapshot) = (served.version, served.snapshot.clone());
         let written = tokio::task::spawn_blocking(move || store.write(installation, version, &snapshot)).await;
@@ -265,6 +268,7 @@ impl Inner {
             }
         }
         let buried = self.store.tombstone(&id).map_or(0, |grave| grave.generation);
+        work.crash_point("before_effect");
         let grave = Tombstone { installation, generation: work.generation.max(buried) };
         self.store.bury(&id, grave).map_err(|error| stopped_by_store(&error))?;
         if let Some(network) = network {
@@ -276,6 +280,7 @@ impl Inner {
         let removed = self.links.remove(&id, installation).await;
         removed.map_err(|error| stopped_by_link(&error).with_facts(still(work)))?;
         self.store.remove(&id).map_err(|error| stopped_by_store(&error).with_facts(still(work)))?;
+        work.crash_point("after_effect");
         self.reach(Point::DeleteAfter, work).await?;
         let observed = work.standing.observe();
         let served = self.network(&id).map(|network| self.fact_of(&network, observed));

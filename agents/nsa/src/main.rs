@@ -16,12 +16,12 @@ struct Arguments {
     config: PathBuf,
 }
 
-/// Two threads: answering is microseconds of work, and an idle agent shall stay small.
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     telemetry::init();
     let file = File::read(&arguments.config)?;
-    let agent = NsaAgent::start(&file.nsa)?;
-    runtime::main(file.common, Arc::new(agent)).await
+    runtime::two_workers()?.block_on(async {
+        let agent = NsaAgent::start(&file.nsa)?;
+        runtime::main(file.common, Arc::new(agent)).await
+    })
 }

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub const CHILD: &str = "ARAME_HVA_TEST_CHILD";
 const SUPPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
@@ -273,7 +274,15 @@ impl Host {
     /// Runs one job to its end.
     #[track_caller]
     pub fn job(&self, job: &Job, thing: &str, generation: u64) -> Answer {
-        serde_json::from_value(self.ask_for(Self::message(job, thing, generation))).unwrap()
+        self.job_for(INSTALLATION, job, thing, generation)
+    }
+
+    /// The same, as dcmgr of another installation.
+    #[track_caller]
+    pub fn job_for(&self, installation: Uuid, job: &Job, thing: &str, generation: u64) -> Answer {
+        let mut message = Self::message(job, thing, generation);
+        message["installation"] = json!(installation);
+        serde_json::from_value(self.ask_for(message)).unwrap()
     }
 
     fn message(job: &Job, thing: &str, generation: u64) -> Value {
@@ -317,18 +326,22 @@ impl Drop for Host {
     }
 }
 
-/// A guest's serial console, typed into through libvirt's pty.
+/// A guest's serial console, typed into through libvirt's pty. It stays open: QEMU looks once a second whether
+/// somebody has it open, and drops what a visitor typed who left before.
 pub struct Console<'a> {
-    pub lab: &'a Lab,
-    pub host: &'a str,
-    pub agent: &'a Host,
-    pub instance: String,
+    agent: &'a Host,
+    instance: String,
+    pty: std::fs::File,
 }
 
-impl Console<'_> {
-    fn pty(&self) -> PathBuf {
-        let (_, text) = self.lab.inside(self.host, &["virsh", "-c", "qemu:///system", "ttyconsole", &self.instance]);
-        PathBuf::from(text.trim())
+impl<'a> Console<'a> {
+    /// Waits until the guest is up.
+    pub fn booted(lab: &Lab, host: &str, agent: &'a Host, instance: &str) -> Self {
+        let (_, text) = lab.inside(host, &["virsh", "-c", "qemu:///system", "ttyconsole", instance]);
+        let pty = std::fs::OpenOptions::new().read(true).write(true).open(text.trim());
+        let console = Self { agent, instance: instance.to_owned(), pty: pty.unwrap() };
+        console.until("GUEST-UP", Duration::from_secs(60));
+        console
     }
 
     pub fn until(&self, needle: &str, limit: Duration) -> String {
@@ -343,16 +356,12 @@ impl Console<'_> {
         }
     }
 
-    pub fn booted(&self) {
-        self.until("GUEST-UP", Duration::from_secs(60));
-    }
-
     /// Runs a shell line in the guest: its output, and whether it succeeded. The mark is split in the typed line so
     /// that its echo does not count.
     pub fn shell(&self, line: &str) -> (bool, String) {
-        let number = Instant::now().elapsed().as_nanos() as u64 ^ uuid::Uuid::new_v4().as_u128() as u64;
+        let number = Uuid::new_v4().as_u128() as u64;
         let typed = format!("echo BEG''{number:x}; {line}; echo EN''D{number:x}=$?.\n");
-        std::fs::OpenOptions::new().write(true).open(self.pty()).unwrap().write_all(typed.as_bytes()).unwrap();
+        (&self.pty).write_all(typed.as_bytes()).unwrap();
         let text = self.until(&format!("END{number:x}="), Duration::from_secs(90));
         let begin = format!("BEG{number:x}");
         let body = text.rsplit(&begin).next().unwrap_or_default();
@@ -409,7 +418,10 @@ async fn perform(
             let cancelled = CancellationToken::new();
             cancels.lock().unwrap().insert(id, cancelled.clone());
             let (thing, generation) = (message["thing"].as_str().unwrap(), message["generation"].as_u64().unwrap());
-            let work: Work = fixtures::work_with(standing, thing, generation, Duration::from_secs(120), cancelled);
+            let installation = message["installation"].as_str().and_then(|text| text.parse().ok());
+            let mut standing = standing.clone();
+            standing.installation = installation.unwrap_or(INSTALLATION);
+            let work: Work = fixtures::work_with(&standing, thing, generation, Duration::from_secs(120), cancelled);
             let began = Instant::now();
             let result = hva.handle(job, work).await;
             serde_json::to_value(Answer::of(result, began.elapsed())).unwrap()

@@ -10,4 +10,5 @@ mod crashes;
 mod kit;
 mod lab;
 mod noise;
+mod process;
 mod simulated;
