@@ -270,6 +270,7 @@ pub async fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::shown(language);
     let deadline = Instant::now() + DOWN_LIMIT;
     let mut asked = None;
+    let mut seen = state.progress_length();
     // The supervisor stops everything itself; where there is none (killed), this command does.
     let lock = loop {
         if let Some(lock) = state.take()? {
@@ -280,6 +281,10 @@ pub async fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
         {
             process::signal(supervisor, nix::sys::signal::Signal::SIGTERM);
             asked = Some(progress.step(Text::new("Asking the supervisor to stop", "監視プロセスに停止を依頼")));
+        }
+        // One in the background writes what it does.
+        for event in state.progress_from(&mut seen) {
+            progress.emit(&event);
         }
         if Instant::now() > deadline {
             anyhow::bail!("the supervisor did not stop within {} s", DOWN_LIMIT.as_secs());
