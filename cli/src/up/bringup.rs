@@ -300,7 +300,8 @@ impl Bringup<'_> {
         for agent in configs::agents(self.wish) {
             writer.agent(&agent, acceleration).map_err(file("an agent's configuration"))?;
         }
-        seed::write(self.layout, self.wish, image).map_err(file("seed.toml"))
+        seed::write(self.layout, self.wish, image).map_err(file("seed.toml"))?;
+        preflight::found(self.layout, self.wish).map_err(file("founded.json"))
     }
 
     async fn own_programs(&self) -> Result<(), UpError> {
