@@ -26,7 +26,7 @@ pub mod welcome;
 
 use crate::db::pool::Contended;
 use crate::db::secrets::Vault;
-use crate::db::{self, Db, Tx};
+use crate::db::{self, Db};
 use arame_schema::api::{Code, Health, Refusal, Role};
 pub use error::AppError;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -59,6 +59,30 @@ struct Inner {
     questions: Questions,
     infrastructure: Vec<ipnet::Ipv4Net>,
     metrics: Option<PrometheusHandle>,
+}
+
+/// Runs one change in a transaction and rings what it queued.
+#[macro_export]
+macro_rules! change {
+    ($app:expr, $name:expr, $request:expr, |$tx:ident, $ringing:ident| $body:block) => {{
+        let done = $crate::transact!($app.db(), $name, $request, $crate::app::AppError, |$tx| {
+            let mut queued = $crate::app::Ringing::default();
+            let value = {
+                let $ringing = &mut queued;
+                let result: Result<_, $crate::app::AppError> = async { $body }.await;
+                let _ = &$ringing;
+                result
+            }?;
+            Ok((value, queued))
+        });
+        match done {
+            Ok((value, queued)) => {
+                $app.committed(queued).await;
+                Ok(value)
+            }
+            Err(error) => Err(error),
+        }
+    }};
 }
 
 /// What `main` gives.
@@ -164,30 +188,14 @@ impl App {
         &self.inner.infrastructure
     }
 
-    /// Runs one change and rings what it queued.
-    ///
-    /// # Errors
-    /// The change's own refusal, or the database's failure.
-    pub async fn change<T, F>(&self, name: &'static str, request: Option<Uuid>, body: F) -> Result<T, AppError>
-    where
-        F: AsyncFn(&mut Tx, &mut Ringing) -> Result<T, AppError>,
-    {
-        let (value, ringing) = self
-            .inner
-            .db
-            .write(name, request, async |tx: &mut Tx| {
-                let mut ringing = Ringing::default();
-                let value = body(tx, &mut ringing).await?;
-                Ok::<_, AppError>((value, ringing))
-            })
-            .await?;
+    /// Rings what a committed change queued; used by [`change!`](crate::change), which is the way to change.
+    pub async fn committed(&self, ringing: Ringing) {
         for job in ringing.jobs {
             if self.inner.ring.try_send(job).is_err() {
                 let _ = db::jobs::unclaim(&self.inner.db, job).await;
             }
         }
         self.inner.events_waiting.notify_one();
-        Ok(value)
     }
 
     /// Resolves when events may wait for their numbers.

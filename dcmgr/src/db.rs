@@ -18,6 +18,7 @@ pub mod pool;
 pub mod row;
 pub mod secrets;
 pub mod seed;
+pub mod snapshots;
 pub mod volumes;
 
 pub use error::DbError;

@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
         let mut times = Vec::new();
         for at in 0..count {
             let body = json!({
-                "volume": format!("vol-{at}"), "account": "a-x", "key": format!("k{at}"), "size_bytes": 1 << 30,
+                "volume": format!("vol-{at}"), "account": "a-x", "key": format!("k{at}"), "size_bytes": 64 << 20,
                 "attachment": format!("att-{at}"), "epoch": 1, "initiator_iqn": "iqn.2026-11.jp.arame:h1",
                 "chap_user": format!("u{at}"), "chap_secret": "0123456789abcdef",
             });

@@ -151,13 +151,10 @@ pub async fn plan(app: &App, caller: &Caller, request: CreateInstance) -> Result
     check_request(&request)?;
     let size = size_of(app, &request).await?;
     let account = caller.owner()?;
-    let told = app
-        .db()
-        .write("plan", None, async |tx: &mut Tx| {
-            let image = image_of(tx, &request, account).await?;
-            placement::judge_all(tx, &demand(&request, &size, &image)).await
-        })
-        .await?;
+    let told = crate::transact!(app.db(), "plan", None, AppError, |tx| {
+        let image = image_of(tx, &request, account).await?;
+        placement::judge_all(tx, &demand(&request, &size, &image)).await
+    })?;
     Ok(told)
 }
 
@@ -178,16 +175,14 @@ pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Resu
         }
     }
     let hostname = request.hostname.as_deref().map(check_hostname).transpose()?;
-    let id = app
-        .change("create instance", Some(caller.request), async |tx, ringing| {
-            let id = InstanceId::from_entropy(entropy()).to_string();
-            let name = hostname.clone().unwrap_or_else(|| id.clone());
-            let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
-            create_in(tx, ringing, &new).await?;
-            Ok(id)
-        })
-        .await
-        .map_err(|error| duplicate_of(error, hostname.as_deref()))?;
+    let id = crate::change!(app, "create instance", Some(caller.request), |tx, ringing| {
+        let id = InstanceId::from_entropy(entropy()).to_string();
+        let name = hostname.clone().unwrap_or_else(|| id.clone());
+        let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
+        create_in(tx, ringing, &new).await?;
+        Ok(id)
+    })
+    .map_err(|error| duplicate_of(error, hostname.as_deref()))?;
     get(app, caller, &id).await
 }
 
@@ -412,7 +407,7 @@ async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::instance
 
 /// Deletes from every state. Deleting what is being deleted answers the same again.
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
-    app.change("delete instance", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "delete instance", Some(caller.request), |tx, ringing| {
         lock_places(tx, id).await?;
         let row = lock_own(tx, caller, id).await?;
         if row.state == InstanceState::Terminated {
@@ -433,8 +428,7 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
             advance::attachment::advance(tx, ringing, &attachment.id, Cause::request(caller.request)).await?;
         }
         Ok(())
-    })
-    .await?;
+    })?;
     Ok(vec![id.to_owned()])
 }
 
@@ -464,7 +458,7 @@ async fn set_power(
 ) -> Result<Instance, Refusal> {
     let (desired, method) = wish;
     let (verb, code) = words;
-    app.change(verb, Some(caller.request), async |tx, ringing| {
+    crate::change!(app, verb, Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         if row.desired == DesiredInstance::Gone {
             return Err(refuse_state(&row, "running | halted"));
@@ -477,8 +471,7 @@ async fn set_power(
         db::instances::set_desired(tx, id, desired, method).await?;
         record(tx, caller, &row.account, id, code, &[("by", caller.token.clone())]).await?;
         advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
-    })
-    .await?;
+    })?;
     get(app, caller, id).await
 }
 
@@ -493,7 +486,7 @@ pub async fn power_on(app: &App, caller: &Caller, id: &str) -> Result<Instance, 
 
 /// Reboots once, under an operation id (DESIGN 3.8).
 pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
-    app.change("reboot instance", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "reboot instance", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         if row.state != InstanceState::Running {
             return Err(refuse_state(&row, "running"));
@@ -502,8 +495,7 @@ pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Re
         db::instances::set_operation(tx, id, Some(caller.request)).await?;
         record(tx, caller, &row.account, id, "reboot_requested", &[("by", caller.token.clone())]).await?;
         advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
-    })
-    .await?;
+    })?;
     get(app, caller, id).await
 }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The database's; the next inventory brings the same.
 pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
     let agent = inventory.agent.as_str();
-    app.change("inventory", None, async |tx, ringing| {
+    crate::change!(app, "inventory", None, |tx, ringing| {
         let known = db::agents::find(tx, agent).await?;
         if known.is_none_or(|row| row.incarnation != inventory.began.incarnation) {
             return Ok(());
@@ -26,7 +26,6 @@ pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
         let news = news(tx, app, inventory).await?;
         take(tx, ringing, agent, news).await
     })
-    .await
 }
 
 /// Facts of the listing that differ from what is known, absences among them.

@@ -26,13 +26,12 @@ pub async fn storage_one(app: &App, _caller: &Caller, id: &str) -> Result<Storag
 
 /// New placements yes or no; what runs there goes on.
 pub async fn set_scheduling(app: &App, caller: &Caller, id: &str, enabled: bool) -> Result<(), Refusal> {
-    app.change("set scheduling", Some(caller.request), async |tx, _| {
+    crate::change!(app, "set scheduling", Some(caller.request), |tx, _ringing| {
         if !db::nodes::set_scheduling(tx, id, enabled).await? {
             return Err(Refusal::unknown(id).into());
         }
         db::events::audit(tx, &caller.who(), "node.scheduling", id).await?;
         Ok(())
-    })
-    .await?;
+    })?;
     Ok(())
 }

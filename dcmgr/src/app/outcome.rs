@@ -30,7 +30,7 @@ pub async fn settle(app: &App, outcome: &Outcome) -> Result<(), AppError> {
         db::jobs::set_progress(app.db(), outcome.job, *percent, note).await?;
         return Ok(());
     }
-    app.change("outcome", None, async |tx, ringing| settle_in(tx, ringing, outcome).await).await
+    crate::change!(app, "outcome", None, |tx, ringing| { settle_in(tx, ringing, outcome).await })
 }
 
 async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Result<(), AppError> {
@@ -417,15 +417,14 @@ pub async fn impossible(app: &App, id: uuid::Uuid, code: &str, message: &str) ->
 
 /// A job whose thing is no more.
 pub async fn obsolete(app: &App, id: uuid::Uuid) -> Result<(), AppError> {
-    app.change("obsolete", None, async |tx, _| {
+    crate::change!(app, "obsolete", None, |tx, _ringing| {
         db::jobs::close(tx, id, "obsolete", None).await?;
         Ok(())
     })
-    .await
 }
 
 async fn fail_unanswered(app: &App, id: uuid::Uuid, state: &str, reason: (&str, &str)) -> Result<(), AppError> {
-    app.change("unanswered", None, async |tx, ringing| {
+    crate::change!(app, "unanswered", None, |tx, ringing| {
         let Some(job) = db::jobs::find(tx, id).await? else { return Ok(()) };
         lock_around(tx, &job).await?;
         if !db::jobs::close(tx, id, state, Some(reason)).await? {
@@ -436,5 +435,4 @@ async fn fail_unanswered(app: &App, id: uuid::Uuid, state: &str, reason: (&str, 
         let cause = decide(tx, &job, &result).await?;
         advance_thing(tx, ringing, &job, cause).await
     })
-    .await
 }

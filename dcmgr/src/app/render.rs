@@ -54,14 +54,11 @@ where
 /// Reads what the job needs, in one transaction, and writes its envelope.
 pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
     let job = job.clone();
-    let (incarnation, body) = app
-        .db()
-        .write("render", None, async |tx: &mut Tx| {
-            let agent = db::agents::find(tx, &job.agent).await?;
-            let incarnation = agent.map_or(0, |agent| agent.incarnation);
-            Ok::<_, AppError>((incarnation, body(app, tx, &job).await?))
-        })
-        .await?;
+    let (incarnation, body) = crate::transact!(app.db(), "render", None, AppError, |tx| {
+        let agent = db::agents::find(tx, &job.agent).await?;
+        let incarnation = agent.map_or(0, |agent| agent.incarnation);
+        Ok::<_, AppError>((incarnation, body(app, tx, &job).await?))
+    })?;
     Ok(match body {
         Body::Obsolete => Rendered::Obsolete,
         Body::Impossible(code, message) => Rendered::Impossible { code, message },

@@ -39,18 +39,16 @@ async fn check_rules(tx: &mut Tx, text: &str, account: &str, own: &str) -> Resul
 
 pub async fn create(app: &App, caller: &Caller, request: CreateSecurityGroup) -> Result<SecurityGroup, Refusal> {
     let account = caller.owner()?.to_owned();
-    let id = app
-        .change("create security group", Some(caller.request), async |tx, _| {
-            let mut entropy = [0; 8];
-            rand::rng().fill_bytes(&mut entropy);
-            let id = SecurityGroupId::from_entropy(entropy).to_string();
-            check_rules(tx, &request.rule, &account, &id).await?;
-            let name = request.display_name.as_deref().unwrap_or_default();
-            db::access::insert_group(tx, &id, &account, name, &request.description, &request.rule).await?;
-            db::events::audit(tx, &caller.who(), "security_group.create", &id).await?;
-            Ok(id)
-        })
-        .await?;
+    let id = crate::change!(app, "create security group", Some(caller.request), |tx, _ringing| {
+        let mut entropy = [0; 8];
+        rand::rng().fill_bytes(&mut entropy);
+        let id = SecurityGroupId::from_entropy(entropy).to_string();
+        check_rules(tx, &request.rule, &account, &id).await?;
+        let name = request.display_name.as_deref().unwrap_or_default();
+        db::access::insert_group(tx, &id, &account, name, &request.description, &request.rule).await?;
+        db::events::audit(tx, &caller.who(), "security_group.create", &id).await?;
+        Ok(id)
+    })?;
     get(app, caller, &id).await
 }
 
@@ -60,7 +58,7 @@ pub async fn update(
     id: &str,
     request: UpdateSecurityGroup,
 ) -> Result<SecurityGroup, Refusal> {
-    app.change("update security group", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "update security group", Some(caller.request), |tx, ringing| {
         // Hosts come before groups in the lock order: which they are is read first, then they are locked.
         let hosts = db::networks::hosts_of_group(tx, id).await?;
         let mut versions = Vec::new();
@@ -80,8 +78,7 @@ pub async fn update(
             send(tx, ringing, &hosts, Cause::request(caller.request)).await?;
         }
         Ok(())
-    })
-    .await?;
+    })?;
     get(app, caller, id).await
 }
 
@@ -93,7 +90,7 @@ async fn send(tx: &mut Tx, ringing: &mut Ringing, hosts: &[String], cause: Cause
 }
 
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
-    app.change("delete security group", Some(caller.request), async |tx, _| {
+    crate::change!(app, "delete security group", Some(caller.request), |tx, _ringing| {
         db::access::lock_group(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
         let users = db::access::users_of_group(tx, id).await?;
         if !users.is_empty() {
@@ -102,7 +99,6 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         db::access::delete_group(tx, id).await?;
         db::events::audit(tx, &caller.who(), "security_group.delete", id).await?;
         Ok(())
-    })
-    .await?;
+    })?;
     Ok(vec![id.to_owned()])
 }

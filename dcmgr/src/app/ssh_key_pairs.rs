@@ -55,32 +55,30 @@ pub async fn create(app: &App, caller: &Caller, request: CreateSshKeyPair) -> Re
     };
     let public_key = public.to_openssh().map_err(|e| Refusal::new(Code::InvalidPublicKey).with("reason", e))?;
     let finger_print = finger_print(&public)?;
-    let id = app
-        .change("create key", Some(caller.request), async |tx, _| {
-            let mut entropy = [0; 8];
-            rand::rng().fill_bytes(&mut entropy);
-            let id = SshKeyPairId::from_entropy(entropy).to_string();
-            let now = Timestamp(OffsetDateTime::UNIX_EPOCH);
-            let row = SshKeyPair {
-                uuid: id.clone(),
-                id: id.clone(),
-                account_id: account.clone(),
-                finger_print: finger_print.clone(),
-                public_key: public_key.clone(),
-                description: request.description.clone(),
-                created_at: now,
-                updated_at: now,
-                service_type: "std".into(),
-                display_name: request.display_name.clone(),
-                deleted_at: None,
-                labels: Vec::new(),
-                private_key: None,
-            };
-            db::access::insert_ssh_key(tx, &row).await?;
-            db::events::audit(tx, &caller.who(), "ssh_key_pair.create", &id).await?;
-            Ok(id)
-        })
-        .await?;
+    let id = crate::change!(app, "create key", Some(caller.request), |tx, _ringing| {
+        let mut entropy = [0; 8];
+        rand::rng().fill_bytes(&mut entropy);
+        let id = SshKeyPairId::from_entropy(entropy).to_string();
+        let now = Timestamp(OffsetDateTime::UNIX_EPOCH);
+        let row = SshKeyPair {
+            uuid: id.clone(),
+            id: id.clone(),
+            account_id: account.clone(),
+            finger_print: finger_print.clone(),
+            public_key: public_key.clone(),
+            description: request.description.clone(),
+            created_at: now,
+            updated_at: now,
+            service_type: "std".into(),
+            display_name: request.display_name.clone(),
+            deleted_at: None,
+            labels: Vec::new(),
+            private_key: None,
+        };
+        db::access::insert_ssh_key(tx, &row).await?;
+        db::events::audit(tx, &caller.who(), "ssh_key_pair.create", &id).await?;
+        Ok(id)
+    })?;
     let mut made = get(app, caller, &id).await?;
     made.private_key = private_key;
     Ok(made)
@@ -88,7 +86,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateSshKeyPair) -> Re
 
 pub async fn delete(app: &App, caller: &Caller, id: &str, force: bool) -> Result<Vec<String>, Refusal> {
     let key = get(app, caller, id).await?;
-    app.change("delete key", Some(caller.request), async |tx, _| {
+    crate::change!(app, "delete key", Some(caller.request), |tx, _ringing| {
         db::access::ssh_key(tx, id, &key.account_id).await?.ok_or_else(|| Refusal::unknown(id))?;
         let users = db::access::users_of_key(tx, id).await?;
         if users > 0 && !force {
@@ -98,7 +96,6 @@ pub async fn delete(app: &App, caller: &Caller, id: &str, force: bool) -> Result
         db::access::delete_ssh_key(tx, id).await?;
         db::events::audit(tx, &caller.who(), "ssh_key_pair.delete", id).await?;
         Ok(())
-    })
-    .await?;
+    })?;
     Ok(vec![id.to_owned()])
 }

@@ -52,31 +52,29 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
             return get(app, caller, &made).await;
         }
     }
-    let id = app
-        .change("create volume", Some(caller.request), async |tx, ringing| {
-            check_quota(tx, &account).await?;
-            let node = choose_node(app, tx, request.volume_size).await?;
-            let id = VolumeId::from_entropy(entropy()).to_string();
-            // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
-            let key = format!("v{}", hex::encode(entropy()));
-            let volume = NewVolume {
-                id: &id,
-                account: &account,
-                node: &node,
-                key: &key,
-                size_bytes: request.volume_size << 20,
-                display_name: request.display_name.as_deref().unwrap_or_default(),
-            };
-            db::volumes::insert(tx, &volume).await?;
-            record(tx, caller, &account, &id, "create_requested", &[("by", caller.token.clone())]).await?;
-            db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
-            if let Some(key) = &caller.idempotency_key {
-                db::access::set_idempotent(tx, &caller.token, key, &id).await?;
-            }
-            advance::volume::advance(tx, ringing, &id, Cause::request(caller.request)).await?;
-            Ok(id)
-        })
-        .await?;
+    let id = crate::change!(app, "create volume", Some(caller.request), |tx, ringing| {
+        check_quota(tx, &account).await?;
+        let node = choose_node(app, tx, request.volume_size).await?;
+        let id = VolumeId::from_entropy(entropy()).to_string();
+        // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
+        let key = format!("v{}", hex::encode(entropy()));
+        let volume = NewVolume {
+            id: &id,
+            account: &account,
+            node: &node,
+            key: &key,
+            size_bytes: request.volume_size << 20,
+            display_name: request.display_name.as_deref().unwrap_or_default(),
+        };
+        db::volumes::insert(tx, &volume).await?;
+        record(tx, caller, &account, &id, "create_requested", &[("by", caller.token.clone())]).await?;
+        db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
+        if let Some(key) = &caller.idempotency_key {
+            db::access::set_idempotent(tx, &caller.token, key, &id).await?;
+        }
+        advance::volume::advance(tx, ringing, &id, Cause::request(caller.request)).await?;
+        Ok(id)
+    })?;
     get(app, caller, &id).await
 }
 
@@ -115,7 +113,7 @@ async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::volumes:
 }
 
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
-    app.change("delete volume", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "delete volume", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         if let Some(open) = db::volumes::open_attachment(tx, id).await?
             && open.wanted
@@ -129,14 +127,13 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         db::volumes::set_unwanted(tx, id).await?;
         record(tx, caller, &row.account, id, "delete_requested", &[("by", caller.token.clone())]).await?;
         advance::volume::advance(tx, ringing, id, Cause::request(caller.request)).await
-    })
-    .await?;
+    })?;
     Ok(vec![id.to_owned()])
 }
 
 /// Attaches to an instance of the same account. The export is made first, then the disk is plugged.
 pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Result<Volume, Refusal> {
-    app.change("attach volume", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "attach volume", Some(caller.request), |tx, ringing| {
         let machine = db::instances::lock(tx, instance).await?;
         let disk = lock_own(tx, caller, id).await?;
         let machine = machine.filter(|row| row.account == disk.account);
@@ -165,8 +162,7 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
         let values = [("by", caller.token.clone()), ("instance", instance.to_owned())];
         record(tx, caller, &disk.account, id, "attach_requested", &values).await?;
         advance::attachment::advance(tx, ringing, &attachment.id, Cause::request(caller.request)).await
-    })
-    .await?;
+    })?;
     get(app, caller, id).await
 }
 
@@ -190,7 +186,7 @@ async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) ->
 
 /// Detaches: unplugged first, then the export goes.
 pub async fn detach(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal> {
-    app.change("detach volume", Some(caller.request), async |tx, ringing| {
+    crate::change!(app, "detach volume", Some(caller.request), |tx, ringing| {
         let found = db::volumes::find_open(tx, id).await?;
         if let Some(open) = &found {
             db::instances::lock(tx, &open.instance).await?;
@@ -209,7 +205,6 @@ pub async fn detach(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refu
         let cause = Cause::request(caller.request);
         advance::instance::advance(tx, ringing, &open.instance, cause).await?;
         advance::attachment::advance(tx, ringing, &open.id, cause).await
-    })
-    .await?;
+    })?;
     get(app, caller, id).await
 }

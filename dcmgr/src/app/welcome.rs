@@ -30,7 +30,7 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         tracing::error!(user, agent = %hello.agent, "a hello in another agent's name");
         return Ok(Answer::Silence);
     }
-    app.change("hello", None, async |tx, _| {
+    crate::change!(app, "hello", None, |tx, _ringing| {
         let Some(row) = db::agents::lock(tx, hello.agent.as_str()).await? else {
             return Ok(unwelcome(hello, "this agent was never joined to this installation"));
         };
@@ -53,7 +53,6 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
             inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
         }))
     })
-    .await
 }
 
 fn unwelcome(hello: &Hello, reason: &str) -> Answer {
@@ -66,7 +65,7 @@ fn unwelcome(hello: &Hello, reason: &str) -> Answer {
 /// # Errors
 /// The database's.
 pub async fn catch_up(app: &App, agent: &str) -> Result<(), AppError> {
-    app.change("catch up", None, async |tx, ringing| {
+    crate::change!(app, "catch up", None, |tx, ringing| {
         let Some(row) = db::agents::find(tx, agent).await? else { return Ok(()) };
         match row.kind.as_str() {
             "nsa" => networks(tx, ringing, &row).await,
@@ -74,7 +73,6 @@ pub async fn catch_up(app: &App, agent: &str) -> Result<(), AppError> {
             _ => host(tx, ringing, &row).await,
         }
     })
-    .await
 }
 
 async fn networks(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {

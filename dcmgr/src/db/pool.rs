@@ -4,6 +4,7 @@ use super::DbError;
 use mysql_async::prelude::{Queryable, StatementLike};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts};
 use rand::Rng;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -127,44 +128,9 @@ impl Db {
         }
     }
 
-    /// Runs `body` in a transaction and commits when it answers `Ok`. Run again, whole, on deadlock or lock wait
-    /// only. Nothing but SQL may happen inside. `request` resolves a connection lost during COMMIT: the body wrote
-    /// it to `audit_log`, and finding it there means the commit happened.
-    ///
-    /// # Errors
-    /// The body's, or the database's.
-    pub async fn write<T, E, F>(&self, name: &'static str, request: Option<Uuid>, body: F) -> Result<T, E>
-    where
-        F: AsyncFn(&mut Tx) -> Result<T, E>,
-        E: From<DbError> + Contended,
-    {
-        let mut run = 1;
-        loop {
-            let mut tx = self.begin().await?;
-            match body(&mut tx).await {
-                Ok(value) => match tx.commit().await.map_err(DbError::from) {
-                    Ok(()) => return Ok(value),
-                    Err(error) if error.is_connection_lost() => {
-                        return match self.happened(request).await {
-                            Ok(true) => Ok(value),
-                            _ => Err(DbError::CommitLost.into()),
-                        };
-                    }
-                    Err(error) if error.is_contention() && run < RUNS_MAX => {}
-                    Err(error) => return Err(error.into()),
-                },
-                Err(error) if error.is_contended() && run < RUNS_MAX => drop(tx),
-                Err(error) => {
-                    // Dropping rolls back when the connection is used next; the locks must go now.
-                    let _ = tx.rollback().await;
-                    return Err(error);
-                }
-            }
-            let pause = rand::rng().random_range(2..20u64) * u64::from(run);
-            tracing::debug!(transaction = name, run, pause_ms = pause, "contention: running it again");
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            run += 1;
-        }
+    /// The runs of one write transaction; used by [`transact!`](crate::transact), which is the way to write.
+    pub fn attempts(&self, name: &'static str, request: Option<Uuid>) -> Attempts<'_> {
+        Attempts { db: self, name, request, run: 1 }
     }
 
     async fn happened(&self, request: Option<Uuid>) -> Result<bool, DbError> {
@@ -175,6 +141,80 @@ impl Db {
 
     pub async fn close(self) {
         let _ = self.pool.disconnect().await;
+    }
+}
+
+/// Runs a body in a transaction and commits when it answers `Ok`. The body is run again, whole, on deadlock or lock
+/// wait only; nothing but SQL may happen inside. `request` resolves a connection lost during COMMIT: the body wrote it
+/// to `audit_log`, and finding it there means the commit happened. A loop and not a function that takes a closure: a
+/// future that borrows a transaction from an async closure's argument cannot be proved `Send`.
+#[macro_export]
+macro_rules! transact {
+    ($db:expr, $name:expr, $request:expr, $error:ty, |$tx:ident| $body:block) => {{
+        let mut attempts = $db.attempts($name, $request);
+        loop {
+            let mut open = match attempts.begin().await {
+                Ok(open) => open,
+                Err(error) => break Err(<$error>::from(error)),
+            };
+            let result: Result<_, $error> = async {
+                let $tx: &mut $crate::db::Tx = &mut open;
+                $body
+            }
+            .await;
+            if let std::ops::ControlFlow::Break(result) = attempts.end(open, result).await {
+                break result;
+            }
+        }
+    }};
+}
+
+/// See [`Db::attempts`].
+pub struct Attempts<'a> {
+    db: &'a Db,
+    name: &'static str,
+    request: Option<Uuid>,
+    run: u32,
+}
+
+impl Attempts<'_> {
+    /// # Errors
+    /// [`DbError::PoolExhausted`], or the server's.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        self.db.begin().await
+    }
+
+    /// Commits or rolls back. `Continue`: run the body again.
+    pub async fn end<T, E>(&mut self, tx: Tx, result: Result<T, E>) -> ControlFlow<Result<T, E>>
+    where
+        E: From<DbError> + Contended,
+    {
+        match result {
+            Ok(value) => match tx.commit().await.map_err(DbError::from) {
+                Ok(()) => return ControlFlow::Break(Ok(value)),
+                Err(error) if error.is_connection_lost() => {
+                    return ControlFlow::Break(match self.db.happened(self.request).await {
+                        Ok(true) => Ok(value),
+                        _ => Err(DbError::CommitLost.into()),
+                    });
+                }
+                Err(error) if error.is_contention() && self.run < RUNS_MAX => {}
+                Err(error) => return ControlFlow::Break(Err(error.into())),
+            },
+            Err(error) => {
+                // Dropping rolls back when the connection is used next; the locks must go now.
+                let _ = tx.rollback().await;
+                if !error.is_contended() || self.run >= RUNS_MAX {
+                    return ControlFlow::Break(Err(error));
+                }
+            }
+        }
+        let pause = rand::rng().random_range(2..20u64) * u64::from(self.run);
+        tracing::debug!(transaction = self.name, run = self.run, pause_ms = pause, "contention: running it again");
+        metrics::counter!("arame_transactions_run_again_total").increment(1);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        self.run += 1;
+        ControlFlow::Continue(())
     }
 }
 

@@ -173,7 +173,7 @@ pub async fn install(db: &Db) -> Result<(), DbError> {
 /// # Errors
 /// An unreadable file named in it, a bad key, or the database's.
 pub async fn apply(db: &Db, seed: &Seed) -> Result<(), SeedError> {
-    db.write("seed", None, async |tx: &mut Tx| {
+    crate::transact!(db, "seed", None, SeedError, |tx| {
         accounts(tx, seed).await?;
         agents(tx, seed).await?;
         networks(tx, seed).await?;
@@ -184,7 +184,6 @@ pub async fn apply(db: &Db, seed: &Seed) -> Result<(), SeedError> {
         keys_and_groups(tx, seed).await?;
         images(tx, seed).await
     })
-    .await
 }
 
 async fn accounts(tx: &mut Tx, seed: &Seed) -> Result<(), SeedError> {

@@ -30,9 +30,9 @@ pub struct Rabbit {
     dir: PathBuf,
     ports: Ports,
     pid: Mutex<u32>,
-    /// `None` for a shared server: its keeper ends it.
+    /// `None` for a shared server: only its keeper ends it.
     own: Option<Mutex<Own>>,
-    /// Held as long as this process uses a shared server.
+    /// Held as long as this process uses the server; its keeper waits for it.
     _use: Option<File>,
     next_vhost: AtomicUsize,
 }
@@ -58,11 +58,16 @@ impl Rabbit {
         let ports = Ports::free()?;
         let dir = std::env::temp_dir().join(format!("arame-testkit-{}", ports.amqp));
         prepare(&dir, ports)?;
+        let holder = File::create(dir.join("use.lock"))?;
+        holder.lock_shared()?;
         let epmd = start_epmd(ports)?;
         let node = start_node(&dir, ports)?;
         let pid = node.id();
+        // For the case that this process is killed before it drops the value.
+        start_keeper(&dir.join("use.lock"), &[pid, epmd.id()])?;
         let own = Some(Mutex::new(Own { node, epmd }));
-        let server = Self { dir, ports, pid: Mutex::new(pid), own, _use: None, next_vhost: AtomicUsize::new(0) };
+        let server =
+            Self { dir, ports, pid: Mutex::new(pid), own, _use: Some(holder), next_vhost: AtomicUsize::new(0) };
         server.wait_ready()?;
         Ok(Arc::new(server))
     }
@@ -190,6 +195,7 @@ impl Rabbit {
         {
             let mut own = self.own()?;
             own.node = start_node(&self.dir, self.ports)?;
+            start_keeper(&self.dir.join("use.lock"), &[own.node.id()])?;
             *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = own.node.id();
         }
         self.wait_ready()

@@ -162,10 +162,10 @@ impl TgtExport {
         }
     }
 
-    fn target(&self, listed: Listed) -> Result<Option<Target>, ExportError> {
-        let Some((attachment, epoch)) = parse_iqn(&self.prefix, &listed.iqn) else { return Ok(None) };
-        let mark = self.marks.read(&attachment)?.filter(|mark| mark.epoch == epoch);
-        Ok(Some(Target {
+    fn target(&self, listed: Listed) -> Option<Target> {
+        let (attachment, epoch) = parse_iqn(&self.prefix, &listed.iqn)?;
+        let mark = self.marks.read(&attachment).filter(|mark| mark.epoch == epoch);
+        Some(Target {
             iqn: listed.iqn,
             attachment,
             epoch,
@@ -174,7 +174,7 @@ impl TgtExport {
             accounts: listed.accounts,
             sessions: listed.sessions.into_iter().map(|session| session.initiator).collect(),
             mark,
-        }))
+        })
     }
 }
 
@@ -190,11 +190,11 @@ impl Export for TgtExport {
 
     async fn list(&self) -> Result<Vec<Target>, ExportError> {
         let listed = self.listed().await?;
-        listed.into_iter().filter_map(|one| self.target(one).transpose()).collect()
+        Ok(listed.into_iter().filter_map(|one| self.target(one)).collect())
     }
 
     async fn recall(&self, attachment: &AttachmentId) -> Result<Option<TargetMark>, ExportError> {
-        self.marks.read(attachment)
+        Ok(self.marks.read(attachment))
     }
 
     async fn ensure(&self, wish: &Wish) -> Result<(), ExportError> {
@@ -208,7 +208,7 @@ impl Export for TgtExport {
         let Some(standing) = listed.iter().find(|one| one.iqn == name) else {
             return self.make(wish, &listed).await;
         };
-        match self.target(standing.clone())? {
+        match self.target(standing.clone()) {
             // Only the wish's number is newer.
             Some(target) if target.fits(wish) => {
                 self.marks.write(&wish.mark(Stage::Standing { fingerprint: super::fingerprint(wish) }))
@@ -226,7 +226,7 @@ impl Export for TgtExport {
         let name = iqn(&self.prefix, attachment, epoch);
         let (gone, others): (Vec<_>, Vec<_>) = self.listed().await?.into_iter().partition(|one| one.iqn == name);
         // A removal that was cut short has unbound the account already: the mark still knows it.
-        let remembered = self.marks.read(attachment)?.filter(|mark| mark.epoch == epoch).map(|mark| mark.chap_user);
+        let remembered = self.marks.read(attachment).filter(|mark| mark.epoch == epoch).map(|mark| mark.chap_user);
         let mut users: Vec<String> = gone.iter().flat_map(|one| one.accounts.clone()).chain(remembered).collect();
         users.retain(|user| !others.iter().any(|other| other.accounts.contains(user)));
         for found in &gone {

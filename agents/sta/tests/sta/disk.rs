@@ -37,11 +37,11 @@ impl Drop for Mount {
     }
 }
 
-async fn mounted(kind: &str, options: &str) -> Option<(Mount, Kit)> {
+async fn mounted(kind: &str, options: &str) -> Option<(Kit, Mount)> {
     let folder = tempfile::Builder::new().prefix("arame-sta-").tempdir().unwrap();
     let mount = Mount::new(&folder.path().join("data"), kind, options)?;
     let kit = Kit::at(folder.path().to_owned(), Drivers::File, Some(folder)).await?;
-    Some((mount, kit))
+    Some((kit, mount))
 }
 
 fn noise(mib: u64) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn noise(mib: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_full_disk_fails_the_import_and_leaves_nothing() {
-    let Some((_mount, kit)) = mounted("tmpfs", "size=8m").await else { return };
+    let Some((kit, _mount)) = mounted("tmpfs", "size=8m").await else { return };
     let large = kit.image("large", &noise(16), DiskFormat::Raw);
     let answer = kit.run(Job::ImportImage(large), 1).await;
     assert_eq!(code(&answer), "disk_full");
@@ -72,7 +72,7 @@ async fn a_full_disk_fails_the_import_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_copy_that_meets_a_full_disk_leaves_nothing() {
-    let Some((_mount, kit)) = mounted("tmpfs", "size=9m").await else { return };
+    let Some((kit, _mount)) = mounted("tmpfs", "size=9m").await else { return };
     let image = kit.image("a", &noise(4), DiskFormat::Raw);
     kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
     std::fs::write(kit.place.root.join("data/other"), noise(3)).unwrap();
@@ -86,7 +86,7 @@ async fn a_copy_that_meets_a_full_disk_leaves_nothing() {
 
 #[tokio::test]
 async fn an_unmounted_disk_is_unavailable_and_not_empty() {
-    let Some((mount, kit)) = mounted("tmpfs", "size=8m").await else { return };
+    let Some((kit, mount)) = mounted("tmpfs", "size=8m").await else { return };
     kit.run(create("k1", MIB), 1).await.unwrap();
     assert_eq!(kit.things().await.len(), 1, "control");
     mount.unmount();
@@ -103,7 +103,7 @@ async fn an_unmounted_disk_is_unavailable_and_not_empty() {
 
 #[tokio::test]
 async fn marks_live_beside_the_files_where_there_are_no_attributes() {
-    let Some((_mount, kit)) = mounted("ramfs", "rw").await else { return };
+    let Some((kit, _mount)) = mounted("ramfs", "rw").await else { return };
     if xattr::set(kit.place.root.join("data/.lock"), "user.x", b"y").is_ok() {
         return lacks("a file system without attributes");
     }
@@ -115,4 +115,38 @@ async fn marks_live_beside_the_files_where_there_are_no_attributes() {
     assert_eq!((listing.things[0].generation, listing.things[0].installation), (3, Some(INSTALLATION)));
     assert_eq!(value(&kit.run(remove_image(&image), 4).await), Fact::No);
     assert_eq!(kit.data_files(), [] as [&str; 0], "neither file nor mark is left");
+}
+
+#[tokio::test]
+async fn a_volume_shares_its_images_blocks_where_the_file_system_can() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::Builder::new().prefix("arame-sta-").tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::File::create(&disk).unwrap().set_len(320 * MIB).unwrap();
+    let made = Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&disk).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return lacks("xfs");
+    }
+    let place = folder.path().join("data");
+    std::fs::create_dir(&place).unwrap();
+    let mounted = Command::new("mount").args(["-o", "loop"]).arg(&disk).arg(&place).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return lacks("xfs");
+    }
+    let mount = Mount(place.clone());
+    let kit = Kit::at(folder.path().to_owned(), Drivers::File, Some(folder)).await.unwrap();
+    let _unmounted_first = mount;
+    let image = kit.image("a", &noise(48), DiskFormat::Raw);
+    kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
+    let free = || nix::sys::statvfs::statvfs(&place).map(|stat| stat.blocks_free() * stat.fragment_size()).unwrap();
+    let before = free();
+    kit.run(create_from("k1", 48 * MIB, &image), 1).await.unwrap();
+    let taken = before.saturating_sub(free());
+    assert!(taken < 8 * MIB, "a volume of 48 MiB took {taken} bytes");
+    assert_eq!(std::fs::read(place.join("volumes/k1")).unwrap(), noise(48));
+    std::fs::write(place.join("copy"), noise(48)).unwrap();
+    nix::unistd::syncfs(std::fs::File::open(&place).unwrap()).unwrap();
+    assert!(before - free() > 40 * MIB, "control: a copy takes room");
 }

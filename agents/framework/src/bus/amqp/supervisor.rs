@@ -29,8 +29,14 @@ use topology::CallError;
 /// attempt every two seconds from each of a thousand agents without noticing.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// A data center that starts has agents up moments before dcmgr: so often they look for the exchanges this closely.
+const STARTING: (u32, Duration) = (40, Duration::from_millis(250));
+
 /// Longest a synchronous call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a consumer whose call was late stands back: first and longest.
+const LATE_PENALTY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A channel the broker closed keeps its number in the library for the life of the connection, and the library panics
 /// when all (2,047 by RabbitMQ's default) are used: long before that the connection is replaced.
@@ -58,6 +64,8 @@ pub(super) struct Supervisor {
     link: watch::Sender<Link>,
     subscriptions: HashMap<usize, Subscription>,
     next_number: usize,
+    /// Consumers whose call was late, and how often in a row.
+    late: HashMap<usize, u32>,
 }
 
 /// What has to be done on the connection, at once or after a pause.
@@ -111,7 +119,7 @@ impl Supervisor {
         slot: Slot,
         link: watch::Sender<Link>,
     ) -> Self {
-        Self { broker, role, orders, slot, link, subscriptions: HashMap::new(), next_number: 0 }
+        Self { broker, role, orders, slot, link, subscriptions: HashMap::new(), next_number: 0, late: HashMap::new() }
     }
 
     pub async fn run(mut self) {
@@ -182,8 +190,10 @@ impl Supervisor {
             missing.push(Task::Exchanges);
         }
         self.subscriptions.retain(|_, subscription| !subscription.out.is_closed());
-        let tasks = missing.iter().copied().chain(self.subscriptions.keys().map(|number| Task::Consumer(*number)));
-        let due = tasks.map(|task| (Instant::now(), task)).collect();
+        let now = Instant::now();
+        let consumers = self.subscriptions.keys();
+        let consumers = consumers.map(|number| (now + self.penalty(*number), Task::Consumer(*number)));
+        let due = missing.iter().map(|task| (now, *task)).chain(consumers).collect();
         Ok(Session {
             connection,
             reason,
@@ -196,6 +206,15 @@ impl Supervisor {
             closed_channels: 0,
             missing,
         })
+    }
+
+    /// How long a consumer has to stand back on a new connection. One quorum queue without a leader makes its consume
+    /// late each time, and each time that costs the connection: the others shall have it to themselves meanwhile.
+    fn penalty(&self, number: usize) -> Duration {
+        match self.late.get(&number) {
+            None | Some(0) => Duration::ZERO,
+            Some(times) => LATE_PENALTY.1.min(LATE_PENALTY.0 * 2u32.saturating_pow(times.saturating_sub(1).min(8))),
+        }
     }
 
     /// Keeps one connection until it is lost or closing is ordered.
@@ -271,7 +290,12 @@ impl Supervisor {
         match done {
             Some(Ok(())) => self.succeeded(session, task),
             Some(Err(error)) => session.failed(task, &error)?,
-            None => return Err(End::Lost(format!("{task:?} took longer than {CALL_LIMIT:?}"))),
+            None => {
+                if let Task::Consumer(number) = task {
+                    *self.late.entry(number).or_insert(0) += 1;
+                }
+                return Err(End::Lost(format!("{task:?} took longer than {CALL_LIMIT:?}")));
+            }
         }
         session.check()
     }
@@ -281,8 +305,11 @@ impl Supervisor {
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(publisher);
     }
 
-    fn succeeded(&self, session: &mut Session, task: Task) {
+    fn succeeded(&mut self, session: &mut Session, task: Task) {
         session.attempts.remove(&task);
+        if let Task::Consumer(number) = task {
+            self.late.remove(&number);
+        }
         let before = session.missing.len();
         session.missing.retain(|missing| *missing != task);
         if before > 0 && session.missing.is_empty() {
@@ -301,7 +328,11 @@ impl Session {
 
     fn later(&mut self, task: Task) {
         let attempts = self.attempts.entry(task).or_insert(0);
-        let at = Instant::now() + pause(*attempts);
+        let mut wait = pause(*attempts);
+        if task == Task::Exchanges && *attempts < STARTING.0 {
+            wait = wait.min(STARTING.1);
+        }
+        let at = Instant::now() + wait;
         *attempts += 1;
         self.due.push((at, task));
     }

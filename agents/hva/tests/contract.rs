@@ -1,0 +1,324 @@
+//! The contract of a hypervisor host, kept alike by the simulator and by the real drivers.
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
+
+#[path = "support/fixtures.rs"]
+mod fixtures;
+#[path = "support/lab.rs"]
+mod lab;
+
+use arame_framework::agent::{Agent, Standing};
+use arame_hva::driver::sim::Sim;
+use arame_hva::{Hva, config};
+use arame_schema::jobs::Job;
+use arame_schema::jobs::hva::*;
+use arame_schema::model::instance::Shutdown;
+use arame_schema::model::{Fact, FactName};
+use fixtures::*;
+use lab::{Answer, Host, Lab};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// A host under test.
+trait Subject {
+    fn job_for(&self, installation: Uuid, job: &Job, thing: &str, generation: u64) -> Answer;
+    fn things(&self) -> Vec<Value>;
+    fn prepared(&self, spec: InstanceSpec) -> InstanceSpec;
+    fn lose_disk(&self, instance: &str);
+
+    fn job(&self, job: &Job, thing: &str, generation: u64) -> Answer {
+        self.job_for(INSTALLATION, job, thing, generation)
+    }
+
+    fn apply(&self, spec: &InstanceSpec, generation: u64) -> Answer {
+        let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
+        self.job(&job, spec.instance.as_str(), generation)
+    }
+
+    fn delete(&self, spec: &InstanceSpec, generation: u64) -> Answer {
+        let job = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });
+        self.job(&job, spec.instance.as_str(), generation)
+    }
+
+    fn observe(&self, spec: &InstanceSpec) -> Answer {
+        let job = Job::ObserveInstance(ObserveInstance { instance: spec.instance.clone() });
+        self.job(&job, spec.instance.as_str(), 0).done()
+    }
+
+    /// Kinds of the listed things that carry this owner.
+    fn kinds_of(&self, owner: &str) -> Vec<String> {
+        let things = self.things();
+        let owned = things.iter().filter(|thing| thing["owner"] == owner);
+        let mut kinds: Vec<String> = owned.map(|thing| thing["kind"].as_str().unwrap().to_owned()).collect();
+        kinds.sort();
+        kinds
+    }
+}
+
+struct SimSubject {
+    runtime: tokio::runtime::Runtime,
+    hva: Arc<Hva>,
+    sim: Sim,
+    standing: Standing,
+}
+
+fn sim_config() -> config::HvaConfig {
+    let text = include_str!("../hva.example.toml").replace("driver = \"libvirt\"", "driver = \"sim\"");
+    config::parse(std::path::Path::new("test"), &text).unwrap().hva
+}
+
+impl SimSubject {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sim = Sim::open(&config::SimConfig::default()).unwrap();
+        let hva = runtime.block_on(Hva::with_sim(sim_config(), sim.clone())).unwrap();
+        Self { runtime, hva, sim, standing: standing() }
+    }
+}
+
+impl Subject for SimSubject {
+    fn job_for(&self, installation: Uuid, job: &Job, thing: &str, generation: u64) -> Answer {
+        let mut standing = self.standing.clone();
+        standing.installation = installation;
+        let began = Instant::now();
+        let result = self.runtime.block_on(self.hva.handle(job.clone(), work(&standing, thing, generation)));
+        Answer::of(result, began.elapsed())
+    }
+
+    fn things(&self) -> Vec<Value> {
+        let listing = self.runtime.block_on(self.hva.list(self.standing.observe()));
+        listing.things.iter().map(|thing| serde_json::to_value(thing).unwrap()).collect()
+    }
+
+    fn prepared(&self, spec: InstanceSpec) -> InstanceSpec {
+        spec
+    }
+
+    fn lose_disk(&self, instance: &str) {
+        self.runtime.block_on(self.sim.lose_disk(&instance.parse().unwrap())).unwrap();
+    }
+}
+
+struct RealSubject {
+    lab: Lab,
+    agent: Host,
+}
+
+impl Subject for RealSubject {
+    fn job_for(&self, installation: Uuid, job: &Job, thing: &str, generation: u64) -> Answer {
+        self.agent.job_for(installation, job, thing, generation)
+    }
+
+    fn things(&self) -> Vec<Value> {
+        self.agent.list()["things"].as_array().unwrap().clone()
+    }
+
+    fn prepared(&self, spec: InstanceSpec) -> InstanceSpec {
+        self.lab.with_image(spec)
+    }
+
+    fn lose_disk(&self, instance: &str) {
+        std::fs::remove_file(self.agent.data.join("instances").join(instance).join("disk.qcow2")).unwrap();
+    }
+}
+
+fn a_duplicate_job_changes_nothing(host: &dyn Subject) {
+    let spec = host.prepared(spec("twice", 100, 11));
+    let first = host.apply(&spec, 1).done();
+    let kinds = host.kinds_of("i-twice");
+    let second = host.apply(&spec, 1).done();
+    let said = |answer: &Answer| -> Vec<(String, FactName, Fact, u64)> {
+        answer.facts.iter().map(|f| (f.thing.clone(), f.name, f.value, f.generation)).collect()
+    };
+    assert_eq!(said(&first), said(&second));
+    assert_eq!(kinds, host.kinds_of("i-twice"));
+    assert_eq!(kinds, ["domain", "overlay", "port"]);
+    host.delete(&spec, 2).done();
+    host.delete(&spec, 2).done();
+    assert!(host.kinds_of("i-twice").is_empty());
+}
+
+fn an_older_job_is_refused_and_names_what_it_found(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("older", 100, 12));
+    host.apply(&spec, 5).done();
+    spec.power = off();
+    let refused = host.apply(&spec, 4);
+    assert_eq!((refused.result.as_str(), refused.found_generation), ("refused", 5));
+    assert_eq!(fact(&refused.facts, "i-older", FactName::Power), Some(Fact::Yes));
+    let refused = host.delete(&spec, 4);
+    assert_eq!((refused.result.as_str(), refused.found_generation), ("refused", 5));
+    // The positive control: the same wish, newer, is done.
+    let done = host.apply(&spec, 6).done();
+    assert_eq!(fact(&done.facts, "i-older", FactName::Power), Some(Fact::No));
+    host.delete(&spec, 7).done();
+}
+
+fn a_job_frozen_on_its_way_cannot_raise_the_dead(host: &dyn Subject) {
+    let spec = host.prepared(spec("dead", 100, 13));
+    host.apply(&spec, 1).done();
+    host.delete(&spec, 2).done();
+    let refused = host.apply(&spec, 1);
+    assert_eq!((refused.result.as_str(), refused.found_generation), ("refused", 2));
+    assert!(host.kinds_of("i-dead").is_empty());
+    host.apply(&spec, 3).done();
+    assert!(!host.kinds_of("i-dead").is_empty(), "a newer wish is not held back");
+    host.delete(&spec, 4).done();
+}
+
+fn deleting_what_was_never_there_is_done(host: &dyn Subject) {
+    let spec = spec("never", 100, 14);
+    let answer = host.delete(&spec, 1).done();
+    assert_eq!(fact(&answer.facts, "i-never", FactName::Domain), Some(Fact::No));
+    assert_eq!(fact(&answer.facts, "i-never", FactName::Power), Some(Fact::No));
+}
+
+fn power_off_keeps_the_disk_and_power_on_starts_it_again(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("power", 100, 15));
+    host.apply(&spec, 1).done();
+    spec.power = off();
+    let answer = host.apply(&spec, 2).done();
+    assert_eq!(fact(&answer.facts, "i-power", FactName::Domain), Some(Fact::Yes));
+    assert_eq!(fact(&answer.facts, "i-power", FactName::Power), Some(Fact::No));
+    assert_eq!(host.kinds_of("i-power"), ["domain", "overlay", "port"]);
+    spec.power = Power::On;
+    let answer = host.apply(&spec, 3).done();
+    assert_eq!(fact(&answer.facts, "i-power", FactName::Power), Some(Fact::Yes));
+    let power = answer.facts.iter().find(|fact| fact.name == FactName::Power).unwrap();
+    assert_eq!(power.generation, 3);
+    host.delete(&spec, 4).done();
+}
+
+fn a_soft_power_off_becomes_a_hard_one_after_its_grace(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("soft", 100, 21));
+    host.apply(&spec, 1).done();
+    spec.power = Power::Off { method: Shutdown::Soft, grace_ms: 300 };
+    let answer = host.apply(&spec, 2).done();
+    assert_eq!(fact(&answer.facts, "i-soft", FactName::Power), Some(Fact::No));
+    host.delete(&spec, 3).done();
+}
+
+fn a_boot_disk_that_was_lost_is_never_made_again(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("lost", 100, 16));
+    spec.power = off();
+    host.apply(&spec, 1).done();
+    host.lose_disk("i-lost");
+    spec.power = Power::On;
+    let failed = host.apply(&spec, 2);
+    assert_eq!((failed.result.as_str(), failed.code.as_str()), ("failed", "disk_lost"));
+    host.delete(&spec, 3).done();
+}
+
+fn exactly_the_wished_volumes_are_plugged(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("vols", 100, 17));
+    spec.power = off();
+    spec.volumes = vec![volume("one", "10.99.0.254:3260"), volume("two", "10.99.0.254:3260")];
+    let answer = host.apply(&spec, 1).done();
+    for attachment in ["att-one", "att-two"] {
+        assert_eq!(fact(&answer.facts, attachment, FactName::Plugged), Some(Fact::Yes));
+    }
+    spec.volumes.remove(0);
+    let answer = host.apply(&spec, 2).done();
+    assert_eq!(fact(&answer.facts, "att-one", FactName::Plugged), Some(Fact::No));
+    assert_eq!(fact(&answer.facts, "att-two", FactName::Plugged), Some(Fact::Yes));
+    assert_eq!(host.kinds_of("i-vols"), ["domain", "overlay", "port", "secret"]);
+    let answer = host.delete(&spec, 3).done();
+    assert_eq!(fact(&answer.facts, "att-two", FactName::Plugged), Some(Fact::No));
+    assert!(host.kinds_of("i-vols").is_empty());
+}
+
+fn a_reboot_happens_once_for_its_operation(host: &dyn Subject) {
+    let spec = host.prepared(spec("reboot", 100, 18));
+    host.apply(&spec, 1).done();
+    let operation = Uuid::now_v7();
+    let job = Job::RebootInstance(RebootInstance { instance: spec.instance.clone(), operation });
+    host.job(&job, "i-reboot", 1).done();
+    host.job(&job, "i-reboot", 1).done();
+    // A newer wish keeps the operation on the domain.
+    host.apply(&spec, 2).done();
+    host.job(&job, "i-reboot", 2).done();
+    let answer = host.observe(&spec);
+    assert_eq!(fact(&answer.facts, "i-reboot", FactName::Power), Some(Fact::Yes));
+    host.delete(&spec, 3).done();
+}
+
+fn a_policy_never_goes_back(host: &dyn Subject) {
+    let job = |ports| Job::ApplyPolicy(ApplyPolicy { host: "hn-h1".parse().unwrap(), ports, infrastructure: vec![] });
+    let answer = host.job(&job(vec![port(&spec("x", 100, 9), &[])]), "hn-h1", 7).done();
+    assert_eq!(fact(&answer.facts, "hn-h1", FactName::Applied), Some(Fact::Yes));
+    let refused = host.job(&job(vec![]), "hn-h1", 6);
+    assert_eq!((refused.result.as_str(), refused.found_generation), ("refused", 7));
+    let things = host.things();
+    let listed = things.iter().find(|thing| thing["kind"] == "policy").unwrap();
+    assert_eq!(listed["generation"], json!(7));
+}
+
+fn another_installations_instance_is_never_touched(host: &dyn Subject) {
+    let spec = host.prepared(spec("theirs", 100, 19));
+    let theirs = Uuid::from_u128(0xbad);
+    let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
+    host.job_for(theirs, &job, "i-theirs", 1).done();
+    for refused in [host.apply(&spec, 2), host.delete(&spec, 2)] {
+        assert_eq!((refused.result.as_str(), refused.code.as_str()), ("failed", "foreign_domain"));
+    }
+    assert_eq!(host.kinds_of("i-theirs"), ["domain", "overlay", "port"], "it is shown");
+    let job = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });
+    host.job_for(theirs, &job, "i-theirs", 2).done();
+}
+
+fn observing_changes_nothing(host: &dyn Subject) {
+    let spec = spec("nothing", 100, 20);
+    let answer = host.observe(&spec);
+    assert_eq!(fact(&answer.facts, "i-nothing", FactName::Domain), Some(Fact::No));
+    assert!(host.kinds_of("i-nothing").is_empty());
+}
+
+type Clause = fn(&dyn Subject);
+
+macro_rules! contract {
+    ($($clause:ident),* $(,)?) => {
+        const CLAUSES: &[(&str, Clause)] = &[$((stringify!($clause), $clause)),*];
+
+        mod simulated {
+            $(#[test] fn $clause() { super::$clause(&super::SimSubject::new()); })*
+        }
+    };
+}
+
+contract![
+    a_duplicate_job_changes_nothing,
+    an_older_job_is_refused_and_names_what_it_found,
+    a_job_frozen_on_its_way_cannot_raise_the_dead,
+    deleting_what_was_never_there_is_done,
+    power_off_keeps_the_disk_and_power_on_starts_it_again,
+    a_soft_power_off_becomes_a_hard_one_after_its_grace,
+    a_boot_disk_that_was_lost_is_never_made_again,
+    exactly_the_wished_volumes_are_plugged,
+    a_reboot_happens_once_for_its_operation,
+    a_policy_never_goes_back,
+    another_installations_instance_is_never_touched,
+    observing_changes_nothing,
+];
+
+/// Not a test of its own: what `Lab::agent` starts inside a host.
+#[test]
+fn the_agent_inside_a_host() {
+    lab::child();
+}
+
+#[test]
+fn the_real_drivers_keep_the_contract() {
+    if !lab::able() {
+        return;
+    }
+    let lab = Lab::up(1);
+    let agent = lab.agent("h1");
+    let host = RealSubject { lab, agent };
+    for (name, clause) in CLAUSES {
+        let began = Instant::now();
+        clause(&host);
+        println!("{name}: {:?}", began.elapsed());
+    }
+    let left: Vec<Value> = host.things().into_iter().filter(|thing| thing["kind"] != "policy").collect();
+    assert!(left.is_empty(), "{left:?}");
+}

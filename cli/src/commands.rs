@@ -1,0 +1,115 @@
+//! The commands that talk to the API: one file each kind of resource.
+
+mod account;
+mod audit;
+mod host;
+mod image;
+mod instance;
+mod instance_type;
+mod job;
+mod network;
+mod security_group;
+mod ssh;
+mod ssh_key;
+mod storage;
+mod volume;
+
+use crate::failure::CliError;
+use crate::session::Session;
+use clap::Subcommand;
+use std::time::Duration;
+
+pub use instance::Create as CreateInstanceArgs;
+
+#[derive(Debug, Subcommand)]
+pub enum Rest {
+    /// Virtual machines / インスタンス（仮想マシン）
+    #[command(subcommand, visible_alias = "instances")]
+    Instance(instance::Command),
+    /// Log in to an instance / インスタンスにログインする
+    Ssh(ssh::Ssh),
+    /// Block volumes / ボリューム
+    #[command(subcommand, visible_alias = "volumes")]
+    Volume(volume::Command),
+    /// Machine images / イメージ
+    #[command(subcommand, visible_alias = "images")]
+    Image(image::Command),
+    /// Networks / ネットワーク
+    #[command(subcommand, visible_alias = "networks")]
+    Network(network::Command),
+    /// Firewalls / セキュリティグループ
+    #[command(subcommand, visible_alias = "sg")]
+    SecurityGroup(security_group::Command),
+    /// SSH keys / SSH 鍵
+    #[command(subcommand)]
+    SshKey(ssh_key::Command),
+    /// Sizes of instances / インスタンスタイプ
+    #[command(subcommand)]
+    InstanceType(instance_type::Command),
+    /// Hypervisor hosts / ハイパーバイザーホスト
+    #[command(subcommand, visible_alias = "hosts")]
+    Host(host::Command),
+    /// Storage nodes / ストレージノード
+    #[command(subcommand)]
+    Storage(storage::Command),
+    /// Accounts / アカウント
+    #[command(subcommand)]
+    Account(account::Command),
+    /// What was asked of the agents / エージェントへの仕事の一覧
+    Jobs(job::Jobs),
+    /// Where the records and the world differ / 記録と実体の食い違い
+    Audit(audit::Audit),
+}
+
+impl Rest {
+    /// Whether a member's token is not enough.
+    pub fn is_operators(&self) -> bool {
+        match self {
+            Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) => true,
+            Rest::Instance(_)
+            | Rest::Ssh(_)
+            | Rest::Volume(_)
+            | Rest::Image(_)
+            | Rest::Network(_)
+            | Rest::SecurityGroup(_)
+            | Rest::SshKey(_)
+            | Rest::InstanceType(_)
+            | Rest::Account(_) => false,
+        }
+    }
+}
+
+pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliError> {
+    match command {
+        Rest::Instance(command) => instance::run(session, command).await,
+        Rest::Ssh(command) => ssh::run(session, command).await,
+        Rest::Volume(command) => volume::run(session, command).await,
+        Rest::Image(command) => image::run(session, command).await,
+        Rest::Network(command) => network::run(session, command).await,
+        Rest::SecurityGroup(command) => security_group::run(session, command).await,
+        Rest::SshKey(command) => ssh_key::run(session, command).await,
+        Rest::InstanceType(command) => instance_type::run(session, command).await,
+        Rest::Host(command) => host::run(session, command).await,
+        Rest::Storage(command) => storage::run(session, command).await,
+        Rest::Account(command) => account::run(session, command).await,
+        Rest::Jobs(command) => job::run(session, command).await,
+        Rest::Audit(command) => audit::run(session, command).await,
+    }
+}
+
+/// `--wait` and how long.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Waiting {
+    /// Follow it until it is done / 完了まで待つ
+    #[arg(long)]
+    pub wait: bool,
+    /// Seconds --wait waits at most / 最大の待ち時間（秒）
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+impl Waiting {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}

@@ -1,0 +1,91 @@
+//! `arame host …`
+
+use crate::failure::CliError;
+use crate::names;
+use crate::session::Session;
+use crate::table::{fields, table};
+use crate::words::{Message, word};
+use arame_schema::api::{HostNode, Language};
+use clap::Subcommand;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List hosts / 一覧
+    List,
+    /// Show a host / 詳細を表示する
+    Show { host: String },
+    /// Let it take new instances / 新しいインスタンスを受け入れる
+    Enable { host: String },
+    /// Take no new instances; what runs goes on / 新しいインスタンスを受け入れない
+    Disable { host: String },
+}
+
+pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::List => {
+            let hosts: Vec<HostNode> = session.client.list("/host_nodes").await?;
+            session.print(&hosts, |language| many(language, &hosts))
+        }
+        Command::Show { host } => {
+            let view: HostNode = names::get(&session.client, &host).await?;
+            session.print(&view, |language| one(language, &view))
+        }
+        Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
+        Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,
+    }
+}
+
+async fn set(session: &mut Session<'_>, host: &str, body: serde_json::Value) -> Result<(), CliError> {
+    let id = names::id_of::<HostNode>(&session.client, host).await?;
+    let view: HostNode = session.client.put(&format!("/host_nodes/{id}"), &body).await?;
+    session.print(&view, |language| one(language, &view))
+}
+
+fn many(language: Language, hosts: &[HostNode]) -> String {
+    let head = [
+        Message::Id,
+        Message::Agent,
+        Message::State,
+        Message::Driver,
+        Message::Cpu,
+        Message::Memory,
+        Message::Scheduling,
+        Message::Degraded,
+    ];
+    let rows = hosts.iter().map(|one| {
+        vec![
+            one.id.clone(),
+            one.node_id.clone(),
+            one.status.clone(),
+            one.driver.clone(),
+            format!("{}/{}", one.used_cpu_cores, one.offering_cpu_cores),
+            format!("{}/{} MiB", one.used_memory_size, one.offering_memory_size),
+            word(language, if one.scheduling_enabled { Message::Yes } else { Message::No }).to_owned(),
+            one.degraded.clone().unwrap_or_else(|| "-".into()),
+        ]
+    });
+    table(language, &head, rows.collect())
+}
+
+fn one(language: Language, one: &HostNode) -> String {
+    fields(
+        language,
+        vec![
+            (Message::Id, one.id.clone()),
+            (Message::Name, one.display_name.clone().unwrap_or_default()),
+            (Message::Agent, one.node_id.clone()),
+            (Message::State, one.status.clone()),
+            (Message::Driver, one.driver.clone()),
+            (Message::Hypervisor, one.hypervisor.clone()),
+            (Message::Cpu, format!("{}/{}", one.used_cpu_cores, one.offering_cpu_cores)),
+            (Message::Memory, format!("{}/{} MiB", one.used_memory_size, one.offering_memory_size)),
+            (Message::Disk, format!("{}/{} MiB", one.used_disk_space_mb, one.offering_disk_space_mb)),
+            (
+                Message::Scheduling,
+                word(language, if one.scheduling_enabled { Message::Yes } else { Message::No }).into(),
+            ),
+            (Message::Degraded, one.degraded.clone().unwrap_or_default()),
+        ],
+    )
+}

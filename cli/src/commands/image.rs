@@ -1,0 +1,70 @@
+//! `arame image …`
+
+use crate::failure::CliError;
+use crate::names;
+use crate::session::Session;
+use crate::table::{self, fields};
+use crate::words::Message;
+use arame_schema::api::Image;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List images / 一覧
+    List,
+    /// Show an image / 詳細を表示する
+    Show { image: String },
+}
+
+pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::List => {
+            let images: Vec<Image> = session.client.list("/images").await?;
+            let (yes, no) = (session.word(Message::Yes), session.word(Message::No));
+            session.print(&images, |language| {
+                let head = [
+                    Message::Id,
+                    Message::Name,
+                    Message::State,
+                    Message::Size,
+                    Message::Format,
+                    Message::Public,
+                    Message::Created,
+                ];
+                let rows = images.iter().map(|one| {
+                    vec![
+                        one.id.clone(),
+                        one.display_name.clone().unwrap_or_default(),
+                        one.state.clone(),
+                        table::size(one.size),
+                        one.file_format.clone(),
+                        if one.is_public { yes } else { no }.to_owned(),
+                        one.created_at.to_string(),
+                    ]
+                });
+                table::table(language, &head, rows.collect())
+            })
+        }
+        Command::Show { image } => {
+            let view: Image = names::get(&session.client, &image).await?;
+            session.print(&view, |language| {
+                let mut pairs = vec![
+                    (Message::Id, view.id.clone()),
+                    (Message::Name, view.display_name.clone().unwrap_or_default()),
+                    (Message::State, view.state.clone()),
+                    (Message::Size, table::size(view.size)),
+                    (Message::Format, view.file_format.clone()),
+                    (Message::Fingerprint, view.checksum.clone()),
+                    (Message::Description, view.description.clone()),
+                    (Message::Created, view.created_at.to_string()),
+                ];
+                if let Some(failure) = &view.failure {
+                    pairs.push((Message::Failure, failure.sentence.clone()));
+                    pairs.push((Message::Cause, failure.cause.clone()));
+                    pairs.push((Message::NextStep, failure.next_step.clone()));
+                }
+                fields(language, pairs)
+            })
+        }
+    }
+}

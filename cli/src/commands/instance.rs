@@ -1,0 +1,188 @@
+//! `arame instance …`
+
+mod create;
+mod show;
+
+use super::Waiting;
+use crate::failure::CliError;
+use crate::names;
+use crate::session::Session;
+use crate::table;
+use crate::wait::{self, Goal};
+use crate::words::Message;
+use arame_schema::api::{Event, Instance, Placement};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+pub use create::Create;
+pub(super) use show::addresses;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create an instance / 作成する
+    Create(Box<Create>),
+    /// List instances / 一覧
+    List {
+        /// Terminated ones too / 削除済みも含める
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show an instance / 詳細を表示する
+    Show { instance: String },
+    /// Print the end of its serial console / コンソールログを表示する
+    ConsoleLog {
+        instance: String,
+        /// How much of the end / 末尾のバイト数
+        #[arg(long)]
+        bytes: Option<u64>,
+    },
+    /// Switch off / 電源を切る
+    Poweroff {
+        instance: String,
+        /// At once, without asking the guest / 強制的に切る
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Switch on / 電源を入れる
+    Poweron {
+        instance: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Reboot / 再起動する
+    Reboot { instance: String },
+    /// Delete, with its boot disk / 削除する（起動ディスクも消えます）
+    Delete {
+        instance: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// What happened to it / これまでの出来事
+    Timeline { instance: String },
+    /// Why it is on its host, or on none / 配置の判定
+    Placement { instance: String },
+}
+
+pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Create(create) => create::run(session, *create).await,
+        Command::List { all } => list(session, all).await,
+        Command::Show { instance } => {
+            let view: Instance = names::get(&session.client, &instance).await?;
+            session.print(&view, |language| show::one(language, &view))
+        }
+        Command::ConsoleLog { instance, bytes } => console_log(session, &instance, bytes).await,
+        Command::Poweroff { instance, force, waiting } => {
+            let wish = Wish { path: "/poweroff", body: json!({ "force": force }), states: &["halted"] };
+            change(session, &instance, wish, waiting).await
+        }
+        Command::Poweron { instance, waiting } => {
+            let wish = Wish { path: "/poweron", body: json!({}), states: &["running"] };
+            change(session, &instance, wish, waiting).await
+        }
+        Command::Reboot { instance } => reboot(session, &instance).await,
+        Command::Delete { instance, waiting } => delete(session, &instance, waiting).await,
+        Command::Timeline { instance } => timeline(session, &instance).await,
+        Command::Placement { instance } => {
+            let id = names::id_of::<Instance>(&session.client, &instance).await?;
+            let placement: Placement = session.client.get(&format!("/instances/{id}/placement")).await?;
+            session.print(&placement, |language| show::placement(language, &placement))
+        }
+    }
+}
+
+async fn list(session: &mut Session<'_>, all: bool) -> Result<(), CliError> {
+    let mut instances: Vec<Instance> = session.client.list("/instances").await?;
+    instances.retain(|one| all || one.terminated_at.is_none());
+    session.print(&instances, |language| show::many(language, &instances))
+}
+
+async fn console_log(session: &mut Session<'_>, instance: &str, bytes: Option<u64>) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let bytes = bytes.map(|bytes| format!("?bytes={bytes}")).unwrap_or_default();
+    let text = session.client.text(&format!("/instances/{id}/console_log{bytes}")).await?;
+    session.print(&json!({ "id": id, "console_log": text }), |_| {
+        if text.ends_with('\n') || text.is_empty() { text.clone() } else { format!("{text}\n") }
+    })
+}
+
+/// A change of power: what is sent, and the states that fulfil it.
+struct Wish {
+    path: &'static str,
+    body: Value,
+    states: &'static [&'static str],
+}
+
+async fn change(session: &mut Session<'_>, instance: &str, wish: Wish, waiting: Waiting) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let after = if waiting.wait { wait::newest_event(&session.client, &id).await? } else { 0 };
+    let _: Value = session.client.put(&format!("/instances/{id}{}", wish.path), &wish.body).await?;
+    finish(session, &id, wish.states, after, waiting).await
+}
+
+/// Waits when asked to, then answers with the instance as it is.
+async fn finish(
+    session: &mut Session<'_>,
+    id: &str,
+    states: &[&str],
+    after: u64,
+    waiting: Waiting,
+) -> Result<(), CliError> {
+    let path = format!("/instances/{id}");
+    let view = if waiting.wait {
+        wait::until(session, Goal { path, id, states, after, timeout: waiting.timeout() }).await?
+    } else {
+        session.remark(Message::Accepted, &[("id", id)]);
+        Some(session.client.get::<Instance>(&path).await?)
+    };
+    match view {
+        Some(view) => session.print(&view, |language| show::one(language, &view)),
+        None => Ok(()),
+    }
+}
+
+async fn reboot(session: &mut Session<'_>, instance: &str) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let answer: Vec<String> = session.client.put(&format!("/instances/{id}/reboot"), &json!({})).await?;
+    session.remark(Message::Accepted, &[("id", &id)]);
+    session.print(&answer, |_| String::new())
+}
+
+async fn delete(session: &mut Session<'_>, instance: &str, waiting: Waiting) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let after = if waiting.wait { wait::newest_event(&session.client, &id).await? } else { 0 };
+    let answer: Vec<String> = session.client.delete(&format!("/instances/{id}")).await?;
+    if waiting.wait {
+        let goal = Goal {
+            path: format!("/instances/{id}"),
+            id: &id,
+            states: &["terminated"],
+            after,
+            timeout: waiting.timeout(),
+        };
+        wait::until::<Instance>(session, goal).await?;
+    } else {
+        session.remark(Message::Accepted, &[("id", &id)]);
+    }
+    session.print(&answer, |_| String::new())
+}
+
+async fn timeline(session: &mut Session<'_>, instance: &str) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let events: Vec<Event> = session.client.get(&format!("/instances/{id}/timeline")).await?;
+    session.print(&events, |language| {
+        let rows = events.iter().map(|event| vec![event.at.to_string(), event.text.clone()]).collect();
+        table::table(language, &[Message::At, Message::Event], rows)
+    })
+}
+
+/// Reads a file of the user, or standard input for `-`.
+pub(super) fn read_file(session: &Session<'_>, path: &str) -> Result<String, CliError> {
+    let read = if path == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    read.map_err(|source| {
+        let sentence = crate::words::say(session.language(), Message::FileUnreadable, &[("path", path)]);
+        CliError::because(crate::failure::USAGE, sentence, source, session.word(Message::FileNext).into())
+    })
+}

@@ -1,0 +1,61 @@
+//! `arame storage …`
+
+use crate::failure::CliError;
+use crate::names;
+use crate::session::Session;
+use crate::table::table;
+use crate::words::{Message, word};
+use arame_schema::api::{Language, StorageNode};
+use clap::Subcommand;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List storage nodes / 一覧
+    List,
+    /// Let it take new volumes / 新しいボリュームを受け入れる
+    Enable { storage: String },
+    /// Take no new volumes / 新しいボリュームを受け入れない
+    Disable { storage: String },
+}
+
+pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::List => {
+            let nodes: Vec<StorageNode> = session.client.list("/storage_nodes").await?;
+            session.print(&nodes, |language| many(language, &nodes))
+        }
+        Command::Enable { storage } => set(session, &storage, json!({ "scheduling_enabled": true })).await,
+        Command::Disable { storage } => set(session, &storage, json!({ "scheduling_enabled": false })).await,
+    }
+}
+
+async fn set(session: &mut Session<'_>, storage: &str, body: serde_json::Value) -> Result<(), CliError> {
+    let id = names::id_of::<StorageNode>(&session.client, storage).await?;
+    let view: StorageNode = session.client.put(&format!("/storage_nodes/{id}"), &body).await?;
+    session.print(&view, |language| many(language, std::slice::from_ref(&view)))
+}
+
+fn many(language: Language, nodes: &[StorageNode]) -> String {
+    let head = [
+        Message::Id,
+        Message::Agent,
+        Message::State,
+        Message::Type,
+        Message::Disk,
+        Message::Scheduling,
+        Message::Degraded,
+    ];
+    let rows = nodes.iter().map(|one| {
+        vec![
+            one.id.clone(),
+            one.node_id.clone(),
+            one.status.clone(),
+            one.storage_type.clone(),
+            format!("{}/{} MiB", one.used_disk_space_mb, one.offering_disk_space_mb),
+            word(language, if one.scheduling_enabled { Message::Yes } else { Message::No }).to_owned(),
+            one.degraded.clone().unwrap_or_else(|| "-".into()),
+        ]
+    });
+    table(language, &head, rows.collect())
+}

@@ -1,0 +1,207 @@
+//! `arame volume …`
+
+use super::Waiting;
+use crate::failure::{CliError, USAGE};
+use crate::names;
+use crate::session::Session;
+use crate::table::{self, fields};
+use crate::wait::{self, Goal};
+use crate::words::{Message, say};
+use arame_schema::api::{Instance, Language, Volume};
+use clap::Subcommand;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a blank volume / 作成する
+    Create {
+        /// Like 10M, 1G, 2T / サイズ
+        #[arg(long)]
+        size: String,
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// List volumes / 一覧
+    List {
+        /// Deleted ones too / 削除済みも含める
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a volume / 詳細を表示する
+    Show { volume: String },
+    /// Attach to an instance / インスタンスに接続する
+    Attach {
+        volume: String,
+        instance: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Detach from its instance / 切り離す
+    Detach {
+        volume: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Delete, with its data / 削除する（データも消えます）
+    Delete {
+        volume: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+}
+
+pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Create { size, name, waiting } => create(session, &size, name, waiting).await,
+        Command::List { all } => list(session, all).await,
+        Command::Show { volume } => {
+            let view: Volume = names::get(&session.client, &volume).await?;
+            session.print(&view, |language| show(language, &view))
+        }
+        Command::Attach { volume, instance, waiting } => {
+            let id = names::id_of::<Volume>(&session.client, &volume).await?;
+            let instance = names::id_of::<Instance>(&session.client, &instance).await?;
+            let after = newest(session, &id, &waiting).await?;
+            let body = json!({ "instance_id": instance });
+            let _: Volume = session.client.put(&format!("/volumes/{id}/attach"), &body).await?;
+            finish(session, &id, &["attached"], after, waiting).await
+        }
+        Command::Detach { volume, waiting } => {
+            let id = names::id_of::<Volume>(&session.client, &volume).await?;
+            let after = newest(session, &id, &waiting).await?;
+            let _: Volume = session.client.put(&format!("/volumes/{id}/detach"), &json!({})).await?;
+            finish(session, &id, &["available"], after, waiting).await
+        }
+        Command::Delete { volume, waiting } => delete(session, &volume, waiting).await,
+    }
+}
+
+async fn create(session: &mut Session<'_>, size: &str, name: Option<String>, waiting: Waiting) -> Result<(), CliError> {
+    let mib = mib_of(size).ok_or_else(|| {
+        let sentence = say(session.language(), Message::BadSize, &[("value", size)]);
+        CliError::because(USAGE, sentence, "", session.word(Message::BadSizeNext).into())
+    })?;
+    let mut body = json!({ "volume_size": mib });
+    if let Some(name) = name {
+        body["display_name"] = json!(name);
+    }
+    let volume: Volume = session.client.post("/volumes", &body).await?;
+    finish(session, &volume.id, &["available"], 0, waiting).await
+}
+
+/// `10M`, `1G`, `2T`, also `1GiB` and `1gb`: always powers of 1024. A bare number is MiB, as in the API.
+pub fn mib_of(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let factor = match text[digits..].trim() {
+        "" | "m" | "mb" | "mib" => 1,
+        "g" | "gb" | "gib" => 1024,
+        "t" | "tb" | "tib" => 1024 * 1024,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|mib| *mib > 0)
+}
+
+async fn list(session: &mut Session<'_>, all: bool) -> Result<(), CliError> {
+    let mut volumes: Vec<Volume> = session.client.list("/volumes").await?;
+    volumes.retain(|one| all || one.deleted_at.is_none());
+    session.print(&volumes, |language| {
+        let head = [
+            Message::Id,
+            Message::Name,
+            Message::State,
+            Message::Size,
+            Message::Instance,
+            Message::Device,
+            Message::Created,
+        ];
+        let rows = volumes.iter().map(|one| {
+            vec![
+                one.id.clone(),
+                one.display_name.clone().unwrap_or_default(),
+                one.state.to_string(),
+                table::size(one.size),
+                one.instance_id.clone().unwrap_or_else(|| "-".into()),
+                one.guest_device_name.clone().unwrap_or_else(|| "-".into()),
+                one.created_at.to_string(),
+            ]
+        });
+        table::table(language, &head, rows.collect())
+    })
+}
+
+fn show(language: Language, one: &Volume) -> String {
+    let mut pairs = vec![
+        (Message::Id, one.id.clone()),
+        (Message::Name, one.display_name.clone().unwrap_or_default()),
+        (Message::State, one.state.to_string()),
+        (Message::Size, table::size(one.size)),
+        (Message::Instance, one.instance_id.clone().unwrap_or_default()),
+        (Message::Device, one.guest_device_name.clone().unwrap_or_default()),
+        (Message::Created, one.created_at.to_string()),
+    ];
+    if let Some(failure) = &one.failure {
+        pairs.push((Message::Failure, failure.sentence.clone()));
+        pairs.push((Message::Cause, failure.cause.clone()));
+        pairs.push((Message::NextStep, failure.next_step.clone()));
+    }
+    fields(language, pairs)
+}
+
+async fn delete(session: &mut Session<'_>, volume: &str, waiting: Waiting) -> Result<(), CliError> {
+    let id = names::id_of::<Volume>(&session.client, volume).await?;
+    let after = newest(session, &id, &waiting).await?;
+    let answer: Vec<String> = session.client.delete(&format!("/volumes/{id}")).await?;
+    if waiting.wait {
+        let goal =
+            Goal { path: format!("/volumes/{id}"), id: &id, states: &["deleted"], after, timeout: waiting.timeout() };
+        wait::until::<Volume>(session, goal).await?;
+    } else {
+        session.remark(Message::Accepted, &[("id", &id)]);
+    }
+    session.print(&answer, |_| String::new())
+}
+
+async fn newest(session: &Session<'_>, id: &str, waiting: &Waiting) -> Result<u64, CliError> {
+    if waiting.wait { wait::newest_event(&session.client, id).await } else { Ok(0) }
+}
+
+async fn finish(
+    session: &mut Session<'_>,
+    id: &str,
+    states: &[&str],
+    after: u64,
+    waiting: Waiting,
+) -> Result<(), CliError> {
+    let path = format!("/volumes/{id}");
+    let view = if waiting.wait {
+        wait::until(session, Goal { path, id, states, after, timeout: waiting.timeout() }).await?
+    } else {
+        session.remark(Message::Accepted, &[("id", id)]);
+        Some(session.client.get::<Volume>(&path).await?)
+    };
+    match view {
+        Some(view) => session.print(&view, |language| show(language, &view)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, wanted) in
+            [("10M", 10), ("1G", 1024), ("2T", 2 * 1024 * 1024), ("1GiB", 1024), (" 512 ", 512), ("3 gb", 3072)]
+        {
+            assert_eq!(mib_of(text), Some(wanted), "{text}");
+        }
+        for text in ["", "G", "1.5G", "-1G", "1X", "0", "99999999999999999999T", "18446744073709551615T"] {
+            assert_eq!(mib_of(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Configuration files of dcmgr and the agents, written from one wish.
+//!
+//! What must stay true: secrets are in files of their own with mode 0600, a configuration names only their paths; the
+//! laboratory settings of hva exist only here, inside namespaces.
+
+use super::broker::{MANAGER, VHOST};
+use super::fabric;
+use super::files;
+use super::kvm::Acceleration;
+use super::layout::{Kind, Layout, Wish, host_name};
+use arame_schema::model::AgentId;
+use serde::Serialize;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub const IQN: &str = "iqn.2026-11.jp.arame";
+
+/// Port of tgtd's control socket: any number but the default, which a tgtd of the machine may use.
+pub const TGT_CONTROL_PORT: u16 = 7;
+
+/// What one simulated host pretends to have: enough for the benches to fill a few hosts.
+const SIM_CPU_CORES: u32 = 256;
+const SIM_MEMORY_MIB: u64 = 1024 * 1024;
+const SIM_DISK_MIB: u64 = 16 * 1024 * 1024;
+
+/// Virtual CPUs offered for each real one: guests of a laboratory idle.
+const CPU_OVERCOMMIT: u32 = 8;
+
+/// Memory of the machine not offered to guests.
+const MEMORY_KEPT_MIB: u64 = 2048;
+
+#[derive(Serialize)]
+struct Broker {
+    host: String,
+    port: u16,
+    vhost: String,
+    user: String,
+    password_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Common {
+    agent: AgentId,
+    key_file: PathBuf,
+    state_dir: PathBuf,
+    broker: Broker,
+}
+
+#[derive(Serialize)]
+struct Sim {
+    state_file: PathBuf,
+    latency_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Dcmgr {
+    listen: SocketAddr,
+    secret_key_file: PathBuf,
+    infrastructure: Vec<ipnet::Ipv4Net>,
+    database: Database,
+    broker: Broker,
+}
+
+#[derive(Serialize)]
+struct Database {
+    socket: PathBuf,
+    user: &'static str,
+    password_file: PathBuf,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct HvaFile {
+    common: Common,
+    hva: Hva,
+}
+
+#[derive(Serialize)]
+struct Hva {
+    host: String,
+    driver: &'static str,
+    data_dir: PathBuf,
+    initiator_iqn: String,
+    cpu_cores: u32,
+    memory_mib: u64,
+    disk_mib: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    libvirt: Option<Libvirt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    switch: Option<HvaSwitch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Libvirt {
+    uri: &'static str,
+    domain_type: &'static str,
+    laboratory: bool,
+}
+
+#[derive(Serialize)]
+struct HvaSwitch {
+    driver: &'static str,
+    bridge: &'static str,
+    db_socket: &'static str,
+    run_dir: &'static str,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
+struct StaFile {
+    common: Common,
+    sta: Sta,
+}
+
+#[derive(Serialize)]
+struct Sta {
+    node: String,
+    store: &'static str,
+    data_dir: PathBuf,
+    http_listen: SocketAddr,
+    http_url: String,
+    import_dirs: Vec<PathBuf>,
+    export: Export,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Export {
+    driver: &'static str,
+    portal: String,
+    control_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipc_socket: Option<PathBuf>,
+    iqn_prefix: &'static str,
+}
+
+#[derive(Serialize)]
+struct NsaFile {
+    common: Common,
+    nsa: Nsa,
+}
+
+#[derive(Serialize)]
+struct Nsa {
+    driver: &'static str,
+    data_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    switch: Option<NsaSwitch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct NsaSwitch {
+    bridge: &'static str,
+    db_socket: PathBuf,
+    netns_prefix: String,
+}
+
+/// Agents of this data center: one sta, one nsa, an hva a host.
+pub fn agents(wish: &Wish) -> Vec<AgentId> {
+    let hosts = (1..=wish.hosts).map(|host| format!("hva.{}", host_name(host)));
+    let texts = ["sta.s1".to_owned(), "nsa.n1".to_owned()].into_iter().chain(hosts);
+    texts.filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The node an agent answers for.
+pub fn node(agent: &AgentId) -> String {
+    match agent.kind() {
+        arame_schema::model::AgentKind::Hva => format!("hn-{}", agent.name()),
+        arame_schema::model::AgentKind::Sta => format!("sn-{}", agent.name()),
+        arame_schema::model::AgentKind::Nsa => format!("nn-{}", agent.name()),
+    }
+}
+
+/// What the machine has, as far as it is offered to guests.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    pub cpus: u32,
+    pub memory_mib: u64,
+    pub disk_mib: u64,
+}
+
+/// The writer of all files of one data center.
+pub struct Writer<'a> {
+    pub layout: &'a Layout,
+    pub wish: &'a Wish,
+    pub capacity: Capacity,
+}
+
+impl Writer<'_> {
+    fn write<T: Serialize>(&self, name: &str, content: &T) -> io::Result<()> {
+        let text = toml::to_string(content).map_err(io::Error::other)?;
+        files::replace_if_different(&self.layout.config(name), text.as_bytes(), 0o600)
+    }
+
+    fn common(&self, agent: &AgentId) -> io::Result<Common> {
+        let key_file = self.layout.secret(&format!("key-{agent}"));
+        files::secret(&key_file)?;
+        let state_dir = self.layout.path("state").join(agent.as_str());
+        files::folder(&state_dir, 0o700)?;
+        let address = self.wish.broker_for_agents();
+        let broker = Broker {
+            host: address.ip().to_string(),
+            port: address.port(),
+            vhost: VHOST.into(),
+            user: agent.as_str().into(),
+            password_file: self.layout.secret(&format!("broker-{agent}")),
+        };
+        Ok(Common { agent: agent.clone(), key_file, state_dir, broker })
+    }
+
+    fn data_dir(&self, agent: &AgentId) -> io::Result<PathBuf> {
+        let dir = self.layout.path("data").join(agent.as_str());
+        files::folder(&dir, 0o755)?;
+        Ok(dir)
+    }
+
+    fn sim(&self, agent: &AgentId) -> Option<Sim> {
+        let state_file = self.layout.path("state").join(agent.as_str()).join("world.json");
+        (self.wish.kind == Kind::Sim).then_some(Sim { state_file, latency_ms: 0 })
+    }
+
+    pub fn dcmgr(&self) -> io::Result<()> {
+        let secret_key_file = self.layout.secret("dcmgr-key");
+        files::secret(&secret_key_file)?;
+        let address = self.wish.broker(self.layout);
+        self.write(
+            "dcmgr",
+            &Dcmgr {
+                listen: self.wish.listen,
+                secret_key_file,
+                infrastructure: self.wish.closed_to_guests(self.layout),
+                database: Database {
+                    socket: self.layout.database_socket(),
+                    user: "arame",
+                    password_file: self.layout.secret("db-arame"),
+                    name: "arame",
+                },
+                broker: Broker {
+                    host: address.ip().to_string(),
+                    port: address.port(),
+                    vhost: VHOST.into(),
+                    user: MANAGER.into(),
+                    password_file: self.layout.secret("broker-dcmgr"),
+                },
+            },
+        )
+    }
+
+    /// The file of one agent; its name is the agent's.
+    pub fn agent(&self, agent: &AgentId, acceleration: Acceleration) -> io::Result<()> {
+        match agent.kind() {
+            arame_schema::model::AgentKind::Hva => self.hva(agent, acceleration),
+            arame_schema::model::AgentKind::Sta => self.sta(agent),
+            arame_schema::model::AgentKind::Nsa => self.nsa(agent),
+        }
+    }
+
+    fn hva(&self, agent: &AgentId, acceleration: Acceleration) -> io::Result<()> {
+        let real = self.wish.kind == Kind::Real;
+        let hosts = u64::from(self.wish.hosts.max(1));
+        let (cpu_cores, memory_mib, disk_mib) = if real {
+            let memory = self.capacity.memory_mib.saturating_sub(MEMORY_KEPT_MIB) / hosts;
+            (self.capacity.cpus * CPU_OVERCOMMIT, memory.max(512), (self.capacity.disk_mib / 2 / hosts).max(1024))
+        } else {
+            (SIM_CPU_CORES, SIM_MEMORY_MIB, SIM_DISK_MIB)
+        };
+        let hva = Hva {
+            host: node(agent),
+            driver: if real { "libvirt" } else { "sim" },
+            data_dir: self.data_dir(agent)?,
+            initiator_iqn: format!("{IQN}:{}", agent.name()),
+            cpu_cores,
+            memory_mib,
+            disk_mib,
+            // Paths as the agent sees them, inside the host.
+            libvirt: real.then_some(Libvirt {
+                uri: "qemu:///system?socket=/run/libvirt/libvirt-sock",
+                domain_type: acceleration.domain_type(),
+                laboratory: true,
+            }),
+            switch: real.then_some(HvaSwitch {
+                driver: "ovs",
+                bridge: "ovs0",
+                db_socket: "/run/openvswitch/db.sock",
+                run_dir: "/run/openvswitch",
+            }),
+            metadata: real.then_some(Metadata { enabled: true }),
+            sim: self.sim(agent),
+        };
+        self.write(agent.as_str(), &HvaFile { common: self.common(agent)?, hva })
+    }
+
+    fn sta(&self, agent: &AgentId) -> io::Result<()> {
+        let real = self.wish.kind == Kind::Real;
+        let http = self.wish.images();
+        let sta = Sta {
+            node: node(agent),
+            store: if real { "file" } else { "sim" },
+            data_dir: self.data_dir(agent)?,
+            http_listen: http,
+            http_url: format!("http://{http}"),
+            import_dirs: vec![self.layout.path("images")],
+            export: Export {
+                driver: if real { "tgt" } else { "sim" },
+                portal: portal(self.wish),
+                control_port: TGT_CONTROL_PORT,
+                ipc_socket: real.then(|| tgt_socket(self.layout)),
+                iqn_prefix: IQN,
+            },
+            sim: self.sim(agent),
+        };
+        self.write(agent.as_str(), &StaFile { common: self.common(agent)?, sta })
+    }
+
+    fn nsa(&self, agent: &AgentId) -> io::Result<()> {
+        let real = self.wish.kind == Kind::Real;
+        let nsa = Nsa {
+            driver: if real { "netns" } else { "sim" },
+            data_dir: self.data_dir(agent)?,
+            switch: real.then(|| NsaSwitch {
+                bridge: "ovs0",
+                db_socket: fabric::switch_socket(self.layout),
+                netns_prefix: format!("{}nw-", self.layout.netns_prefix()),
+            }),
+            sim: self.sim(agent),
+        };
+        self.write(agent.as_str(), &NsaFile { common: self.common(agent)?, nsa })
+    }
+}
+
+/// Where volumes are exported.
+pub fn portal(wish: &Wish) -> String {
+    format!("{}:3260", wish.broker_for_agents().ip())
+}
+
+/// Without the control port that tgtd and tgtadm append.
+pub fn tgt_socket(layout: &Layout) -> PathBuf {
+    layout.run("tgt")
+}

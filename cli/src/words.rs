@@ -1,0 +1,197 @@
+//! Every message of the command itself, in Japanese and English. What the API says comes in the right language already.
+//!
+//! Rule: no text for people stands anywhere else in this crate but in help texts; tests hold both languages complete.
+
+use arame_schema::api::{Language, catalogue};
+use std::collections::BTreeMap;
+
+macro_rules! messages {
+    ($($name:ident: $ja:literal, $en:literal;)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Message { $($name),* }
+
+        impl Message {
+            #[cfg(test)]
+            const ALL: &'static [Message] = &[$(Message::$name),*];
+
+            fn texts(self) -> (&'static str, &'static str) {
+                match self { $(Message::$name => ($ja, $en)),* }
+            }
+        }
+    };
+}
+
+messages! {
+    // Errors
+    Error: "エラー", "error";
+    Cause: "原因", "cause";
+    NextStep: "対処", "next step";
+    RequestId: "要求番号", "request";
+    Unreachable: "API（{url}）に接続できません。", "The API at {url} cannot be reached.";
+    UnreachableNext: "arame up でデータセンターを起動するか、--url で正しい URL を指定してください。", "Start a data center with arame up, or name the right URL with --url.";
+    BadAnswer: "API（{url}）の答えを読み取れません。", "The answer of {url} cannot be read.";
+    BadAnswerNext: "URL が Arame の API かどうか、arame と dcmgr の版が同じかどうかを確かめてください。", "See whether the URL is an Arame API, and whether arame and dcmgr have the same version.";
+    NoToken: "トークンがありません（{path}）。", "There is no token ({path}).";
+    NoTokenNext: "arame up を実行したフォルダーで実行するか、--dir または --token-file を指定してください。", "Run it in the folder of arame up, or use --dir or --token-file.";
+    OpenToken: "トークンのファイル {path} は他人にも読めます。", "The token's file {path} can be read by others.";
+    OpenTokenCause: "ファイルのモードは {mode} です（0600 が必要）。", "Its mode is {mode}; it must be 0600.";
+    OpenTokenNext: "chmod 600 {path} を実行してください。", "Run chmod 600 {path}";
+    UnknownName: "{kind}「{name}」は見つかりません。", "There is no {kind} `{name}`.";
+    UnknownNameCause: "その ID または名前のものが一覧にありません。", "The list holds none with that id or name.";
+    UnknownNameNext: "あるもの: {known}", "There are: {known}";
+    AmbiguousName: "{kind}「{name}」は複数あります。", "More than one {kind} is called `{name}`.";
+    AmbiguousNameCause: "同じ名前のもの: {known}", "Of that name: {known}";
+    AmbiguousNameNext: "名前の代わりに ID を指定してください。", "Name it by its id.";
+    NothingToChoose: "{kind} が一つもありません。", "There is no {kind}.";
+    NothingToChooseCause: "このアカウントから見えるものがありません。", "This account sees none.";
+    NothingToChooseNext: "管理者が登録してください（arame up はデモ用のものを用意します）。", "An operator should register one (arame up makes some for the demo).";
+    BadSize: "サイズ「{value}」を読み取れません。", "The size `{value}` cannot be read.";
+    BadSizeNext: "10M、1G、2T のように書いてください。", "Write it like 10M, 1G or 2T.";
+    FileUnreadable: "ファイル {path} を読めません。", "The file {path} cannot be read.";
+    FileNext: "パスと権限を確かめてください。", "Check the path and its permissions.";
+    SshMissing: "ssh を実行できません。", "ssh cannot be run.";
+    SshMissingNext: "openssh-client をインストールしてください。", "Install openssh-client.";
+    NoAddress: "インスタンス {name} にはまだアドレスがありません。", "Instance {name} has no address yet.";
+    NoAddressCause: "ネットワークインターフェースがないか、準備中です。", "It has no network interface, or is still being made.";
+    NoAddressNext: "arame instance show {name} で確かめてください。", "See arame instance show {name}";
+    WaitFailed: "{id} は失敗しました（状態: {state}）。", "{id} failed (state: {state}).";
+    WaitTimeout: "{id} は {seconds} 秒待っても {state} のままです。", "{id} is still {state} after {seconds} seconds.";
+    WaitTimeoutNext: "arame jobs と arame audit で、何を待っているかを確かめてください。", "See with arame jobs and arame audit what it waits for.";
+    // Progress
+    Waiting: "{id}: {state}（待機中）", "{id}: {state}";
+    Done: "{id} は {state} になりました（{seconds} 秒）", "{id} is {state} after {seconds} s";
+    ChoseNetwork: "ネットワーク {network} を使います（--network で変更できます）", "using network {network} (--network chooses another)";
+    ChoseType: "インスタンスタイプ {name} を使います（--type で変更できます）", "using instance type {name} (--type chooses another)";
+    ChoseGroup: "セキュリティグループ {group} を使います（--security-group で変更できます）", "using security group {group} (--security-group chooses another)";
+    Accepted: "{id}: 受け付けました（--wait で完了まで待てます）", "{id}: accepted (--wait follows it to its end)";
+    Deleted: "{id} を削除しました", "{id} was deleted";
+    PrivateKeyOnce: "秘密鍵を {path} に保存しました（再表示はできません）", "the private key was written to {path}; it is not shown again";
+    NoFindings: "問題は見つかりませんでした。", "Nothing was found.";
+    None_: "ありません。", "None.";
+    Fits: "ホスト {host} に置けます。", "It fits on host {host}.";
+    DoesNotFit: "置けるホストがありません。", "No host fits.";
+    // Words of kinds
+    KindInstance: "インスタンス", "instance";
+    KindImage: "イメージ", "image";
+    KindVolume: "ボリューム", "volume";
+    KindNetwork: "ネットワーク", "network";
+    KindGroup: "セキュリティグループ", "security group";
+    KindKey: "SSH 鍵", "SSH key";
+    KindHost: "ホスト", "host";
+    KindStorage: "ストレージノード", "storage node";
+    KindType: "インスタンスタイプ", "instance type";
+    // Headings
+    Id: "識別子", "ID";
+    Name: "名前", "NAME";
+    State: "状態", "STATE";
+    Address: "アドレス", "ADDRESS";
+    Host: "ホスト", "HOST";
+    Image: "イメージ", "IMAGE";
+    Type: "タイプ", "TYPE";
+    Created: "作成日時", "CREATED";
+    Size: "サイズ", "SIZE";
+    Instance: "インスタンス", "INSTANCE";
+    Device: "デバイス", "DEVICE";
+    Subnet: "サブネット", "SUBNET";
+    Gateway: "ゲートウェイ", "GATEWAY";
+    Vlan: "VLAN タグ", "VLAN";
+    Domain: "ドメイン", "DOMAIN";
+    Used: "使用中", "USED";
+    Range: "配布範囲", "RANGE";
+    Format: "形式", "FORMAT";
+    Public: "公開", "PUBLIC";
+    Agent: "エージェント", "AGENT";
+    Driver: "方式", "DRIVER";
+    Cpu: "CPU 使用", "CPU";
+    Memory: "メモリー", "MEMORY";
+    Disk: "ディスク", "DISK";
+    Scheduling: "新規配置", "SCHEDULING";
+    Degraded: "不調", "DEGRADED";
+    Kind: "種類", "KIND";
+    Thing: "対象", "THING";
+    Attempt: "試行", "ATTEMPT";
+    Error_: "誤り", "ERROR";
+    Since: "検出", "SINCE";
+    What: "内容", "WHAT";
+    WhatFollows: "対応", "WHAT FOLLOWS";
+    Rules: "規則", "RULES";
+    Fingerprint: "指紋", "FINGERPRINT";
+    At: "日時", "AT";
+    Event: "出来事", "EVENT";
+    Rule: "条件", "RULE";
+    Needed: "必要", "NEEDED";
+    Had: "実際", "HAD";
+    Verdict: "判定", "VERDICT";
+    Yes: "はい", "yes";
+    No: "いいえ", "no";
+    Account: "アカウント", "ACCOUNT";
+    Hypervisor: "ハイパーバイザー", "HYPERVISOR";
+    Hostname: "ホスト名", "HOSTNAME";
+    Mac: "MAC アドレス", "MAC";
+    DnsName: "DNS 名", "DNS NAME";
+    Volumes: "接続ボリューム", "VOLUMES";
+    Key: "SSH 鍵", "SSH KEY";
+    Failure: "失敗の理由", "FAILURE";
+    Description: "説明", "DESCRIPTION";
+    Interface: "インターフェース", "INTERFACE";
+    Groups: "セキュリティグループ", "SECURITY GROUPS";
+}
+
+/// The message in one language.
+pub fn word(language: Language, message: Message) -> &'static str {
+    let (ja, en) = message.texts();
+    match language {
+        Language::Ja => ja,
+        Language::En => en,
+    }
+}
+
+/// The message with its places filled.
+pub fn say(language: Language, message: Message, values: &[(&str, &str)]) -> String {
+    let values: BTreeMap<&str, &str> = values.iter().copied().collect();
+    catalogue::fill(word(language, message), &values)
+}
+
+/// The language of the environment: LC_ALL, then LC_MESSAGES, then LANG (POSIX.1-2017, 8.2).
+pub fn language_of(environment: impl Fn(&str) -> Option<String>) -> Language {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .find_map(|name| environment(name).filter(|value| !value.is_empty()));
+    Language::from_locale(&locale.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn places(text: &str) -> BTreeSet<&str> {
+        text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
+    }
+
+    fn is_japanese(text: &str) -> bool {
+        text.chars().any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}'))
+    }
+
+    #[test]
+    fn every_message_stands_in_both_languages_with_the_same_values() {
+        for message in Message::ALL {
+            let (ja, en) = message.texts();
+            assert!(!en.is_empty() && !is_japanese(en), "{message:?}: {en}");
+            let only_latin = matches!(message, Message::Vlan);
+            assert!(is_japanese(ja) || only_latin, "{message:?}: {ja}");
+            assert_eq!(places(ja), places(en), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_locale_that_is_set_decides() {
+        let of = |pairs: &'static [(&str, &str)]| {
+            language_of(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string()))
+        };
+        assert_eq!(of(&[("LANG", "ja_JP.UTF-8")]), Language::Ja);
+        assert_eq!(of(&[("LC_ALL", "C"), ("LANG", "ja_JP.UTF-8")]), Language::En);
+        assert_eq!(of(&[("LC_ALL", ""), ("LANG", "ja_JP.UTF-8")]), Language::Ja);
+        assert_eq!(of(&[]), Language::En);
+    }
+}

@@ -1,0 +1,115 @@
+//! `arame-dcmgr`: serves the API, migrates the schema, applies a seed.
+
+use anyhow::Context;
+use arame_dcmgr::app::{App, Parts};
+use arame_dcmgr::config::Config;
+use arame_dcmgr::db::secrets::Vault;
+use arame_dcmgr::db::{self, Db};
+use arame_dcmgr::{http, tasks};
+use arame_framework::bus::Bus;
+use arame_framework::bus::amqp::{AmqpBus, Role};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Parser)]
+#[command(name = "arame-dcmgr", version, about = "DataCenterManager of Arame")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Migrate the schema, apply the seed if one is named, serve the API.
+    Serve {
+        #[arg(long)]
+        config: PathBuf,
+        /// Accounts, tokens, agents, networks, images with given ids; applied again it changes nothing.
+        #[arg(long)]
+        seed: Option<PathBuf>,
+    },
+    /// Only migrate the schema.
+    Migrate {
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// Requests under way get this long to end when the program stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> anyhow::Result<()> {
+    arame_framework::telemetry::init();
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve { config, seed } => serve(&config, seed.as_deref()).await,
+            Command::Migrate { config } => {
+                let config = read::<Config>(&config)?;
+                prepare(&config, None).await.map(|_| ())
+            }
+        }
+    })
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("`{}` is not as it should be", path.display()))
+}
+
+async fn prepare(config: &Config, seed: Option<&Path>) -> anyhow::Result<Db> {
+    let db = Db::open(&config.database).context("cannot read the database's password file")?;
+    db.migrate().await.context("the schema cannot be migrated")?;
+    db::seed::install(&db).await?;
+    if let Some(path) = seed {
+        let seed = read::<db::seed::Seed>(path)?;
+        db::seed::apply(&db, &seed).await?;
+    }
+    Ok(db)
+}
+
+async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
+    let config = read::<Config>(config)?;
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).ok();
+    // The schema and the broker's connection do not need each other.
+    let bus = AmqpBus::connect(&config.broker, Role::Dcmgr);
+    let (db, bus) = tokio::join!(prepare(&config, seed), bus);
+    let (db, bus) = (db?, bus?);
+    let vault = Vault::open(&config.secret_key_file)?;
+    let (installation, epoch) = db::agents::installation(&db).await?;
+    let infrastructure = config.infrastructure.clone();
+    let parts = Parts { db: db.clone(), vault, installation, epoch, infrastructure, metrics: Some(handle) };
+    let (app, rung) = App::new(parts);
+    let stop = CancellationToken::new();
+    let bus: Arc<dyn Bus> = bus;
+    let mut running = tasks::start(&app, bus.clone(), rung, stop.clone()).await;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    tracing::info!(listen = %config.listen, %installation, epoch, "serving");
+    let server = tokio::spawn(http::serve(app, listener, stop.clone()));
+    ended().await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    let _ = tokio::time::timeout(STOP_GRACE, server).await;
+    let _ = tokio::time::timeout(STOP_GRACE, async { while running.join_next().await.is_some() {} }).await;
+    bus.close().await;
+    db.close().await;
+    Ok(())
+}
+
+async fn ended() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Hears what agents send: hellos, outcomes, inventories, heartbeats, replies.
+//!
+//! Rule: a message is acknowledged after what follows from it is committed. The broker-validated user must be the
+//! agent the message speaks for; anything else is logged and dropped (DESIGN, Permissions).
+
+use crate::app::welcome::Answer;
+use crate::app::{App, AppError, inventory, outcome, welcome};
+use crate::db;
+use arame_framework::bus::{Address, Bus, Delivery, Durability, Source};
+use arame_schema::jobs::report::{Heartbeat, Hello, Inventory, Outcome, Reply, Unwelcome};
+use arame_schema::jobs::{Envelope, control, exchange};
+use arame_schema::limits::WIRE_VERSION;
+use arame_schema::model::AgentId;
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Outcomes settled at a time. They queue on rows of the same network and host; more would only wait there.
+const OUTCOMES_AT_ONCE: usize = 8;
+
+/// A welcome is worth nothing after the agent has asked again several times.
+const WELCOME_EXPIRES: Duration = Duration::from_secs(30);
+
+/// After a database failure a message is tried again in place; then it is left to come again.
+const TRIES: u32 = 20;
+const TRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Starts every consumer.
+pub async fn start(app: &App, bus: Arc<dyn Bus>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    hear(app, &bus, stop, tasks, exchange::HELLO, 4, hello).await;
+    hear(app, &bus, stop, tasks, exchange::OUTCOME, OUTCOMES_AT_ONCE, outcome_came).await;
+    hear(app, &bus, stop, tasks, exchange::INVENTORY, 2, inventory_came).await;
+    hear(app, &bus, stop, tasks, exchange::HEARTBEAT, 2, heartbeat).await;
+    let replies = bus.subscribe(Source::Fanout(exchange::REPLY), 100).await;
+    let app = app.clone();
+    tasks.spawn(ReceiverStream::new(replies).take_until(stop.clone().cancelled_owned()).for_each(move |delivery| {
+        if let Some(reply) = read::<Reply>(&delivery, |reply| &reply.agent) {
+            app.questions().answer(reply);
+        }
+        delivery.ack();
+        std::future::ready(())
+    }));
+}
+
+async fn hear<F, R>(
+    app: &App,
+    bus: &Arc<dyn Bus>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+    from: &'static str,
+    at_once: usize,
+    handle: F,
+) where
+    F: Fn(App, Arc<dyn Bus>, Arc<Delivery>) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Result<(), AppError>> + Send,
+{
+    let prefetch = u16::try_from(at_once * 4).unwrap_or(u16::MAX);
+    let deliveries = bus.subscribe(Source::Exchange(from), prefetch).await;
+    let (app, bus) = (app.clone(), bus.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        ReceiverStream::new(deliveries)
+            .take_until(stopped.cancelled_owned())
+            .for_each_concurrent(at_once, |delivery| {
+                let (app, bus) = (app.clone(), bus.clone());
+                async move {
+                    let delivery = Arc::new(delivery);
+                    for _ in 0..TRIES {
+                        match handle(app.clone(), bus.clone(), delivery.clone()).await {
+                            Ok(()) => {
+                                if let Some(delivery) = Arc::into_inner(delivery) {
+                                    delivery.ack();
+                                }
+                                return;
+                            }
+                            Err(error) => tracing::warn!(%error, from, "a message could not be taken in yet"),
+                        }
+                        tokio::time::sleep(TRY_PAUSE).await;
+                    }
+                }
+            })
+            .await;
+    });
+}
+
+/// Reads a message and checks that its publisher is the agent it speaks for.
+fn read<T: DeserializeOwned>(delivery: &Delivery, agent: impl Fn(&T) -> &AgentId) -> Option<T> {
+    match serde_json::from_slice::<T>(&delivery.body) {
+        Ok(message) if delivery.user.as_deref() == Some(agent(&message).as_str()) => Some(message),
+        Ok(message) => {
+            let claimed = agent(&message).to_string();
+            tracing::error!(user = ?delivery.user, claimed, "a message in another agent's name is dropped");
+            None
+        }
+        Err(error) => {
+            tracing::error!(user = ?delivery.user, %error, "a message that cannot be read is dropped");
+            None
+        }
+    }
+}
+
+async fn hello(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
+    let Some(hello) = read::<Hello>(&delivery, |hello| &hello.agent) else { return Ok(()) };
+    let user = delivery.user.clone().unwrap_or_default();
+    let (kind, body, welcomed) = match welcome::greet(&app, &hello, &user).await? {
+        Answer::Silence => return Ok(()),
+        Answer::Welcome(welcome) => (control::WELCOME, serde_json::to_value(welcome), true),
+        Answer::Unwelcome { nonce, reason } => {
+            (control::UNWELCOME, serde_json::to_value(Unwelcome { nonce, reason }), false)
+        }
+    };
+    let envelope = control_message(&hello.agent, kind, Uuid::now_v7(), body.unwrap_or_default());
+    let durability = Durability::Persistent { expires: Some(WELCOME_EXPIRES) };
+    let body = serde_json::to_vec(&envelope).unwrap_or_default();
+    if let Err(error) = bus.publish(&Address::Agent(hello.agent.clone()), durability, body).await {
+        tracing::warn!(agent = %hello.agent, %error, "a hello could not be answered: it comes again");
+        return Ok(());
+    }
+    if welcomed {
+        tracing::info!(agent = %hello.agent, "agent joined");
+        welcome::catch_up(&app, hello.agent.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// A message that is not a job.
+pub fn control_message(agent: &AgentId, kind: &str, id: Uuid, body: serde_json::Value) -> Envelope {
+    Envelope {
+        v: WIRE_VERSION,
+        id,
+        kind: kind.to_owned(),
+        agent: agent.clone(),
+        incarnation: 0,
+        epoch: 0,
+        thing: String::new(),
+        generation: 0,
+        budget_ms: 0,
+        body,
+        traceparent: None,
+    }
+}
+
+async fn outcome_came(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
+    match read::<Outcome>(&delivery, |outcome| &outcome.agent) {
+        Some(message) => {
+            metrics::counter!("arame_outcomes_total", "kind" => message.kind.clone()).increment(1);
+            outcome::settle(&app, &message).await
+        }
+        None => Ok(()),
+    }
+}
+
+async fn inventory_came(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
+    match read::<Inventory>(&delivery, |inventory| &inventory.agent) {
+        Some(message) => inventory::settle(&app, &message).await,
+        None => Ok(()),
+    }
+}
+
+async fn heartbeat(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
+    let Some(beat) = read::<Heartbeat>(&delivery, |beat| &beat.agent) else { return Ok(()) };
+    let degraded = beat.degraded.as_deref();
+    Ok(db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await?)
+}

@@ -1,0 +1,124 @@
+//! A private MariaDB for one test process: own directory, unix socket only, ended with the value.
+
+use anyhow::{Context, bail};
+use arame_dcmgr::db::pool::Config;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Longest the server may take to answer.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+pub struct Database {
+    folder: TempDir,
+    server: Child,
+}
+
+/// Where Debian and Ubuntu put the server.
+fn program(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
+}
+
+/// Whether the machine has MariaDB.
+pub fn is_installed() -> bool {
+    program("mariadbd").is_some()
+}
+
+impl Database {
+    /// Installs and starts a server in a folder of its own.
+    ///
+    /// # Errors
+    /// No server on this machine, or it does not come up.
+    pub async fn start() -> anyhow::Result<Database> {
+        let folder = tempfile::Builder::new().prefix("arame-db-").tempdir()?;
+        let data = folder.path().join("data");
+        let install = program("mariadb-install-db").context("skipped: needs mariadb")?;
+        let done = Command::new(install)
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ])
+            .arg(format!("--datadir={}", data.display()))
+            .arg("--user=root")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .await?;
+        if !done.success() {
+            bail!("mariadb-install-db ended with {done}");
+        }
+        let server = Self::launch(folder.path())?;
+        std::fs::write(folder.path().join("password"), "")?;
+        let database = Database { folder, server };
+        database.wait().await?;
+        Ok(database)
+    }
+
+    fn launch(folder: &Path) -> anyhow::Result<Child> {
+        let server = program("mariadbd").context("skipped: needs mariadb")?;
+        Ok(Command::new(server)
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", folder.join("data").display()))
+            .arg(format!("--socket={}", folder.join("s.sock").display()))
+            .arg(format!("--pid-file={}", folder.join("pid").display()))
+            .args(["--skip-networking", "--skip-name-resolve", "--user=root", "--skip-log-bin"])
+            .args(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?)
+    }
+
+    async fn wait(&self) -> anyhow::Result<()> {
+        let end = tokio::time::Instant::now() + START_LIMIT;
+        while tokio::time::Instant::now() < end {
+            if self.query("mysql", "SELECT 1").await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        bail!("mariadbd did not answer within {START_LIMIT:?}")
+    }
+
+    async fn query(&self, schema: &str, statement: &str) -> anyhow::Result<()> {
+        use mysql_async::prelude::Queryable;
+        let opts = mysql_async::OptsBuilder::default()
+            .user(Some("root"))
+            .db_name(Some(schema))
+            .socket(Some(self.folder.path().join("s.sock").display().to_string()));
+        let mut connection = mysql_async::Conn::new(opts).await?;
+        connection.query_drop(statement).await?;
+        connection.disconnect().await?;
+        Ok(())
+    }
+
+    /// A new, empty database on the server.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn create(&self, name: &str) -> anyhow::Result<Config> {
+        self.query("mysql", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await?;
+        Ok(Config {
+            socket: Some(self.folder.path().join("s.sock")),
+            host: None,
+            port: None,
+            user: "root".into(),
+            password_file: self.folder.path().join("password"),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Kills the server at once and starts it again on the same data.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        self.server.kill().await?;
+        self.server = Self::launch(self.folder.path())?;
+        self.wait().await
+    }
+}
