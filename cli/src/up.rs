@@ -37,6 +37,7 @@ mod words;
 pub use enter::{EnterArgs, enter};
 pub use host_init::{HostInitArgs, host_init};
 
+use anyhow::Context;
 use layout::{Kind, Layout, Wish};
 use preflight::{Checks, ChildrenRun};
 use progress::{Event, Progress, Success};
@@ -50,11 +51,17 @@ use words::{Language, Text};
 /// Exit code when something this machine lacks keeps the data center from starting.
 const EXIT_PREFLIGHT: u8 = 2;
 
+/// Up to this many simulated hosts need no word about what they cost.
+const SIM_HOSTS_QUIET: u16 = 20;
+
 /// The longest first start: a slow line for the guest image's packages.
 const DETACHED_LIMIT: Duration = Duration::from_secs(900);
 
 /// A running data center ends within this: the sum of its stages' graces.
 const DOWN_LIMIT: Duration = Duration::from_secs(120);
+
+/// What the kernel may need to end a process that was killed an instant ago.
+const DYING_GRACE: Duration = Duration::from_millis(150);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct UpArgs {
@@ -106,10 +113,10 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// Absolute without needing to exist; `.` and `..` resolved as far as the path exists.
+/// The folder, made if there is none, as one absolute path: the tag of everything outside is a function of it.
 fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(dir)?;
-    Ok(dir.canonicalize()?)
+    let made = std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    made.with_context(|| format!("the data center's folder {} (--dir)", dir.display()))
 }
 
 impl UpArgs {
@@ -132,7 +139,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let layout = Layout::new(&absolute(&args.dir)?);
     let state = State::new(&layout);
     let programs = own_folder()?;
-    let Some(lock) = state.take()? else {
+    let Some(lock) = take_or_wait(&state).await? else {
         return Ok(already_up(&layout, &state, &wish, language, began).await);
     };
     let children_run = if state.children_alive() { ChildrenRun::Yes } else { ChildrenRun::No };
@@ -147,6 +154,19 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::from(EXIT_PREFLIGHT));
     }
+    if wish.kind == Kind::Sim && wish.hosts > SIM_HOSTS_QUIET && !args.supervise {
+        let text = Text::new(
+            format!(
+                "{} simulated hosts are {} processes of about 25 MB each; starting them takes a while.",
+                wish.hosts, wish.hosts
+            ),
+            format!(
+                "シミュレーションホスト {} 台は、約 25 MB のプロセス {} 個になります。起動に時間がかかります。",
+                wish.hosts, wish.hosts
+            ),
+        );
+        eprintln!("{}", text.get(language));
+    }
     if args.detach && !args.supervise {
         drop(lock);
         return detach(&layout, language).await;
@@ -160,6 +180,15 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     };
     let own_programs = if args.infrastructure_only { bringup::Own::Left } else { bringup::Own::Started };
     supervisor::run(layout, wish, programs, own_programs, progress, lock).await
+}
+
+/// The lock; a supervisor that is just being killed is given a moment to be gone.
+async fn take_or_wait(state: &State) -> anyhow::Result<Option<state::Lock>> {
+    if let Some(lock) = state.take()? {
+        return Ok(Some(lock));
+    }
+    tokio::time::sleep(DYING_GRACE).await;
+    Ok(state.take()?)
 }
 
 fn own_folder() -> anyhow::Result<PathBuf> {
@@ -241,6 +270,7 @@ pub async fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::shown(language);
     let deadline = Instant::now() + DOWN_LIMIT;
     let mut asked = None;
+    let mut seen = state.progress_length();
     // The supervisor stops everything itself; where there is none (killed), this command does.
     let lock = loop {
         if let Some(lock) = state.take()? {
@@ -251,6 +281,10 @@ pub async fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
         {
             process::signal(supervisor, nix::sys::signal::Signal::SIGTERM);
             asked = Some(progress.step(Text::new("Asking the supervisor to stop", "監視プロセスに停止を依頼")));
+        }
+        // One in the background writes what it does.
+        for event in state.progress_from(&mut seen) {
+            progress.emit(&event);
         }
         if Instant::now() > deadline {
             anyhow::bail!("the supervisor did not stop within {} s", DOWN_LIMIT.as_secs());

@@ -36,7 +36,12 @@ impl Database {
         let data = folder.path().join("data");
         let install = program("mariadb-install-db").context("skipped: needs mariadb")?;
         let done = Command::new(install)
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ])
             .arg(format!("--datadir={}", data.display()))
             .arg("--user=root")
             .stdout(Stdio::null())

@@ -3,8 +3,8 @@
 use crate::database::Database;
 use anyhow::{Context, bail, ensure};
 use arame_dcmgr::app::{self, App, Caller, Parts};
-use arame_dcmgr::db::seed::{self, Seed};
 use arame_dcmgr::db::secrets::Vault;
+use arame_dcmgr::db::seed::{self, Seed};
 use arame_dcmgr::db::{self, Db};
 use arame_dcmgr::tasks;
 use arame_framework::agent::Agent;
@@ -131,8 +131,7 @@ impl World {
         seed::apply(&db, &seed_of(folder.path(), size)?).await?;
         secret(folder.path(), "vault.key", &"5a".repeat(32))?;
         let (app, running) = Self::dcmgr(&db, &broker, folder.path()).await?;
-        let mut world =
-            World { app, broker, database, folder, config, agents: BTreeMap::new(), dcmgr: Some(running) };
+        let mut world = World { app, broker, database, folder, config, agents: BTreeMap::new(), dcmgr: Some(running) };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -337,7 +336,11 @@ impl World {
         let what = format!("{id} is {wanted}");
         self.until(&what, async || {
             let now = self.instance(id).await?;
-            ensure!(now.state != InstanceState::Failed || wanted == InstanceState::Failed, "{id} failed: {:?}", now.failure);
+            ensure!(
+                now.state != InstanceState::Failed || wanted == InstanceState::Failed,
+                "{id} failed: {:?}",
+                now.failure
+            );
             Ok(now.state == wanted)
         })
         .await?;
@@ -353,9 +356,7 @@ impl World {
     /// # Errors
     /// Not reached in time.
     pub async fn volume_in(&self, id: &str, wanted: &str) -> anyhow::Result<Volume> {
-        let get = async || {
-            db::volumes::get(self.app.db(), id, None).await?.with_context(|| format!("{id} is unknown"))
-        };
+        let get = async || db::volumes::get(self.app.db(), id, None).await?.with_context(|| format!("{id} is unknown"));
         self.until(&format!("{id} is {wanted}"), async || Ok(get().await?.state.as_str() == wanted)).await?;
         get().await
     }

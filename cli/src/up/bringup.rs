@@ -94,7 +94,7 @@ pub struct Bringup<'a> {
 impl Bringup<'_> {
     pub async fn all(&self) -> Result<(), UpError> {
         self.folders()?;
-        let user = unprivileged_user()?;
+        let user = unprivileged_user(self.layout)?;
         let agents = configs::agents(self.wish);
         broker::prepare(self.layout, self.wish, user, &agents)?;
         let guest = async {
@@ -267,7 +267,11 @@ impl Bringup<'_> {
             .progress
             .step(Text::new("Guest image from Debian packages", "Debian パッケージからゲストイメージを作成"));
         let builder = Builder { cache: self.layout.path("cache"), images: self.layout.path("images") };
-        let (image, origin) = builder.ensure().await?;
+        let registered = seed::path(self.layout).exists().then(|| builder.made()).flatten();
+        let (image, origin) = match registered {
+            Some(image) => (image, Origin::Cached),
+            None => builder.ensure().await?,
+        };
         let size = format!("{} MB", image.size_bytes / 1_000_000);
         step.done_with(match origin {
             Origin::Built => Text::plain(size),
@@ -296,7 +300,8 @@ impl Bringup<'_> {
         for agent in configs::agents(self.wish) {
             writer.agent(&agent, acceleration).map_err(file("an agent's configuration"))?;
         }
-        seed::write(self.layout, self.wish, image).map_err(file("seed.toml"))
+        seed::write(self.layout, self.wish, image).map_err(file("seed.toml"))?;
+        preflight::found(self.layout, self.wish).map_err(file("founded.json"))
     }
 
     async fn own_programs(&self) -> Result<(), UpError> {
@@ -363,10 +368,17 @@ fn found(arrival: Arrival) -> Text {
     }
 }
 
-/// Whom MariaDB and RabbitMQ run as: who called sudo, else `nobody`; without privileges, ourselves.
-fn unprivileged_user() -> Result<database::User, UpError> {
+/// Whom MariaDB and RabbitMQ run as: whose the database is already, else who called sudo, else `nobody`; without
+/// privileges, ourselves.
+fn unprivileged_user(layout: &Layout) -> Result<database::User, UpError> {
+    use std::os::unix::fs::MetadataExt;
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
+    }
+    if let Ok(owner) = std::fs::metadata(layout.path("db"))
+        && owner.uid() != 0
+    {
+        return Ok(Some((owner.uid(), owner.gid())));
     }
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok().filter(|id| *id != 0);
     if let (Some(uid), Some(gid)) = (number("SUDO_UID"), number("SUDO_GID")) {

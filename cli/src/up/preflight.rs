@@ -91,6 +91,7 @@ impl Checks<'_> {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         problems.extend(self.folder());
+        problems.extend(self.founded());
         problems.extend(self.programs());
         problems.extend(self.memory());
         problems.extend(self.disk());
@@ -129,6 +130,28 @@ impl Checks<'_> {
                 format!("{} にはデータセンターを置けません ({DIR_LENGTH_MAX} バイトを超える、特別な文字を含む、またはホストが自分のフォルダーで覆う場所の下にあります)", dir.display()),
             ),
             fix: Text::new("choose another folder with --dir, for example --dir /srv/arame", "--dir で別のフォルダーを選んでください (例: --dir /srv/arame)"),
+        })
+    }
+
+    /// What the database of this folder was seeded with does not change afterwards.
+    fn founded(&self) -> Option<Problem> {
+        let founded = founded(self.layout)?;
+        let same =
+            (founded.kind, founded.demo, founded.management) == (self.wish.kind, self.wish.demo, self.wish.management);
+        let was = match founded.kind {
+            Kind::Real => format!("--demo-network {} --management-network {}", founded.demo, founded.management),
+            Kind::Sim => "--sim".to_owned(),
+        };
+        (!same).then(|| Problem {
+            name: "dir",
+            why: Text::new(
+                format!("{} holds a data center made with {was}", self.layout.dir().display()),
+                format!("{} には {was} で作られたデータセンターがあります", self.layout.dir().display()),
+            ),
+            fix: Text::new(
+                format!("use these options again ({was}), or another folder with --dir"),
+                format!("同じオプション ({was}) を使うか、--dir で別のフォルダーを選んでください"),
+            ),
         })
     }
 
@@ -223,6 +246,19 @@ impl Checks<'_> {
             .filter_map(|(address, option)| Some((address, option, TcpListener::bind(address).err()?)));
         taken.map(|(address, option, error)| port_problem(address, option, &error)).collect()
     }
+}
+
+/// With what the data center of this folder was made first.
+fn founded(layout: &Layout) -> Option<Wish> {
+    serde_json::from_slice(&std::fs::read(layout.path("etc/founded.json")).ok()?).ok()
+}
+
+/// Remembers the wish; called when the first seed is written.
+pub fn found(layout: &Layout, wish: &Wish) -> std::io::Result<()> {
+    if founded(layout).is_some() {
+        return Ok(());
+    }
+    super::files::replace(&layout.path("etc/founded.json"), &serde_json::to_vec_pretty(wish)?, 0o644)
 }
 
 fn missing_program(program: &str, package: &str) -> Problem {

@@ -125,6 +125,10 @@ impl State {
         File::options().create(true).append(true).open(self.progress_path())
     }
 
+    pub fn progress_length(&self) -> usize {
+        std::fs::metadata(self.progress_path()).map_or(0, |meta| meta.len() as usize)
+    }
+
     /// Events written since the last call; `seen` counts bytes.
     pub fn progress_from(&self, seen: &mut usize) -> Vec<Event> {
         let text = std::fs::read_to_string(self.progress_path()).unwrap_or_default();

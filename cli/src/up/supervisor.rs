@@ -134,7 +134,7 @@ pub fn next_steps(layout: &Layout, wish: &Wish) -> Text {
     let dir = layout.dir().display();
     let launch = format!("arame --dir {dir} instance create --image tiny --name web1 --ssh-key demo --wait");
     let reach = match wish.kind {
-        Kind::Real => format!("\n    arame --dir {dir} ssh web1"),
+        Kind::Real => format!("\n          arame --dir {dir} ssh web1"),
         Kind::Sim => String::new(),
     };
     let (listen, token) = (wish.listen, layout.token("demo"));

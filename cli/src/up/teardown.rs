@@ -4,10 +4,10 @@
 //! there is no error.
 
 use super::children::{Children, Stage};
-use super::fabric;
 use super::layout::Layout;
 use super::progress::Progress;
 use super::words::Text;
+use super::{fabric, hosts};
 
 fn label(stage: Stage) -> Text {
     match stage {
@@ -23,6 +23,11 @@ fn label(stage: Stage) -> Text {
 
 pub async fn everything(layout: &Layout, mut children: Children, progress: &Progress) {
     for (stage, names) in children.by_stage() {
+        if stage == Stage::Host && hosts::any_up(layout) {
+            let step = progress.step(Text::new("Shutting the guests down", "ゲストをシャットダウン"));
+            hosts::shut_guests_down(layout).await;
+            step.done();
+        }
         let step = progress.step(label(stage));
         // Waits for processes: not on a thread of the runtime.
         let stopped = tokio::task::spawn_blocking(move || {
