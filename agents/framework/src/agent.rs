@@ -215,7 +215,8 @@ pub trait Agent: Send + Sync + 'static {
     /// What goes into the hello. Called at each (re)connection.
     fn profile(&self) -> Profile;
 
-    /// Called after each welcome, before any job. Jobs of the old standing have ended or been cancelled.
+    /// Called after each welcome, before any job that came under it. After a mere reconnect of the same process jobs
+    /// of the old standing may still be at work: what they observe is numbered in the new one.
     async fn joined(&self, standing: Standing);
 
     /// Does one job and answers what was seen. Idempotent.

@@ -1,4 +1,6 @@
-//! The part of the configuration that every agent shares. One TOML file a program; unknown fields are refused.
+//! The part of the configuration that every agent shares. One TOML file a program; unknown fields are refused. Secrets
+//! are paths of files; a file of its own in `state_dir`, `machine_id`, stands for `/etc/machine-id` where several
+//! agents share a machine. `agents/framework/common.example.toml` shows every field.
 
 use arame_schema::model::AgentId;
 use serde::Deserialize;
@@ -25,4 +27,29 @@ pub struct Broker {
     pub user: String,
     /// File with the password (one line).
     pub password_file: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../common.example.toml");
+
+    #[derive(Deserialize)]
+    struct File {
+        common: Common,
+    }
+
+    #[test]
+    fn the_example_is_valid() {
+        let file: File = toml::from_str(EXAMPLE).unwrap();
+        assert_eq!((file.common.agent.as_str(), file.common.broker.port), ("hva.h1", 5672));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_name() {
+        let mistaken = EXAMPLE.replace("vhost", "virtual_host");
+        let error = toml::from_str::<File>(&mistaken).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("virtual_host"), "{error}");
+    }
 }

@@ -21,7 +21,7 @@ mod work;
 
 use crate::agent::{Agent, Standing};
 use crate::bus::amqp::{AmqpBus, Role};
-use crate::bus::{Address, Bus, Delivery, Durability, Source};
+use crate::bus::{Address, Bus, Delivery, Durability, Link, Source};
 use crate::config::Common;
 use anyhow::Context as _;
 use arame_schema::jobs::exchange;
@@ -92,6 +92,8 @@ struct Runtime {
     /// As told in the last hello.
     kinds: Vec<&'static str>,
     joined: Option<Joined>,
+    /// The connection greeted last.
+    session: u64,
     schedule: Schedule,
     lanes: Lanes,
     /// Jobs of an incarnation that may be ours once the welcome comes.
@@ -128,6 +130,7 @@ pub async fn run(
         identity,
         kinds: Vec::new(),
         joined: None,
+        session: 0,
         schedule: Schedule::default(),
         held: VecDeque::new(),
         events,
@@ -170,29 +173,26 @@ impl Runtime {
         let mut jobs = self.context.bus.subscribe(Source::AgentJobs(self.context.id.clone()), PREFETCH).await;
         let mut link = self.context.bus.link();
         link.mark_changed();
-        let mut session = 0;
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         let ended = loop {
-            let hello = self.schedule.due.unwrap_or_else(|| Instant::now() + HELLO_INTERVAL);
+            let hello = self.schedule.due.unwrap_or_else(Instant::now);
+            let expiry = self.lanes.next_due();
             let flow = tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 Some(event) = news.recv() => self.learn(event),
-                changed = link.changed() => {
-                    let now = *link.borrow_and_update();
-                    if now.up && now.session != session {
-                        session = now.session;
-                        self.schedule.begin();
-                    }
-                    match changed {
-                        Ok(()) => ControlFlow::Continue(()),
-                        Err(_) => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
-                    }
-                }
+                changed = link.changed() => match changed {
+                    Ok(()) => self.follow(*link.borrow_and_update()),
+                    Err(_) => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
+                },
                 () = tokio::time::sleep_until(hello), if self.schedule.is_awaiting() => self.say_hello(),
                 delivery = jobs.recv() => match delivery {
                     Some(delivery) => self.receive(delivery, Instant::now()).await,
                     None => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
                 },
+                () = tokio::time::sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
+                    self.lanes.expire(Instant::now());
+                    ControlFlow::Continue(())
+                }
                 _ = sweep.tick() => self.sweep(),
             };
             if let ControlFlow::Break(error) = flow {
@@ -205,11 +205,19 @@ impl Runtime {
         ended
     }
 
+    /// Each new connection is greeted: dcmgr may have forgotten us, or we may have been replaced meanwhile.
+    fn follow(&mut self, link: Link) -> ControlFlow<anyhow::Error> {
+        if link.up && link.session != self.session {
+            self.session = link.session;
+            self.schedule.begin();
+        }
+        ControlFlow::Continue(())
+    }
+
     fn learn(&mut self, event: Event) -> ControlFlow<anyhow::Error> {
         match (event, &self.joined) {
             (Event::Ended { thing }, Some(joined)) => self.lanes.ended(&thing, joined),
             (Event::Hung { thing }, _) => self.lanes.hung(&thing),
-            (Event::Due { thing, job }, _) => self.lanes.due(&thing, job),
             (Event::HelloFailed, _) => self.schedule.failed(),
             // Nothing ran before the first welcome.
             (Event::Ended { .. }, None) => {}

@@ -7,7 +7,7 @@ mod support;
 
 use amqprs::channel::{QueueDeclareArguments, QueueDeleteArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments};
-use arame_framework::bus::amqp::PUBLISH_LIMIT;
+use arame_framework::bus::amqp::{AmqpBus, PUBLISH_LIMIT, Role};
 use arame_framework::bus::{Address, Bus, Durability, PublishError, Source};
 use arame_framework::testkit::{self, DCMGR, Rabbit, Realm, agent, eventually};
 use arame_schema::jobs::exchange;
@@ -252,4 +252,18 @@ async fn many_subscriptions_come_back_after_a_cut() {
         }
     }
     eventually("the link is up", LIMIT, || dcmgr.link().borrow().up).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_put_right_is_taken_without_a_restart() {
+    let Some(realm) = shared_realm() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = realm.broker(DCMGR);
+    let right = std::fs::read_to_string(&broker.password_file).unwrap();
+    broker.password_file = dir.path().join("password");
+    std::fs::write(&broker.password_file, "wrong").unwrap();
+    let bus: Arc<dyn Bus> = AmqpBus::connect(&broker, Role::Dcmgr).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(3), up(&bus)).await.is_err(), "up with a wrong password");
+    std::fs::write(&broker.password_file, right).unwrap();
+    up(&bus).await;
 }

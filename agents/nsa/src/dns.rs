@@ -1,26 +1,29 @@
-//! DNS of one network over hickory-server: own names from the snapshot, other names from forwarders or refused.
+//! DNS of one network over hickory-server's messages: own names from the snapshot, other names from forwarders or
+//! refused.
 //!
 //! Rule: an answer is computed from the snapshot served at that moment, so a flip is visible to the next question.
 //! A tenant sees only its own network's names. No transfers, no updates (RFC 2136), no DNSSEC.
 
 pub mod forward;
+pub mod server;
 pub mod zone;
 
-use crate::limits::{DNS_TCP_BUFFER, DNS_TCP_TIMEOUT, DNS_UDP_PAYLOAD};
+use crate::limits::DNS_UDP_PAYLOAD;
 use crate::snapshot::Served;
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use forward::Forwarders;
 use hickory_proto::op::{Edns, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{DNSClass, Record};
-use hickory_server::Server;
-use hickory_server::net::runtime::Time;
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
+use hickory_proto::serialize::binary::BinEncoder;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::resolver::TokioResolver;
+use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 use std::iter;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::net::{TcpListener, UdpSocket};
 use zone::Found;
 
 /// Questions answered, by how.
@@ -31,6 +34,14 @@ pub struct DnsCounters {
     pub no_name: AtomicU64,
     pub forwarded: AtomicU64,
     pub refused: AtomicU64,
+    pub malformed: AtomicU64,
+    pub panicked: AtomicU64,
+    /// Forwarded questions or TCP connections beyond the limit.
+    pub too_many: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl DnsCounters {
@@ -38,26 +49,22 @@ impl DnsCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         serde_json::json!({
             "answered": read(&self.answered), "no_data": read(&self.no_data), "no_name": read(&self.no_name),
-            "forwarded": read(&self.forwarded), "refused": read(&self.refused),
+            "forwarded": read(&self.forwarded), "refused": read(&self.refused), "malformed": read(&self.malformed),
+            "panicked": read(&self.panicked), "too_many": read(&self.too_many),
         })
     }
 }
 
+/// Answers one network's questions.
+#[derive(Clone)]
 pub struct Handler {
     pub served: Arc<ArcSwap<Served>>,
     pub counters: Arc<DnsCounters>,
     pub forwarders: Forwarders,
 }
 
-/// Answers on the given sockets until it is dropped.
-pub fn serve(handler: Handler, udp: UdpSocket, tcp: TcpListener) -> Server<Handler> {
-    let mut server = Server::new(handler);
-    server.register_socket(udp);
-    server.register_listener(tcp, DNS_TCP_TIMEOUT, DNS_TCP_BUFFER);
-    server
-}
-
 /// What is sent back, before it is a message.
+#[derive(Debug)]
 struct Answer {
     code: ResponseCode,
     authoritative: bool,
@@ -72,29 +79,76 @@ impl Answer {
     }
 }
 
-#[async_trait]
-impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, responder: R) -> ResponseInfo {
-        let served = self.served.load_full();
-        let forwarder = self.forwarders.of(&served);
-        if let Some(answer) = self.own_answer(&served, request, forwarder.is_some()) {
-            return send(request, responder, answer).await;
-        }
-        let Some(catalog) = forwarder else {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return send(request, responder, Answer::empty(ResponseCode::Refused)).await;
-        };
-        self.counters.forwarded.fetch_add(1, Ordering::Relaxed);
-        catalog.handle_request::<R, T>(request, responder).await
+/// What is to be done about a packet.
+pub enum Verdict {
+    /// These bytes go back.
+    Answered(Vec<u8>),
+    /// Someone else must be asked first.
+    Forward(Box<Forward>),
+    /// Not a question: nothing goes back (answering answers would let two servers shout at each other).
+    Silence,
+}
+
+/// A question for the forwarders.
+pub struct Forward {
+    request: Request,
+    resolver: Arc<TokioResolver>,
+    name: Name,
+    kind: RecordType,
+}
+
+impl Forward {
+    /// Asks, and gives the answer's bytes.
+    pub async fn ask(self) -> Vec<u8> {
+        let answer = forward::resolve(&self.resolver, &self.name, self.kind).await;
+        encode(&self.request, &answer)
+    }
+
+    /// Instead of asking, when too many are asking already.
+    pub fn give_up(self) -> Vec<u8> {
+        encode(&self.request, &Answer::empty(ResponseCode::ServFail))
     }
 }
 
 impl Handler {
+    /// Decodes and decides; never panics.
+    pub fn handle(&self, packet: &[u8], from: SocketAddr, protocol: Protocol) -> Verdict {
+        let work = AssertUnwindSafe(|| self.decide(packet, from, protocol));
+        catch_unwind(work).unwrap_or_else(|_| {
+            count(&self.counters.panicked);
+            Verdict::Silence
+        })
+    }
+
+    fn decide(&self, packet: &[u8], from: SocketAddr, protocol: Protocol) -> Verdict {
+        let Ok(request) = Request::from_bytes(packet.to_vec(), from, protocol) else {
+            count(&self.counters.malformed);
+            return malformed(packet).map_or(Verdict::Silence, Verdict::Answered);
+        };
+        if request.metadata.message_type != MessageType::Query {
+            return Verdict::Silence;
+        }
+        let served = self.served.load();
+        let resolver = self.forwarders.of(&served);
+        if let Some(answer) = self.own_answer(&served, &request, resolver.is_some()) {
+            return Verdict::Answered(encode(&request, &answer));
+        }
+        let question =
+            request.request_info().ok().map(|info| (info.query.original().name().clone(), info.query.query_type()));
+        match (resolver, question) {
+            (Some(resolver), Some((name, kind))) if request.metadata.recursion_desired => {
+                count(&self.counters.forwarded);
+                Verdict::Forward(Box::new(Forward { request, resolver, name, kind }))
+            }
+            _ => {
+                count(&self.counters.refused);
+                Verdict::Answered(encode(&request, &Answer::empty(ResponseCode::Refused)))
+            }
+        }
+    }
+
     /// `None`: not one of our names; someone else is asked, or nobody.
     fn own_answer(&self, served: &Served, request: &Request, recursion: bool) -> Option<Answer> {
-        if request.metadata.message_type != MessageType::Query {
-            return Some(Answer::empty(ResponseCode::FormErr));
-        }
         if request.metadata.op_code != OpCode::Query {
             return Some(Answer::empty(ResponseCode::NotImp));
         }
@@ -113,14 +167,15 @@ impl Handler {
             Found::NoName => (&self.counters.no_name, ResponseCode::NXDomain, Vec::new()),
             Found::Refused => (&self.counters.refused, ResponseCode::Refused, Vec::new()),
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        count(counter);
         let negative = records.is_empty() && code != ResponseCode::Refused;
         let soa = if negative { zone::soa_for(served, name).into_iter().collect() } else { Vec::new() };
         Some(Answer { code, authoritative: code != ResponseCode::Refused, recursion, records, soa })
     }
 }
 
-async fn send<R: ResponseHandler>(request: &Request, mut responder: R, answer: Answer) -> ResponseInfo {
+/// The answer's bytes; what does not fit a UDP answer is cut and marked so.
+fn encode(request: &Request, answer: &Answer) -> Vec<u8> {
     let mut metadata = Metadata::response_from_request(&request.metadata);
     metadata.response_code = answer.code;
     metadata.authoritative = answer.authoritative;
@@ -138,8 +193,27 @@ async fn send<R: ResponseHandler>(request: &Request, mut responder: R, answer: A
         answer.soa.iter(),
         iter::empty(),
     );
-    responder.send_response(message).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "a DNS answer could not be sent");
-        hickory_proto::op::Header { metadata, counts: hickory_proto::op::HeaderCounts::default() }.into()
-    })
+    let mut bytes = Vec::with_capacity(512);
+    let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_max_size(match request.protocol() {
+        Protocol::Udp => edns.as_ref().map_or(512, Edns::max_payload),
+        _ => u16::MAX,
+    });
+    if let Err(error) = message.destructive_emit(&mut encoder) {
+        tracing::error!(%error, "a DNS answer could not be encoded");
+        return header_only(request.as_slice(), ResponseCode::ServFail).unwrap_or_default();
+    }
+    bytes
+}
+
+/// FORMERR for a question that cannot be read; nothing for an answer or for less than a header.
+fn malformed(packet: &[u8]) -> Option<Vec<u8>> {
+    let is_question = packet.get(2).is_some_and(|flags| flags & 0x80 == 0);
+    if is_question { header_only(packet, ResponseCode::FormErr) } else { None }
+}
+
+/// The question's id, opcode and RD with a response code and empty sections (RFC 1035, 4.1.1).
+fn header_only(packet: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
+    let [high, low, flags, ..] = *packet else { return None };
+    (packet.len() >= 12).then(|| vec![high, low, 0x80 | (flags & 0x79), code.low(), 0, 0, 0, 0, 0, 0, 0, 0])
 }

@@ -54,5 +54,15 @@ pub const DNS_UDP_PAYLOAD: u16 = 1232;
 pub const DNS_TCP_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Answers buffered per TCP connection.
-pub const DNS_TCP_BUFFER: usize = 32;
+/// Largest question read; a question is one name of 255 octets and some options.
+pub const DNS_QUESTION_MAX: usize = 4096;
+
+/// TCP connections and forwarded questions of one network at a time: a tenant must not use up what all share.
+pub const DNS_TCP_CONNECTIONS: usize = 32;
+pub const FORWARDS_AT_ONCE: usize = 64;
+
+/// Pause after a connection that could not be taken: without descriptors the next try fails as well.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors wanted: six a network (three sockets, a namespace now and then) for a thousand networks, and connections.
+pub const DESCRIPTORS: u64 = 65_536;

@@ -3,7 +3,9 @@
 use arame_framework::{runtime, telemetry};
 use arame_nsa::agent::NsaAgent;
 use arame_nsa::config::File;
+use arame_nsa::limits::DESCRIPTORS;
 use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,8 +22,18 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     telemetry::init();
     let file = File::read(&arguments.config)?;
+    raise_descriptors();
     runtime::two_workers()?.block_on(async {
         let agent = NsaAgent::start(&file.nsa)?;
         runtime::main(file.common, Arc::new(agent)).await
     })
+}
+
+/// Shells give 1024 descriptors; each network needs several. Less than wanted is worth a warning, not an end.
+fn raise_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
 }

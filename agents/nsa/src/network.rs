@@ -11,20 +11,15 @@ use crate::link::{LinkError, LinkId, LinkSpec, Links, Mark, Sockets, sentence};
 use crate::snapshot::Served;
 use arame_schema::model::NetworkId;
 use arc_swap::ArcSwap;
-use hickory_server::Server;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 pub const DNS_PORT: u16 = 53;
-
-/// Questions in flight get this long when the servers of a network stop.
-const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What was last seen of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,26 +49,22 @@ struct Link {
     deleted: bool,
 }
 
+#[derive(Default)]
 struct Services {
-    dhcp: Option<AbortOnDropHandle<io::Result<()>>>,
-    dns: Option<Server<dns::Handler>>,
+    tasks: Vec<AbortOnDropHandle<io::Result<()>>>,
 }
 
 impl Services {
-    /// A DHCP loop that ended has lost its socket.
+    /// A loop that ended has lost its socket.
     fn are_alive(&self) -> bool {
-        self.dhcp.as_ref().is_none_or(|task| !task.is_finished())
+        self.tasks.iter().all(|task| !task.is_finished())
     }
 
     /// The sockets are closed when it returns.
     async fn stop(self) {
-        if let Some(task) = self.dhcp {
+        for task in self.tasks {
             task.abort();
             let _ = task.await;
-        }
-        let Some(mut dns) = self.dns else { return };
-        if tokio::time::timeout(STOP_TIMEOUT, dns.shutdown_gracefully()).await.is_err() {
-            tracing::debug!("a DNS server was stopped with questions open");
         }
     }
 }
@@ -166,7 +157,7 @@ impl Network {
     }
 
     fn start(&self, sockets: Sockets) -> io::Result<Services> {
-        let mut services = Services { dhcp: None, dns: None };
+        let mut services = Services::default();
         if let Some(sockets) = sockets.dhcp {
             let udp = UdpSocket::from_std(sockets.udp)?;
             let shared = dhcp::server::Shared {
@@ -176,7 +167,7 @@ impl Network {
                 exchanges: self.exchanges.clone(),
             };
             let server = dhcp::server::Server::new(shared, udp, sockets.frames);
-            services.dhcp = Some(AbortOnDropHandle::new(tokio::spawn(server.run())));
+            services.tasks.push(AbortOnDropHandle::new(tokio::spawn(server.run())));
         }
         if let Some((udp, tcp)) = sockets.dns {
             let handler = dns::Handler {
@@ -184,7 +175,8 @@ impl Network {
                 counters: self.dns_counters.clone(),
                 forwarders: self.forwarders.clone(),
             };
-            services.dns = Some(dns::serve(handler, UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?));
+            let server = dns::server::run(handler, UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
+            services.tasks.push(AbortOnDropHandle::new(tokio::spawn(server)));
         }
         Ok(services)
     }

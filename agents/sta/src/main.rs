@@ -1,6 +1,7 @@
 //! `arame-sta --config FILE`: reads the file, serves images, runs the agent until it is told to stop.
 
 use anyhow::Context;
+use arame_framework::runtime;
 use arame_sta::config::Config;
 use clap::Parser;
 use std::path::PathBuf;
@@ -14,11 +15,14 @@ struct Arguments {
     config: PathBuf,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     arame_framework::telemetry::init();
     let config = Config::read(&arguments.config)?;
+    runtime::two_workers()?.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
     let common = config.common.clone();
     let sta = arame_sta::agent::build(config).await?;
     if let Some(listen) = sta.http_listen() {
@@ -26,5 +30,5 @@ async fn main() -> anyhow::Result<()> {
             arame_sta::http::bind(listen).await.with_context(|| format!("cannot serve images on {listen}"))?;
         tokio::spawn(arame_sta::http::serve(listener, sta.store()));
     }
-    arame_framework::runtime::main(common, sta).await
+    runtime::main(common, sta).await
 }

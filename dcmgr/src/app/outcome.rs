@@ -151,6 +151,10 @@ async fn tell(tx: &mut Tx, job: &JobRow, result: &JobResult) -> Result<(), AppEr
     if matches!(job.kind, Kind::ApplyNetwork | Kind::ApplyPolicy) && matches!(result, JobResult::Done) {
         return Ok(());
     }
+    // A delete that never gives up tells its first attempts, then ever fewer: the timeline stays bounded.
+    if job.attempt > ATTEMPTS_MAX && !job.attempt.is_power_of_two() && !matches!(result, JobResult::Done) {
+        return Ok(());
+    }
     let mut values = vec![("kind", job.kind.to_string()), ("agent", job.agent.clone())];
     let code = match result {
         JobResult::Done => "job_done",

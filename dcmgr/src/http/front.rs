@@ -35,9 +35,10 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(frame);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown".to_owned(), |m| m.as_str().to_owned());
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
+    let running = run_to_its_end(&method, request, next);
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, running).await {
+        Ok(Some(response)) => response,
+        Ok(None) | Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
     };
     let refused = response.extensions_mut().remove::<Refused>();
     let reason = refused.as_ref().map(|Refused(refusal)| refusal.code);
@@ -47,6 +48,15 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     finish(&mut response, frame);
     note(&method, &route, &response, reason, began.elapsed(), frame.request);
     response
+}
+
+/// A change is not dropped in the middle of a statement when its client goes away or its time is over: the server
+/// would go on executing it and keep its locks. It runs in a task of its own, to its end.
+async fn run_to_its_end(method: &Method, request: Request, next: Next) -> Option<Response> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Some(next.run(request).await);
+    }
+    tokio::spawn(next.run(request)).await.ok()
 }
 
 fn finish(response: &mut Response, frame: Frame) {

@@ -113,6 +113,7 @@ impl Localise for Finding {
             ("thing".to_owned(), self.thing.clone()),
             ("agent".to_owned(), self.agent.clone().unwrap_or_else(|| "-".into())),
             ("owner".to_owned(), self.owner.clone().unwrap_or_else(|| "-".into())),
+            ("reason".to_owned(), self.detail["reason"].as_str().unwrap_or("-").to_owned()),
         ]);
         self.sentence = catalogue::fill(catalogue::finding_kind(self.kind).text(language), &values);
         self.next_step = catalogue::fill(catalogue::finding_rule(self.rule).text(language), &values);

@@ -57,7 +57,8 @@ impl RefusalEntry {
 /// A failure of work, by the code an agent or dcmgr gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureEntry {
-    pub code: &'static str,
+    /// Codes that mean the same to a person.
+    pub codes: &'static [&'static str],
     pub ja: Words,
     pub en: Words,
 }
@@ -126,6 +127,11 @@ pub struct Told {
     pub next_step: String,
 }
 
+/// Whether a failure's code has words of its own.
+pub fn knows_failure(code: &str) -> bool {
+    !std::ptr::eq(failure(code), &failures::GENERIC)
+}
+
 /// The refusal with this `reason` on the wire.
 pub fn code_of(wire: &str) -> Option<Code> {
     Code::ALL.into_iter().find(|code| refusal(*code).wire == wire)
@@ -150,7 +156,7 @@ mod tests {
             words(entry.wire, entry.ja, entry.en);
         }
         for entry in failures::ALL.iter().chain([&failures::GENERIC]) {
-            words(entry.code, entry.ja, entry.en);
+            words(entry.codes[0], entry.ja, entry.en);
         }
         let kinds = FindingKind::ALL.map(finding_kind);
         let finding_rules = FindingRule::ALL.map(finding_rule);
@@ -197,8 +203,8 @@ mod tests {
             let codes: BTreeSet<_> = list.iter().map(|entry| entry.code).collect();
             assert_eq!(codes.len(), list.len());
         }
-        let codes: BTreeSet<_> = failures::ALL.iter().map(|entry| entry.code).collect();
-        assert_eq!(codes.len(), failures::ALL.len());
+        let codes: Vec<_> = failures::ALL.iter().flat_map(|entry| entry.codes).collect();
+        assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
     }
 
     #[test]

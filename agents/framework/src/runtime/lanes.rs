@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -66,8 +67,6 @@ impl Lanes {
             self.context.answer(&assignment, JobResult::Refused { found_generation: newest });
         } else {
             lane.running.cancel.cancel();
-            let due = Event::Due { thing: assignment.thing.clone(), job: assignment.job };
-            work::tell_at(assignment.deadline, due, self.events.clone());
             if let Some(replaced) = lane.waiting.replace(assignment) {
                 self.context.answer(&replaced, JobResult::Overtaken);
             }
@@ -105,14 +104,18 @@ impl Lanes {
         self.count();
     }
 
-    /// A waiting job's time is over before its turn came.
-    pub fn due(&mut self, thing: &str, job: Uuid) {
-        let Some(lane) = self.by_thing.get_mut(thing) else { return };
-        if lane.waiting.as_ref().is_some_and(|waiting| waiting.job == job)
-            && let Some(waiting) = lane.waiting.take()
-        {
-            let message = "the job's time was spent waiting for an earlier job of the same thing";
-            self.context.answer(&waiting, failed("budget_spent", message));
+    /// The earliest deadline of a job that waits.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.by_thing.values().filter_map(|lane| lane.waiting.as_ref()).map(|waiting| waiting.deadline).min()
+    }
+
+    /// Answers those that wait and whose time is over before their turn came.
+    pub fn expire(&mut self, now: Instant) {
+        for lane in self.by_thing.values_mut() {
+            if let Some(waiting) = lane.waiting.take_if(|waiting| waiting.deadline <= now) {
+                let message = "the job's time was spent waiting for an earlier job of the same thing";
+                self.context.answer(&waiting, failed("budget_spent", message));
+            }
         }
         self.count();
     }

@@ -148,3 +148,68 @@ async fn send_all(outbox: std::sync::Weak<Outbox>, bus: Arc<dyn Bus>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Source;
+    use crate::bus::memory::{Faults, MemoryBroker};
+    use arame_schema::jobs::report::JobResult;
+    use uuid::Uuid;
+
+    fn outcome(number: usize) -> Outcome {
+        Outcome {
+            v: 1,
+            job: Uuid::from_u128(number as u128),
+            kind: "sta.volume.observe".into(),
+            agent: "sta.s1".parse().unwrap(),
+            incarnation: 1,
+            thing: format!("vol-{number}"),
+            result: JobResult::Done,
+            facts: Vec::new(),
+            waited_ms: 0,
+            worked_ms: 0,
+            traceparent: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_outage_costs_the_oldest_outcomes_only() {
+        let broker = MemoryBroker::new();
+        let dcmgr = broker.bus("dcmgr");
+        let mut arrived = dcmgr.subscribe(Source::Exchange(exchange::OUTCOME), 10).await;
+        let bus = broker.bus("sta.s1");
+        broker.disconnect("sta.s1");
+        let outbox = Outbox::start(bus);
+        for number in 0..KEPT_MAX + 5 {
+            outbox.put(outcome(number));
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        broker.reconnect("sta.s1");
+        let mut jobs = std::collections::BTreeSet::new();
+        while jobs.len() < KEPT_MAX {
+            let delivery = arrived.recv().await.unwrap();
+            jobs.insert(serde_json::from_slice::<Outcome>(&delivery.body).unwrap().job);
+            delivery.ack();
+        }
+        assert_eq!(jobs.first(), Some(&Uuid::from_u128(5)), "the first five were dropped");
+        outbox.flush(Instant::now() + Duration::from_secs(1)).await;
+        assert_eq!(*outbox.open.borrow(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_in_doubt_is_sent_again() {
+        let broker = MemoryBroker::new();
+        let dcmgr = broker.bus("dcmgr");
+        let mut arrived = dcmgr.subscribe(Source::Exchange(exchange::OUTCOME), 10).await;
+        broker.set_faults(1, Faults { unconfirmed: 1.0, ..Faults::default() });
+        let outbox = Outbox::start(broker.bus("sta.s1"));
+        outbox.put(outcome(1));
+        for _ in 0..3 {
+            arrived.recv().await.unwrap().ack();
+        }
+        broker.set_faults(1, Faults::default());
+        outbox.flush(Instant::now() + Duration::from_secs(10)).await;
+        assert_eq!(*outbox.open.borrow(), 0, "confirmed at last, and kept no longer");
+    }
+}

@@ -30,25 +30,9 @@ const PROGRESS_EXPIRES: Duration = Duration::from_secs(10);
 /// Told to the runtime's loop.
 #[derive(Debug)]
 pub(super) enum Event {
-    Ended {
-        thing: String,
-    },
-    Hung {
-        thing: String,
-    },
-    /// The deadline of a job that waits.
-    Due {
-        thing: String,
-        job: Uuid,
-    },
+    Ended { thing: String },
+    Hung { thing: String },
     HelloFailed,
-}
-
-pub(super) fn tell_at(at: Instant, event: Event, events: mpsc::UnboundedSender<Event>) {
-    tokio::spawn(async move {
-        tokio::time::sleep_until(at).await;
-        let _ = events.send(event);
-    });
 }
 
 /// A job and what its answer needs.
@@ -105,6 +89,29 @@ struct Paper {
 }
 
 impl Paper {
+    fn of(context: &Context, assignment: &Assignment) -> Self {
+        Self {
+            job: assignment.job,
+            kind: assignment.kind,
+            thing: assignment.thing.clone(),
+            generation: assignment.generation,
+            is_delete: assignment.is_delete(),
+            outcome: context.outcome(assignment, JobResult::Done),
+            started: Instant::now(),
+        }
+    }
+
+    fn work(
+        &self,
+        deadline: Instant,
+        standing: Standing,
+        cancel: CancellationToken,
+        progress: mpsc::Sender<(u8, String)>,
+    ) -> Work {
+        let budget = deadline.saturating_duration_since(self.started);
+        Work::new(self.job, self.thing.clone(), self.generation, standing, budget, cancel, progress).of_kind(self.kind)
+    }
+
     fn answer(&self, result: JobResult, facts: Vec<FactReport>) -> Outcome {
         let worked_ms = millis(self.started.elapsed());
         Outcome { result, facts, worked_ms, ..self.outcome.clone() }
@@ -167,29 +174,19 @@ pub(super) async fn run(
     cancel: CancellationToken,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let paper = Paper {
-        job: assignment.job,
-        kind: assignment.kind,
-        thing: assignment.thing.clone(),
-        generation: assignment.generation,
-        is_delete: assignment.is_delete(),
-        outcome: context.outcome(&assignment, JobResult::Done),
-        started: Instant::now(),
-    };
-    let span = tracing::info_span!("job", job = %paper.job, kind = paper.kind, thing = paper.thing);
-    let deadline = assignment.deadline;
+    let paper = Paper::of(&context, &assignment);
+    let overrun = assignment.deadline + OVERRUN;
     let (progress, told) = mpsc::channel(8);
-    let budget = deadline.saturating_duration_since(Instant::now());
-    let work = Work::new(paper.job, paper.thing.clone(), paper.generation, standing, budget, cancel.clone(), progress)
-        .of_kind(paper.kind);
+    let work = paper.work(assignment.deadline, standing, cancel.clone(), progress);
     let progress = tokio::spawn(forward(context.clone(), paper.outcome.clone(), told));
+    let span = tracing::info_span!("job", job = %paper.job, kind = paper.kind, thing = paper.thing);
     let agent = context.agent.clone();
     let handler = async move { agent.handle(assignment.what, work).await };
     // A task of its own: a panic in the handler is an answer, not the end of the runtime.
     let mut handler = tokio::spawn(handler.instrument(span));
     let ended = tokio::select! {
         ended = &mut handler => ended,
-        () = tokio::time::sleep_until(deadline + OVERRUN) => {
+        () = tokio::time::sleep_until(overrun) => {
             tracing::error!(job = %paper.job, kind = paper.kind, thing = paper.thing, "a handler hangs");
             cancel.cancel();
             let message = format!("the call did not return within {} s of its budget", OVERRUN.as_secs());

@@ -27,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 const RECORD: &str = "record.json";
 const DISK: &str = "disk.qcow2";
+/// Code of a file that was written by something else than this program.
+const DAMAGED: &str = "record_damaged";
 const CONSOLE: &str = "console.log";
 
 pub struct Files {
@@ -59,9 +61,11 @@ impl Files {
     pub fn policy(&self) -> Result<Policy, DriverError> {
         let path = self.dir.join("policy.json");
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                DriverError::new("host_disk_error", format!("{} is damaged: {e}", path.display()), Retry::Later)
-            }),
+            // Version 0 lets nothing pass, and the next inventory brings the policy again.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::error!(%error, path = %path.display(), "the host's policy is damaged; nothing passes");
+                Policy::default()
+            })),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Policy::default()),
             Err(e) => Err(io("cannot read", &path, &e)),
         }
@@ -120,9 +124,9 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DriverError> {
 fn read_record(home: &Path) -> Result<Option<Record>, DriverError> {
     let path = home.join(RECORD);
     match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            DriverError::new("host_disk_error", format!("{} is damaged: {e}", path.display()), Retry::Later)
-        }),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| DriverError::new(DAMAGED, format!("{} is damaged: {e}", path.display()), Retry::Later)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io("cannot read", &path, &e)),
     }
@@ -132,7 +136,15 @@ fn read_record(home: &Path) -> Result<Option<Record>, DriverError> {
 impl Store for Files {
     async fn read(&self, instance: &InstanceId) -> Result<Option<Record>, DriverError> {
         let home = self.home(instance);
-        blocking(move || read_record(&home)).await
+        blocking(move || match read_record(&home) {
+            // A damaged record must not keep its instance from being applied again or deleted.
+            Err(error) if error.code == DAMAGED => {
+                tracing::warn!(%error, "a record is not readable");
+                Ok(None)
+            }
+            other => other,
+        })
+        .await
     }
 
     async fn write(&self, record: &Record) -> Result<(), DriverError> {

@@ -17,9 +17,10 @@ use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::{InstanceSpec, Power};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::model::{AttachmentId, Fact, FactName};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+    let began = Instant::now();
     let found = find(hva, &spec.instance).await?;
     found.admit(work)?;
     if let Some(buried) = found.grave.filter(|buried| *buried >= work.generation) {
@@ -41,6 +42,7 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
     if spec.power == Power::On {
         work.check()?;
         work.progress(90, "starting the guest");
+        tracing::info!(instance = %spec.instance, ms = began.elapsed().as_millis() as u64, "the hypervisor is asked to start the guest");
         hva.compute.ensure_running(&spec.instance).await?;
     }
     volumes(hva, &machine, &found, was_running, work).await?;

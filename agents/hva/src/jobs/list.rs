@@ -20,6 +20,7 @@ pub async fn list(hva: &Hva, began: Observation) -> Listing {
     let survey = kept(&mut listing, "libvirt", survey);
     let records = kept(&mut listing, "files", records);
     let ports = kept(&mut listing, "switch", ports);
+    let switch_seen = ports.is_some();
     guests(&mut listing, survey.as_ref(), records.unwrap_or_default(), began);
     for port in ports.into_iter().flatten() {
         let detail = json!({ "vif": port.vif, "ofport": port.ofport });
@@ -34,7 +35,9 @@ pub async fn list(hva: &Hva, began: Observation) -> Listing {
         thing.detail = Some(json!({ "attachment": secret.attachment }));
         listing.things.push(thing);
     }
-    listing.things.extend(policy(hva, began));
+    if switch_seen {
+        listing.things.extend(policy(hva, began));
+    }
     listing
 }
 

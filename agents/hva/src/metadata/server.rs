@@ -2,28 +2,38 @@
 //!
 //! Rule: the address a question comes from was written by the switch for the port it came in by; an address the
 //! switch does not know gets 404. EC2's session tokens (IMDSv2) are accepted: asked for by PUT, checked when sent.
-//! A token belongs to a port and to this process's life.
+//! A token belongs to a port and to this process's life. A guest is hostile: connections are bounded in number, per
+//! guest too, and in age.
 
 use crate::metadata::{Directory, tree};
 use crate::records::Record;
 use crate::switch::Switch;
 use crate::switch::flows::LISTENER;
 use arame_schema::model::VifId;
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::Rng;
 use sha2::{Digest, Sha256};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 80;
 /// Between two attempts to listen.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A question takes no longer; guests are near.
+/// For a guest to say what it wants.
+const HEADERS: Duration = Duration::from_secs(5);
+/// Oldest connection; clients that keep one open ask again.
+const AGE: Duration = Duration::from_secs(60);
+/// Connections of one guest at a time: cloud-init uses one, a page of an agent a few.
+const PER_GUEST: u32 = 16;
+/// Longest head of a question.
+const HEAD_BYTES: usize = 16 * 1024;
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 /// EC2's bounds of a token's life.
@@ -37,20 +47,54 @@ struct Service {
     switch: Arc<dyn Switch>,
     /// Key of the tokens; a new process accepts none of the old one's, and clients ask again.
     key: Arc<[u8; 32]>,
+    open: Arc<Mutex<HashMap<Ipv4Addr, u32>>>,
+}
+
+/// A guest's place among its connections; given back when dropped.
+struct Place {
+    open: Arc<Mutex<HashMap<Ipv4Addr, u32>>>,
+    peer: Ipv4Addr,
+}
+
+impl Place {
+    fn take(open: &Arc<Mutex<HashMap<Ipv4Addr, u32>>>, peer: Ipv4Addr) -> Option<Self> {
+        let mut all = open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = all.entry(peer).or_default();
+        if *count >= PER_GUEST {
+            return None;
+        }
+        *count += 1;
+        Some(Self { open: open.clone(), peer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.peer);
+            }
+        }
+    }
 }
 
 /// Serves for the life of the process.
 pub async fn serve(guests: Arc<Directory>, switch: Arc<dyn Switch>) {
-    let service = Service { guests, switch, key: Arc::new(rand::rng().random()) };
+    let service = Service { guests, switch, key: Arc::new(rand::rng().random()), open: Arc::default() };
     loop {
         match listen() {
-            Ok(listener) => {
-                let router = Router::new().fallback(answer).with_state(service.clone());
-                let made = router.into_make_service_with_connect_info::<SocketAddr>();
-                if let Err(error) = axum::serve(listener, made).await {
-                    tracing::warn!(%error, "the metadata listener ended");
+            Ok(listener) => loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => admit(&service, stream, peer),
+                    Err(error) => {
+                        // Out of file descriptors, most likely: the listener stays, a moment later it may go on.
+                        tracing::warn!(%error, "a metadata connection was not accepted");
+                        tokio::time::sleep(AGAIN).await;
+                    }
                 }
-            }
+            },
             Err(error) => tracing::warn!(%error, "the metadata listener cannot start"),
         }
         tokio::time::sleep(AGAIN).await;
@@ -68,13 +112,26 @@ fn listen() -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn answer(
-    State(service): State<Service>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    let IpAddr::V4(address) = peer.ip() else { return not_found("no guest is known at this address") };
-    let Some(vif) = service.switch.guest_at(address) else {
+/// Serves one connection, if its guest has not too many.
+fn admit(service: &Service, stream: TcpStream, peer: SocketAddr) {
+    let IpAddr::V4(peer) = peer.ip() else { return };
+    let Some(place) = Place::take(&service.open, peer) else { return };
+    let service = service.clone();
+    tokio::spawn(async move {
+        let _place = place;
+        let questions = service_fn(|request| {
+            let response = answer(&service, peer, &request);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let mut server = hyper::server::conn::http1::Builder::new();
+        server.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEAD_BYTES);
+        // What a guest breaks off is its own affair.
+        let _ = tokio::time::timeout(AGE, server.serve_connection(TokioIo::new(stream), questions)).await;
+    });
+}
+
+fn answer<B>(service: &Service, peer: Ipv4Addr, request: &Request<B>) -> Response {
+    let Some(vif) = service.switch.guest_at(peer) else {
         return not_found("no guest is known at this address");
     };
     let Some(record) = service.guests.guest(&vif) else {
@@ -82,11 +139,14 @@ async fn answer(
     };
     let path = request.uri().path();
     match *request.method() {
-        Method::PUT if path == "/latest/api/token" => token(&service, &vif, request.headers()),
-        Method::GET | Method::HEAD => match check(&service, &vif, request.headers()) {
-            Ok(()) => read(&service, &record, path),
-            Err(refused) => refused,
-        },
+        Method::PUT if path == "/latest/api/token" => token(service, &vif, request.headers()),
+        Method::GET | Method::HEAD => {
+            if !admitted(service, &vif, request.headers()) {
+                (StatusCode::UNAUTHORIZED, "the token is not valid; ask for a new one\n").into_response()
+            } else {
+                read(service, &record, path)
+            }
+        }
         _ => (StatusCode::METHOD_NOT_ALLOWED, "metadata is read with GET\n").into_response(),
     }
 }
@@ -142,12 +202,9 @@ fn token(service: &Service, vif: &VifId, headers: &HeaderMap) -> Response {
 }
 
 /// A token that is sent must be right; none at all is EC2's first version.
-fn check(service: &Service, vif: &VifId, headers: &HeaderMap) -> Result<(), Response> {
-    let Some(sent) = headers.get(TOKEN_HEADER) else { return Ok(()) };
+fn admitted(service: &Service, vif: &VifId, headers: &HeaderMap) -> bool {
+    let Some(sent) = headers.get(TOKEN_HEADER) else { return true };
     let sent = sent.to_str().unwrap_or_default();
     let until = sent.split_once('-').and_then(|(until, _)| u64::from_str_radix(until, 16).ok()).unwrap_or(0);
-    if until >= now() && sent == seal(service, vif, until) {
-        return Ok(());
-    }
-    Err((StatusCode::UNAUTHORIZED, "the token is not valid; ask for a new one\n").into_response())
+    until >= now() && sent == seal(service, vif, until)
 }

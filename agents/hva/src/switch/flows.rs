@@ -14,7 +14,7 @@
 use crate::policy::Policy;
 use arame_schema::jobs::hva::{IngressRule, PortPolicy};
 use arame_schema::model::security_group::Traffic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
@@ -90,6 +90,8 @@ pub fn compile(policy: &Policy, ports: &[(u32, &PortPolicy)], uplinks: Uplinks) 
 #[derive(Default)]
 struct FlowSet {
     flows: Vec<String>,
+    /// Table, priority and match of each: the same twice is one flow to the switch, and must count as one.
+    known: HashSet<String>,
 }
 
 impl FlowSet {
@@ -98,8 +100,10 @@ impl FlowSet {
         if !matching.is_empty() {
             let _ = write!(flow, ",{matching}");
         }
-        let _ = write!(flow, ",actions={actions}");
-        self.flows.push(flow);
+        if self.known.insert(flow.clone()) {
+            let _ = write!(flow, ",actions={actions}");
+            self.flows.push(flow);
+        }
     }
 }
 
@@ -129,7 +133,7 @@ fn egress(set: &mut FlowSet, ofport: u32, port: &PortPolicy, policy: &Policy) {
     for net in &policy.infrastructure {
         // Answers to what infrastructure itself opened (an operator's SSH) pass; nothing new does.
         let guarded = format!("set_field:1->reg6,{track}");
-        set.add(EGRESS, 170, &format!("ip,{own},nw_src={ip},nw_dst={net}"), &guarded);
+        set.add(EGRESS, 170, &format!("ip,{own},nw_src={ip},nw_dst={}", net.trunc()), &guarded);
     }
     set.add(EGRESS, 160, &format!("ip,{own},nw_src={ip}"), &track);
 }
@@ -209,7 +213,7 @@ fn segment(set: &mut FlowSet, tag: u16, members: &[u32], trunk: Option<u32>) {
 
 /// Matches of one rule; port ranges become masked ports.
 fn rule_matches(rule: &IngressRule) -> Vec<String> {
-    let source = if rule.source.prefix_len() == 0 { String::new() } else { format!(",nw_src={}", rule.source) };
+    let source = if rule.source.prefix_len() == 0 { String::new() } else { format!(",nw_src={}", rule.source.trunc()) };
     let ranged = |protocol: &str, from: u16, to: u16| {
         let blocks = port_blocks(from, to);
         blocks
@@ -304,6 +308,17 @@ mod tests {
             .ingress
             .push(IngressRule { traffic: Traffic::Tcp { from: 22, to: 22 }, source: "0.0.0.0/0".parse().unwrap() });
         assert_eq!(accepts(&compile(&policy, &[(7, &member)], uplinks)), 1);
+    }
+
+    #[test]
+    fn the_same_flow_is_never_given_twice() {
+        let (mut first, second) = (port(100), port(200));
+        let rule = IngressRule { traffic: Traffic::Tcp { from: 22, to: 22 }, source: "10.0.0.9/24".parse().unwrap() };
+        first.ingress = vec![rule.clone(), IngressRule { source: "10.0.0.0/24".parse().unwrap(), ..rule }];
+        let uplinks = Uplinks { trunk: Some(1), metadata: Some(2) };
+        let flows = compile(&Policy::default(), &[(7, &first), (8, &second)], uplinks);
+        let matches: HashSet<&str> = flows.iter().filter_map(|flow| flow.split(",actions=").next()).collect();
+        assert_eq!(matches.len(), flows.len());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub const METADATA_LINK: &str = "ameta0";
 const TOOL_LIMIT: Duration = Duration::from_secs(10);
 /// For the switch to take a device in; beyond it the switch is not running.
 const PORT_LIMIT: Duration = Duration::from_secs(10);
+/// For an inventory to wait on a database that is being reached.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Between two counts of our flows: with the reconnect below, a repair within 2 s.
 const WATCH: Duration = Duration::from_secs(1);
 /// Between two attempts to reach a switch that is away.
@@ -125,7 +127,11 @@ impl Switch for Ovs {
     }
 
     async fn survey(&self) -> Result<Vec<SeenPort>, DriverError> {
+        // A database that is just being reached is worth a moment: a listing of nothing known helps nobody.
+        let _ = self.inner.db.until(LOOK_LIMIT, |copy| copy.connected.then_some(())).await;
         let interfaces = self.inner.interfaces()?;
+        // A switch that does not take its flows is not in order, whatever its database lists.
+        self.inner.sync().await?;
         Ok(interfaces.iter().filter_map(seen).collect())
     }
 

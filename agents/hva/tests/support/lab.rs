@@ -106,7 +106,7 @@ impl Lab {
         let file = self.base.join(format!("{host}.toml"));
         std::fs::write(&file, self.config(host)).unwrap();
         let exe = std::env::current_exe().unwrap();
-        let mut command = self.script("in");
+        let mut command = self.script("run");
         command.arg(host).arg("env").arg(format!("{CHILD}={}", file.display())).arg("RUST_LOG=info").arg(exe);
         command.args(["the_agent_inside_a_host", "--exact", "--nocapture", "--test-threads=1"]);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.base.join(format!("{host}.log")));

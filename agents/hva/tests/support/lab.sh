@@ -123,7 +123,7 @@ down() {
 inside() {
     local where=$1; shift
     case $where in
-        h*) exec nsenter -t "$(ps --ppid "$(cat "$BASE/$where/pid")" -o pid= | head -1 | tr -d ' ')" -m -n -u -p -- "$@" ;;
+        h*) exec nsenter -t "$(ps --ppid "$(cat "$BASE/$where/pid")" -o pid= | head -1 | tr -d ' ')" $SPACES -- "$@" ;;
         *) exec ip netns exec "$NAME-$where" "$@" ;;
     esac
 }
@@ -131,5 +131,7 @@ inside() {
 case $DO in
     up) up "$4" ;;
     down) set +e; down ;;
-    in) shift 3; inside "$@" ;;
+    in) shift 3; SPACES="-m -n -u -p"; inside "$@" ;;
+    # Without its pid namespace: nsenter need not fork, so that a signal reaches the program itself.
+    run) shift 3; SPACES="-m -n -u"; inside "$@" ;;
 esac

@@ -3,12 +3,20 @@
 use crate::kit::snapshot;
 use arame_nsa::dhcp::decide::Currency;
 use arame_nsa::dhcp::server::{Unreadable, handle};
+use arame_nsa::dns::forward::Forwarders;
+use arame_nsa::dns::{Handler, Verdict};
 use arame_nsa::snapshot::Served;
+use arc_swap::ArcSwap;
 use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
 use dhcproto::{Encodable, Encoder};
+use hickory_proto::op::{Edns, Message as DnsMessage, MessageType as DnsType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_server::net::xfer::Protocol;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const PACKETS: u32 = 100_000;
 
@@ -61,6 +69,56 @@ fn mutate(rng: &mut StdRng, seed: &[u8]) -> Vec<u8> {
         }
     }
     packet
+}
+
+fn questions() -> Vec<Vec<u8>> {
+    let names = ["web1.t101.example.", "10.0.0.10.in-addr.arpa.", "nobody.t101.example.", "debian.org."];
+    let kinds = [RecordType::A, RecordType::PTR, RecordType::SOA, RecordType::ANY];
+    let encoded = names.iter().zip(kinds).map(|(name, kind)| {
+        let mut question = DnsMessage::new(7, DnsType::Query, OpCode::Query);
+        question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        question.set_edns(Edns::new());
+        question.to_vec().unwrap()
+    });
+    encoded.collect()
+}
+
+#[test]
+fn a_hundred_thousand_broken_questions_end_nothing() {
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let served = Served::new(snapshot("nw-one", 101), 1).unwrap();
+    let handler = Handler {
+        served: Arc::new(ArcSwap::from_pointee(served)),
+        counters: Arc::default(),
+        forwarders: Forwarders::default(),
+    };
+    let seeds = questions();
+    let (mut answered, mut silent) = (0, 0);
+    for _ in 0..PACKETS {
+        let seed = &seeds[rng.random_range(0..seeds.len())];
+        let mut packet = seed.clone();
+        for _ in 0..rng.random_range(0..4) {
+            let at = rng.random_range(0..packet.len());
+            match rng.random_range(0..3) {
+                0 => packet[at] = rng.random(),
+                1 => packet.truncate(at.max(1)),
+                _ => packet.insert(at, rng.random()),
+            }
+        }
+        match handler.handle(&packet, "10.0.0.10:4000".parse().unwrap(), Protocol::Udp) {
+            Verdict::Answered(bytes) => {
+                assert!((12..=1232).contains(&bytes.len()) && bytes[..2] == packet[..2] && bytes[2] & 0x80 != 0);
+                answered += 1;
+            }
+            Verdict::Silence => silent += 1,
+            Verdict::Forward(_) => panic!("nobody to forward to"),
+        }
+    }
+    println!("{PACKETS} questions: {answered} answered, {silent} not; {}", handler.counters.to_json());
+    assert_eq!(handler.counters.panicked.load(Ordering::Relaxed), 0);
+    assert!(handler.counters.answered.load(Ordering::Relaxed) > 1000 && silent > 100, "the noise reached both sides");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Rule: what is there is never made again or shrunk.
 
-use super::{judge, mark, see_volume, settle};
+use super::{effect, judge, mark, see_volume, settle};
 use crate::agent::Sta;
 use crate::store::NewVolume;
 use arame_framework::agent::{Stopped, Work};
@@ -11,8 +11,8 @@ use arame_schema::jobs::sta::CreateVolume;
 
 pub async fn run(sta: &Sta, job: CreateVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let _volume = sta.volume_locks.change(&job.key).await;
-    let effect = ensure(sta, &job, work).await;
-    settle(effect, see_volume(sta, job.volume.as_str(), &job.key, work).await)
+    let ended = ensure(sta, &job, work).await;
+    settle(ended, see_volume(sta, job.volume.as_str(), &job.key, work).await)
 }
 
 async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stopped> {
@@ -21,8 +21,7 @@ async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stoppe
         Some(found) => {
             judge(found.mark.as_ref(), &job.key, job.volume.as_str(), work)?;
             if found.size_bytes < job.size_bytes || found.mark.as_ref() != Some(&wanted) {
-                work.check()?;
-                sta.store.update_volume(&job.key, job.size_bytes, &wanted).await?;
+                effect(work, sta.store.update_volume(&job.key, job.size_bytes, &wanted)).await?;
             }
         }
         None => {
@@ -30,10 +29,9 @@ async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stoppe
                 Some(image) => Some(sta.image_locks.rely(image.as_str()).await),
                 None => None,
             };
-            work.check()?;
             let new =
                 NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), mark: wanted };
-            sta.store.create_volume(&new, work).await?;
+            effect(work, sta.store.create_volume(&new, work)).await?;
         }
     }
     Ok(())

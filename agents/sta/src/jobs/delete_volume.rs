@@ -1,6 +1,6 @@
 //! `sta.volume.delete`: the volume is gone. One that is exported stays: somebody may be writing to it.
 
-use super::{judge, see_volume, settle};
+use super::{effect, judge, see_volume, settle};
 use crate::agent::Sta;
 use crate::export::Target;
 use arame_framework::agent::{Stopped, Work};
@@ -9,8 +9,8 @@ use arame_schema::jobs::sta::DeleteVolume;
 
 pub async fn run(sta: &Sta, job: DeleteVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let _volume = sta.volume_locks.change(&job.key).await;
-    let effect = remove(sta, &job, work).await;
-    settle(effect, see_volume(sta, job.volume.as_str(), &job.key, work).await)
+    let ended = remove(sta, &job, work).await;
+    settle(ended, see_volume(sta, job.volume.as_str(), &job.key, work).await)
 }
 
 async fn remove(sta: &Sta, job: &DeleteVolume, work: &Work) -> Result<(), Stopped> {
@@ -21,6 +21,5 @@ async fn remove(sta: &Sta, job: &DeleteVolume, work: &Work) -> Result<(), Stoppe
         let message = format!("{} is still exported as {}", job.volume, target.iqn);
         return Err(Stopped::failed("volume_exported", message, Retry::Later));
     }
-    work.check()?;
-    Ok(sta.store.delete_volume(&job.key).await?)
+    effect(work, sta.store.delete_volume(&job.key)).await
 }

@@ -2,7 +2,7 @@
 //!
 //! Rule: an older epoch's target is gone, with its sessions, before a newer one appears.
 
-use super::{foreign, judge, see_export, settle};
+use super::{effect, foreign, judge, see_export, settle};
 use crate::agent::Sta;
 use crate::export::{Stage, TargetMark, Wish};
 use crate::mark::Mark;
@@ -13,8 +13,8 @@ use arame_schema::jobs::sta::ExportVolume;
 
 pub async fn run(sta: &Sta, job: ExportVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let _volume = sta.volume_locks.rely(&job.key).await;
-    let effect = ensure(sta, &job, work).await;
-    settle(effect, see_export(sta, &job.attachment, work).await)
+    let ended = ensure(sta, &job, work).await;
+    settle(ended, see_export(sta, &job.attachment, work).await)
 }
 
 async fn ensure(sta: &Sta, job: &ExportVolume, work: &Work) -> Result<(), Stopped> {
@@ -26,9 +26,7 @@ async fn ensure(sta: &Sta, job: &ExportVolume, work: &Work) -> Result<(), Stoppe
         }
     }
     let volume = volume(sta, job, work).await?;
-    work.check()?;
     remove_older(sta, job, remembered.as_ref(), work).await?;
-    work.check()?;
     let wish = Wish {
         installation: work.standing.installation,
         attachment: job.attachment.clone(),
@@ -41,7 +39,7 @@ async fn ensure(sta: &Sta, job: &ExportVolume, work: &Work) -> Result<(), Stoppe
         chap_user: job.chap_user.clone(),
         chap_secret: job.chap_secret.clone(),
     };
-    Ok(sta.export.ensure(&wish).await?)
+    effect(work, sta.export.ensure(&wish)).await
 }
 
 /// Whose the remembered export is, and whether the job is older than it.
@@ -80,13 +78,13 @@ async fn remove_older(
             return Err(foreign(&target.iqn));
         }
         if target.epoch < job.epoch {
-            sta.export.remove(&target.attachment, target.epoch).await?;
+            effect(work, sta.export.remove(&target.attachment, target.epoch)).await?;
         }
     }
     // A removal that was cut short may have left an account without its target.
     match remembered {
         Some(mark) if mark.epoch < job.epoch && mark.stage != Stage::Removed => {
-            Ok(sta.export.remove(&mark.attachment, mark.epoch).await?)
+            effect(work, sta.export.remove(&mark.attachment, mark.epoch)).await
         }
         _ => Ok(()),
     }

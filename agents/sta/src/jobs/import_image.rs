@@ -1,6 +1,6 @@
 //! `sta.image.import`: the image's bytes are in the store, verified. An image never changes under its id.
 
-use super::{judge, mark, see_image, settle};
+use super::{effect, judge, mark, see_image, settle};
 use crate::agent::Sta;
 use crate::store::{NewImage, StoreError};
 use arame_framework::agent::{Stopped, Work};
@@ -9,14 +9,13 @@ use arame_schema::jobs::sta::ImportImage;
 
 pub async fn run(sta: &Sta, job: ImportImage, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let _image = sta.image_locks.change(job.image.as_str()).await;
-    let effect = ensure(sta, &job, work).await;
-    settle(effect, see_image(sta, &job.image, work).await)
+    let ended = ensure(sta, &job, work).await;
+    settle(ended, see_image(sta, &job.image, work).await)
 }
 
 async fn ensure(sta: &Sta, job: &ImportImage, work: &Work) -> Result<(), Stopped> {
     let wanted = mark(job.image.as_str(), work);
     let Some(found) = sta.store.find_image(&job.image).await? else {
-        work.check()?;
         let new = NewImage {
             image: job.image.clone(),
             source: job.source.clone(),
@@ -25,7 +24,7 @@ async fn ensure(sta: &Sta, job: &ImportImage, work: &Work) -> Result<(), Stopped
             format: job.format,
             mark: wanted,
         };
-        return Ok(sta.store.import_image(&new, work).await?);
+        return effect(work, sta.store.import_image(&new, work)).await;
     };
     judge(found.mark.as_ref(), job.image.as_str(), job.image.as_str(), work)?;
     if found.sha256 != job.sha256 {
@@ -33,7 +32,7 @@ async fn ensure(sta: &Sta, job: &ImportImage, work: &Work) -> Result<(), Stopped
         return Err(StoreError::ChecksumMismatch { image: job.image.clone(), reason }.into());
     }
     if found.mark.as_ref() != Some(&wanted) {
-        sta.store.mark_image(&job.image, &wanted).await?;
+        effect(work, sta.store.mark_image(&job.image, &wanted)).await?;
     }
     Ok(())
 }

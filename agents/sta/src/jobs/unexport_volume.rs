@@ -4,7 +4,7 @@
 //! export of the same wish cannot raise it again.
 
 use super::export_volume::judge_mark;
-use super::{foreign, see_export, settle};
+use super::{effect, foreign, see_export, settle};
 use crate::agent::Sta;
 use crate::export::{Stage, TargetMark};
 use arame_framework::agent::{Stopped, Work};
@@ -12,8 +12,8 @@ use arame_schema::jobs::report::FactReport;
 use arame_schema::jobs::sta::UnexportVolume;
 
 pub async fn run(sta: &Sta, job: UnexportVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
-    let effect = remove(sta, &job, work).await;
-    settle(effect, see_export(sta, &job.attachment, work).await)
+    let ended = remove(sta, &job, work).await;
+    settle(ended, see_export(sta, &job.attachment, work).await)
 }
 
 async fn remove(sta: &Sta, job: &UnexportVolume, work: &Work) -> Result<(), Stopped> {
@@ -26,8 +26,7 @@ async fn remove(sta: &Sta, job: &UnexportVolume, work: &Work) -> Result<(), Stop
         if !sta.is_ours(target, work.standing.installation).await? {
             return Err(foreign(&target.iqn));
         }
-        work.check()?;
-        sta.export.remove(&target.attachment, target.epoch).await?;
+        effect(work, sta.export.remove(&target.attachment, target.epoch)).await?;
     }
     match remembered {
         // A newer epoch stands: nothing of it is touched.
@@ -35,7 +34,7 @@ async fn remove(sta: &Sta, job: &UnexportVolume, work: &Work) -> Result<(), Stop
         Some(mark) => {
             if mark.stage != Stage::Removed {
                 // The target may be gone already and its account not.
-                sta.export.remove(&mark.attachment, mark.epoch).await?;
+                effect(work, sta.export.remove(&mark.attachment, mark.epoch)).await?;
             }
             let generation = work.generation.max(mark.generation);
             Ok(sta.export.forget(&TargetMark { generation, epoch: job.epoch, ..mark }).await?)

@@ -13,6 +13,7 @@
 use super::{StoreError, label};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
@@ -190,6 +191,8 @@ impl Temporary {
             .read(true)
             .write(true)
             .create_new(true)
+            // Tenants' data: for nobody but the agent and the export daemon.
+            .mode(0o600)
             .open(&path)
             .map_err(StoreError::io("create", &path))?;
         Ok(Self { path, file, kept: false })

@@ -116,3 +116,37 @@ async fn marks_live_beside_the_files_where_there_are_no_attributes() {
     assert_eq!(value(&kit.run(remove_image(&image), 4).await), Fact::No);
     assert_eq!(kit.data_files(), [] as [&str; 0], "neither file nor mark is left");
 }
+
+#[tokio::test]
+async fn a_volume_shares_its_images_blocks_where_the_file_system_can() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::Builder::new().prefix("arame-sta-").tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::File::create(&disk).unwrap().set_len(320 * MIB).unwrap();
+    let made = Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&disk).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return lacks("xfs");
+    }
+    let place = folder.path().join("data");
+    std::fs::create_dir(&place).unwrap();
+    let mounted = Command::new("mount").args(["-o", "loop"]).arg(&disk).arg(&place).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return lacks("xfs");
+    }
+    let mount = Mount(place.clone());
+    let kit = Kit::at(folder.path().to_owned(), Drivers::File, Some(folder)).await.unwrap();
+    let _unmounted_first = mount;
+    let image = kit.image("a", &noise(48), DiskFormat::Raw);
+    kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
+    let free = || nix::sys::statvfs::statvfs(&place).map(|stat| stat.blocks_free() * stat.fragment_size()).unwrap();
+    let before = free();
+    kit.run(create_from("k1", 48 * MIB, &image), 1).await.unwrap();
+    let taken = before.saturating_sub(free());
+    assert!(taken < 8 * MIB, "a volume of 48 MiB took {taken} bytes");
+    assert_eq!(std::fs::read(place.join("volumes/k1")).unwrap(), noise(48));
+    std::fs::write(place.join("copy"), noise(48)).unwrap();
+    nix::unistd::syncfs(std::fs::File::open(&place).unwrap()).unwrap();
+    assert!(before - free() > 40 * MIB, "control: a copy takes room");
+}

@@ -12,3 +12,4 @@ mod disk;
 mod http;
 mod kit;
 mod simulated;
+mod wire;

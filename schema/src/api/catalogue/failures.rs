@@ -5,8 +5,11 @@
 use super::{FailureEntry, Words};
 
 macro_rules! failures {
-    ($($code:literal: $ja:tt, $en:tt;)*) => {
-        &[$(FailureEntry { code: $code, ja: words!($ja), en: words!($en) }),*]
+    ($($($code:literal)|+: $ja:tt, $en:tt;)*) => {
+        &[$(failures!(@each ($($code)|+) $ja, $en)),*]
+    };
+    (@each ($($code:literal)|+) $ja:tt, $en:tt) => {
+        FailureEntry { codes: &[$($code),+], ja: words!($ja), en: words!($en) }
     };
 }
 
@@ -18,12 +21,12 @@ macro_rules! words {
 
 /// The entry of a failure's code.
 pub fn failure(code: &str) -> &'static FailureEntry {
-    ALL.iter().find(|entry| entry.code == code).unwrap_or(&GENERIC)
+    ALL.iter().find(|entry| entry.codes.contains(&code)).unwrap_or(&GENERIC)
 }
 
 /// For codes not listed. `{code}` is always filled.
 pub static GENERIC: FailureEntry = FailureEntry {
-    code: "generic",
+    codes: &["generic"],
     ja: words!((
         "処理に失敗しました（{code}）。",
         "エージェントの報告: {message}",
@@ -58,37 +61,37 @@ pub static ALL: &[FailureEntry] = failures! {
          "外部ファイルに依存しない単独のイメージに変換して登録してください。"),
         ("The image was refused for safety.", "It refers to other files or holds what is not allowed: {message}",
          "Convert it to an image that stands alone, and register that.");
-    "image_unavailable":
+    "image_unavailable" | "image_unreachable" | "image_missing" | "image_source_missing":
         ("イメージを取得できませんでした。", "ストレージノードからイメージを受け取れません: {message}",
          "ストレージノードの稼働を確かめてください（arame storage list）。復帰後に自動で再試行します。"),
         ("The image could not be fetched.", "The storage node did not hand it out: {message}",
          "See whether the storage node is online (arame storage list). It is tried again when it is back.");
-    "libvirt_error":
+    "libvirt_error" | "libvirt_unreachable" | "libvirt_hung":
         ("仮想マシンの操作に失敗しました。", "libvirt がエラーを返しました: {message}",
          "もう一度試してください。続く場合は管理者がそのホストの libvirt のログを確認してください。"),
         ("The virtual machine could not be changed.", "libvirt answered an error: {message}",
          "Try again. If it stays so, an operator should read the libvirt log of that host.");
-    "switch_error":
+    "switch_error" | "switch_unavailable" | "link_failed" | "port_taken":
         ("仮想スイッチの設定に失敗しました。", "Open vSwitch がエラーを返しました: {message}",
          "管理者がホストの Open vSwitch の稼働を確認してください。復帰後に自動で再試行します。"),
         ("The virtual switch could not be set.", "Open vSwitch answered an error: {message}",
          "An operator should see whether Open vSwitch runs on the host. It is tried again by itself.");
-    "store_error":
+    "store_error" | "store_unavailable":
         ("ストレージの操作に失敗しました。", "バッキングストアがエラーを返しました: {message}",
          "管理者がストレージノードのディスクを確認してください。"),
         ("The storage could not be changed.", "The backing store answered an error: {message}",
          "An operator should look at the storage node's disks.");
-    "export_error":
+    "export_error" | "export_unavailable" | "export_remains":
         ("ボリュームを iSCSI で公開できませんでした。", "iSCSI ターゲットがエラーを返しました: {message}",
          "管理者がストレージノードの tgtd の稼働を確認してください。復帰後に自動で再試行します。"),
         ("The volume could not be exported over iSCSI.", "The iSCSI target answered an error: {message}",
          "An operator should see whether tgtd runs on the storage node. It is tried again by itself.");
-    "budget_spent":
+    "budget_spent" | "handler_hung" | "too_many_jobs" | "agent_leaving":
         ("制限時間内に終わりませんでした。", "ノードが混んでいるか、応答しない処理があります: {message}",
          "しばらく待つと自動で再試行します。続く場合は管理者がノードの負荷を確認してください。"),
         ("It did not end in its time.", "The node is busy, or something on it hangs: {message}",
          "It is tried again by itself. If it stays so, an operator should look at the node's load.");
-    "agent_panic":
+    "agent_panic" | "internal" | "wrong_agent" | "wrong_thing" | "bad_name" | "snapshot_invalid":
         ("エージェントの内部で誤りが起きました。", "プログラムの誤りです: {message}",
          "自動で再試行します。繰り返す場合はエージェントのログを添えて報告してください。"),
         ("The agent failed inside.", "This is a defect of ours: {message}",
@@ -98,17 +101,17 @@ pub static ALL: &[FailureEntry] = failures! {
          "管理者がエージェントを dcmgr と同じ版に更新してください。"),
         ("The agent does not understand this work.", "It may be an older version: {message}",
          "An operator should bring the agent to the version of dcmgr.");
-    "volume_exported":
+    "volume_exported" | "in_use":
         ("ボリュームはまだ公開されています。", "接続が残っているため削除できません: {message}",
          "切り離しの完了を待ちます。自動で再試行します。"),
         ("The volume is still exported.", "A connection to it is left: {message}",
          "It is tried again when the detaching is done.");
-    "foreign_thing":
+    "foreign_thing" | "foreign_domain" | "foreign_link" | "foreign_network":
         ("同じ名前の、このデータセンターのものではない資源があります。", "印のない、または別の導入環境のものには触れません: {message}",
          "管理者がノード上のその資源を確認し、移動または削除してください。"),
         ("Something of that name is there and is not ours.", "What carries no mark of ours is never touched: {message}",
          "An operator should look at it on the node and move or delete it.");
-    "guest_holds_volume":
+    "guest_holds_volume" | "volume_busy":
         ("ゲストがボリュームを手放しません。", "ゲスト OS が取り外しに応じていません: {message}",
          "ゲストの中でアンマウント（umount）してください。電源を切れば必ず切り離せます。"),
         ("The guest does not let go of the volume.", "Its operating system does not answer the unplugging: {message}",
@@ -116,7 +119,7 @@ pub static ALL: &[FailureEntry] = failures! {
     "host_lost":
         ("ホストが失われました。", "ホスト {agent} は失われたと宣言されました。", "インスタンスを削除して作り直すか、バックアップから復元してください。"),
         ("Its host is lost.", "The host {agent} was declared lost.", "Delete the instance and make it again, or restore a backup.");
-    "host_silent":
+    "host_silent" | "agent_silent":
         ("ホストが応答しません。", "エージェント {agent} からの連絡が途絶えています。",
          "ホストの電源とネットワークを確かめてください。連絡が戻れば自動で続きます。"),
         ("Its host is silent.", "The agent {agent} is not heard.",
@@ -141,7 +144,7 @@ pub static ALL: &[FailureEntry] = failures! {
          "arame image list でイメージの状態を確認してください。"),
         ("Its image could not be made ready.", "The import of the image failed: {message}",
          "See the image's state with arame image list.");
-    "data_lost":
+    "data_lost" | "disk_lost":
         ("データが見つかりません。", "存在していたはずのデータがノードの一覧にありません: {message}",
          "自動では作り直しません。管理者が arame audit を見て、復旧か削除を選んでください。"),
         ("Its data is not found.", "It was there, and a complete listing of the node does not have it: {message}",
@@ -151,9 +154,54 @@ pub static ALL: &[FailureEntry] = failures! {
          "arame jobs で待っている仕事を確認してください。"),
         ("It did not end before its deadline.", "It stayed {state} for too long: {message}",
          "See with arame jobs what it waits for.");
-    "simulated":
+    "simulated" | "injected" | "sim_fault":
         ("シミュレーターが指示どおりに失敗しました。", "設定で失敗するように指示されています: {message}",
          "シミュレーターの設定から失敗の指示を外してください。"),
         ("The simulator failed as it was told to.", "Its configuration asks for this failure: {message}",
          "Take the failure out of the simulator's configuration.");
+    "disk_error" | "host_disk_error" | "state_dir_error":
+        ("ノードのディスクを読み書きできませんでした。", "ファイルシステムがエラーを返しました: {message}",
+         "管理者がノードのディスクの状態と権限を確認してください。自動で再試行します。"),
+        ("The node's disk could not be read or written.", "Its file system answered an error: {message}",
+         "An operator should look at the node's disk and its permissions. It is tried again by itself.");
+    "host_error":
+        ("ホストの設定に失敗しました。", "ホスト上のコマンドが失敗しました: {message}",
+         "管理者がホストのエージェントのログを確認してください。自動で再試行します。"),
+        ("The host could not be set up.", "A command on the host failed: {message}",
+         "An operator should read the log of the host's agent. It is tried again by itself.");
+    "configuration" | "laboratory_settings":
+        ("エージェントの設定に問題があります。", "この設定では安全に実行できません: {message}",
+         "管理者がエージェントの設定ファイルを直して再起動してください。"),
+        ("The agent's configuration is not right.", "It cannot work safely like this: {message}",
+         "An operator should correct the agent's configuration file and start it again.");
+    "domain_missing":
+        ("仮想マシンがホストにありません。", "操作の対象が見つかりません: {message}",
+         "状態が確認され次第、自動で作り直されます。arame instance show で確認してください。"),
+        ("The virtual machine is not on its host.", "What was to be changed is not found: {message}",
+         "It is made again as soon as this is confirmed. See arame instance show.");
+    "too_many_disks":
+        ("これ以上ボリュームを接続できません。", "仮想マシンの空きスロットがありません: {message}",
+         "不要なボリュームを切り離してください。"),
+        ("No more volumes can be attached.", "The virtual machine has no free slot: {message}",
+         "Detach a volume that is not needed.");
+    "volume_missing":
+        ("ボリュームがストレージノードにありません。", "対象のデータが見つかりません: {message}",
+         "管理者が arame audit とストレージノードのディスクを確認してください。自動では作り直しません。"),
+        ("The volume is not on its storage node.", "Its data is not found: {message}",
+         "An operator should look at arame audit and at the storage node's disks. It is never made again by itself.");
+    "volume_too_small":
+        ("ボリュームが小さすぎます。", "イメージより大きくする必要があります: {message}",
+         "大きいサイズで作り直してください。"),
+        ("The volume is too small.", "It must be larger than its image: {message}",
+         "Create it with a larger size.");
+    "stale_epoch" | "refused":
+        ("ノード上のものの方が新しいため、断られました。", "記録より新しい世代が見つかりました: {message}",
+         "自動で記録を合わせて再試行します。"),
+        ("It was refused because what is on the node is newer.", "A newer generation than the row's was found: {message}",
+         "The row is lifted past it and it is tried again by itself.");
+    "held_epoch":
+        ("エージェントが破壊的な操作を保留しています。", "データベースが以前より古い状態に戻っています: {message}",
+         "管理者が復元したデータベースでよいことを確認してください。"),
+        ("The agent holds back what may destroy something.", "The database is older than one it has met: {message}",
+         "An operator should confirm that the restored database is the right one.");
 };

@@ -1,6 +1,6 @@
 //! Findings of the audit and what is done about them, in words.
 //!
-//! Rule: no wildcard; the places are `{thing}`, `{agent}` and `{owner}`, which the view fills.
+//! Rule: no wildcard; the places are `{thing}`, `{agent}`, `{owner}` and `{reason}` (of the detail), which the view fills.
 
 use super::Sentence;
 use crate::api::{FindingKind, FindingRule};
@@ -25,8 +25,8 @@ pub fn finding_kind(kind: FindingKind) -> Sentence {
         ),
         FindingKind::AgentSilent => ("エージェント {agent} から連絡がありません。", "Agent {agent} is silent."),
         FindingKind::ListingIncomplete => (
-            "{agent} の一覧 {thing} が不完全なため、何がないのか判断できません。",
-            "The listing {thing} of {agent} is not complete: what is missing is not known.",
+            "{agent} の一覧が届いていないか不完全なため、何がないのか判断できません（{reason}）。",
+            "The listing of {agent} is old or not complete, so what is missing is not known ({reason}).",
         ),
         FindingKind::DeadMessage => (
             "{agent} 宛てのメッセージ {thing} が何度配送しても処理されませんでした。",

@@ -29,6 +29,9 @@ use topology::CallError;
 /// attempt every two seconds from each of a thousand agents without noticing.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// A data center that starts has agents up moments before dcmgr: so often they look for the exchanges this closely.
+const STARTING: (u32, Duration) = (40, Duration::from_millis(250));
+
 /// Longest a synchronous call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -325,7 +328,11 @@ impl Session {
 
     fn later(&mut self, task: Task) {
         let attempts = self.attempts.entry(task).or_insert(0);
-        let at = Instant::now() + pause(*attempts);
+        let mut wait = pause(*attempts);
+        if task == Task::Exchanges && *attempts < STARTING.0 {
+            wait = wait.min(STARTING.1);
+        }
+        let at = Instant::now() + wait;
         *attempts += 1;
         self.due.push((at, task));
     }

@@ -32,6 +32,16 @@ fn failed(what: &str, reason: &Reason) -> impl FnOnce(amqprs::error::Error) -> C
     move |error| CallError { what, why: reason.get().unwrap_or_else(|| error.to_string()) }
 }
 
+/// RabbitMQ answers wrong credentials by closing the socket unless the client announces that it understands better,
+/// which the library does not.
+fn told(error: &amqprs::error::Error) -> String {
+    let text = error.to_string();
+    match text.contains("reset by peer") || text.contains("shutdown") {
+        true => format!("{text} (wrong user or password?)"),
+        false => text,
+    }
+}
+
 pub(super) async fn password(broker: &Broker) -> Result<String, ConnectError> {
     let path = broker.password_file.clone();
     let text = tokio::fs::read_to_string(&path).await;
@@ -53,7 +63,8 @@ pub(super) async fn open(
         .heartbeat(HEARTBEAT_SECONDS)
         .finish();
     let reason = Reason::default();
-    let connection = Connection::open(&arguments).await.map_err(failed(&at, &reason))?;
+    let connection =
+        Connection::open(&arguments).await.map_err(|error| CallError { what: at.clone(), why: told(&error) })?;
     let callback = OnConnection { reason: reason.clone(), ended };
     connection.register_callback(callback).await.map_err(failed(&at, &reason))?;
     declare_own(&connection, &role).await?;

@@ -7,6 +7,7 @@ use crate::config::DomainType;
 use crate::driver::{Machine, Mark};
 use crate::switch::tap_name;
 use arame_schema::jobs::hva::{Nic, PluggedVolume};
+use arame_schema::limits::VOLUMES_MAX;
 use arame_schema::model::{AttachmentId, InstanceId};
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
@@ -18,9 +19,6 @@ use uuid::Uuid;
 pub const MARK_URI: &str = "https://arame.jp/xmlns/domain/1";
 pub const MARK_KEY: &str = "arame";
 const ALIAS: &str = "ua-";
-/// Root ports left free at start: how many volumes can be plugged into a guest that runs. More wait for its next
-/// start. Every port costs the guest's firmware and kernel a moment at boot.
-pub const FREE_PORTS: usize = 8;
 
 /// An element being built.
 #[derive(Debug, Clone)]
@@ -145,8 +143,8 @@ fn devices(
 ) -> Element {
     let spec = &machine.spec;
     let volumes = spec.volumes.iter().filter_map(|volume| Some((volume, targets.get(&volume.attachment)?)));
-    // Boot disk and random numbers take one each.
-    let ports = 2 + spec.nics.len() + spec.volumes.len() + FREE_PORTS;
+    // Boot disk and random numbers take one each; as many volumes as may ever be attached can come while it runs.
+    let ports = 2 + spec.nics.len() + VOLUMES_MAX.max(spec.volumes.len());
     let mut nics: Vec<&Nic> = spec.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
     let log = e("log").with("file", machine.console.display()).with("append", "on");
