@@ -60,6 +60,8 @@ pub struct Mark {
 pub struct SeenDomain {
     pub mark: Mark,
     pub power: SeenPower,
+    /// It is off because its guest shut itself down; a crash, a kill or our own power off is not that.
+    pub left: bool,
     /// Attachments plugged into the running guest or into the kept definition.
     pub plugged: Vec<AttachmentId>,
 }

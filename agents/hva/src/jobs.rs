@@ -99,10 +99,12 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         observed,
         detail,
     };
+    let left = found.domain.as_ref().is_some_and(|domain| domain.left);
     let (power, detail) = match found.domain.as_ref().map(|domain| domain.power) {
         Some(SeenPower::On) => (Fact::Yes, None),
         // Neither running nor surely gone: only an observation of no lets it run elsewhere.
         Some(SeenPower::Paused) => (Fact::Maybe, Some(json!({ "paused": true }))),
+        Some(SeenPower::Off) if left => (Fact::No, Some(json!({ "stopped_by": "guest" }))),
         Some(SeenPower::Off) | None => (Fact::No, None),
     };
     let thing = instance.as_str();

@@ -203,6 +203,14 @@ fn power_of(domain: &Domain) -> Told<SeenPower> {
     })
 }
 
+/// Whether it is off because its guest shut itself down (libvirt-domain.h: VIR_DOMAIN_SHUTOFF_SHUTDOWN is 1; a killed
+/// QEMU is `crashed`, our own hard power off `destroyed`).
+fn has_left(domain: &Domain) -> Told<bool> {
+    const SHUTOFF_SHUTDOWN: i32 = 1;
+    let (state, reason) = domain.get_state().map_err(|e| failed("state", &e))?;
+    Ok(state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_SHUTDOWN)
+}
+
 /// What is there of a domain of ours. The mark is the newer of the running guest's and the kept definition's.
 fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     let Some(mut mark) = kept.mark else { return Ok(None) };
@@ -217,7 +225,7 @@ fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     }
     plugged.sort();
     plugged.dedup();
-    Ok(Some(SeenDomain { mark, power, plugged }))
+    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, plugged }))
 }
 
 #[async_trait]

@@ -137,6 +137,19 @@ impl Sim {
         Ok(())
     }
 
+    /// The guest switches itself off, as a person inside would make it.
+    pub async fn shut_down_guest(&self, instance: &InstanceId) -> Told<()> {
+        self.change(|world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.stop();
+                domain.left = true;
+            }
+        })
+        .await?;
+        let _ = self.inner.tell.try_send(instance.clone());
+        Ok(())
+    }
+
     /// The boot disk disappears, as a broken host disk would make it.
     pub async fn lose_disk(&self, instance: &InstanceId) -> Told<()> {
         self.change(|world| {
