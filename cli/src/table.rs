@@ -49,7 +49,7 @@ pub fn size(bytes: u64) -> String {
     for (unit, shift) in UNITS {
         let whole = bytes >> shift;
         if whole > 0 {
-            let rest = (bytes - (whole << shift)) * 10 >> shift;
+            let rest = ((bytes - (whole << shift)) * 10) >> shift;
             return if rest == 0 { format!("{whole} {unit}") } else { format!("{whole}.{rest} {unit}") };
         }
     }
