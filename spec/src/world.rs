@@ -133,7 +133,16 @@ impl World {
         seed::apply(&db, &seed_of(folder.path(), size)?).await?;
         secret(folder.path(), "vault.key", &"5a".repeat(32))?;
         let (app, running) = Self::dcmgr(&db, &broker, folder.path()).await?;
-        let mut world = World { app, broker, database, folder, config, agents: BTreeMap::new(), dcmgr: Some(running) };
+        let mut world = World {
+            app,
+            broker,
+            database,
+            folder,
+            config,
+            agents: BTreeMap::new(),
+            hypervisors: BTreeMap::new(),
+            dcmgr: Some(running),
+        };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
