@@ -16,6 +16,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId};
 use async_trait::async_trait;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,6 +36,8 @@ const START: Duration = Duration::from_secs(60);
 const UNPLUG: Duration = Duration::from_secs(12);
 /// Between two looks while a guest shuts down or lets a disk go.
 const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at which guests run, beside the events.
+const WATCH: Duration = Duration::from_secs(2);
 /// Notices of guests that stopped, waiting to be read.
 const NOTICES: usize = 256;
 
@@ -94,6 +97,7 @@ impl Libvirt {
             );
             return Err(DriverError::new("laboratory_settings", message, Retry::Never));
         }
+        tokio::spawn(watch(driver.link.clone(), driver.blocking.clone(), config.uri.clone(), driver.tell.clone()));
         Ok(driver)
     }
 
@@ -141,6 +145,29 @@ impl Libvirt {
             secret.undefine().map_err(|e| failed("remove a secret", &e))
         })
         .await
+    }
+}
+
+/// Looks now and then which guests run: events are lost with a connection, and a connection lost while nothing is
+/// asked would stay lost. Ends with the driver.
+async fn watch(link: Arc<Mutex<Option<Arc<Link>>>>, blocking: Blocking, uri: String, tell: mpsc::Sender<InstanceId>) {
+    let mut before = HashSet::new();
+    let mut round = tokio::time::interval(WATCH);
+    while !tell.is_closed() {
+        round.tick().await;
+        let (link, uri, notices) = (link.clone(), uri.clone(), tell.clone());
+        let running = blocking.run("list guests that run", QUICK, move || {
+            let link = linked(&link, &uri, &notices)?;
+            let active = link.0.list_all_domains(virt_sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+            let active = active.map_err(|e| failed("list guests that run", &e))?;
+            Ok::<_, DriverError>(active.iter().filter_map(|domain| domain.get_name().ok()).collect::<HashSet<_>>())
+        });
+        // A libvirt that does not answer says nothing about its guests.
+        let Ok(Ok(running)) = running.await else { continue };
+        for stopped in before.difference(&running).filter_map(|name: &String| name.parse().ok()) {
+            let _ = tell.try_send(stopped);
+        }
+        before = running;
     }
 }
 
