@@ -102,7 +102,7 @@ pub trait Compute: Send + Sync + 'static {
     /// `kvm`, `qemu` or `sim`.
     fn kind(&self) -> &'static str;
 
-    /// The domain of that name. `Err(foreign_domain)` when there is one without our mark or with another's.
+    /// The domain of that name. `Err(foreign_thing)` when there is one without our mark or with another's.
     async fn observe(&self, instance: &InstanceId) -> Result<Option<SeenDomain>, DriverError>;
 
     /// Every domain and secret of ours.

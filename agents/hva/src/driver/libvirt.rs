@@ -2,7 +2,7 @@
 //!
 //! Rules: every call runs on a blocking thread with a limit; a dead connection is opened again before a call, never
 //! after one failed; domains are defined persistent and never autostart; a domain without our mark is answered
-//! `foreign_domain` and never touched. It decides nothing about images, ports or firewalls.
+//! `foreign_thing` and never touched. It decides nothing about images, ports or firewalls.
 
 mod events;
 pub mod xml;
@@ -175,7 +175,7 @@ fn linked(kept: &Mutex<Option<Arc<Link>>>, uri: &str, tell: &mpsc::Sender<Instan
     Ok(link)
 }
 
-/// The domain of that name and its mark; `Err(foreign_domain)` when it is not ours.
+/// The domain of that name and its mark; `Err(foreign_thing)` when it is not ours.
 fn owned(link: &Connect, name: &str) -> Told<Option<(Domain, Reading)>> {
     let domain = match Domain::lookup_by_name(link, name) {
         Ok(domain) => domain,
@@ -185,7 +185,7 @@ fn owned(link: &Connect, name: &str) -> Told<Option<(Domain, Reading)>> {
     let kept = described(&domain, virt_sys::VIR_DOMAIN_XML_INACTIVE)?;
     if kept.mark.as_ref().is_none_or(|mark| mark.instance.as_str() != name) {
         let message = format!("a domain named {name} exists that is not ours");
-        return Err(DriverError::new("foreign_domain", message, Retry::Never));
+        return Err(DriverError::new("foreign_thing", message, Retry::Never));
     }
     Ok(Some((domain, kept)))
 }
@@ -348,7 +348,7 @@ impl Compute for Libvirt {
             while self.live_target(instance, attachment).await?.is_some() {
                 if Instant::now() >= deadline {
                     let message = format!("the guest did not let {attachment} go within {UNPLUG:?}");
-                    return Err(DriverError::new("volume_busy", message, Retry::Later));
+                    return Err(DriverError::new("guest_holds_volume", message, Retry::Later));
                 }
                 tokio::time::sleep(LOOK).await;
             }

@@ -173,7 +173,7 @@ impl Sim {
         self.change(|_| ()).await?;
         tracing::warn!(kind, ?point, ?action, "a simulated fault");
         match action {
-            Action::Fail => Err(DriverError::new("sim_fault", format!("simulated failure of {kind}"), Retry::Later)),
+            Action::Fail => Err(DriverError::new("simulated", format!("simulated failure of {kind}"), Retry::Later)),
             Action::Hang => {
                 self.inner.hung.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(HANG).await;
