@@ -5,4 +5,5 @@
 //! imports it.
 
 pub mod database;
+pub mod real;
 pub mod world;

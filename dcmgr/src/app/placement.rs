@@ -65,22 +65,28 @@ fn verdict_view(verdict: &Verdict) -> HostVerdict {
     HostVerdict { host: verdict.host.clone(), fits: verdict.fits(), rules: verdict.rules.iter().map(rule).collect() }
 }
 
+/// Codes and values of the catalogue's changes (`schema::api::catalogue`).
 fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
-    let code = match rule.name {
-        "online" => "bring_online",
-        "not_degraded" => "repair_host",
-        "scheduling_enabled" => "enable_scheduling",
-        "cpu_cores" => "free_cpu",
-        "memory_size" => "free_memory",
-        "disk_space" => "free_disk",
-        _ => "other_host",
+    let (code, value) = match rule.name {
+        "online" => ("bring_online", "state"),
+        "not_degraded" => ("repair_degraded", "reason"),
+        "scheduling_enabled" => ("enable_scheduling", "state"),
+        "cpu_cores" => ("free_cpu_cores", "free"),
+        "memory_size" => ("free_memory", "free"),
+        "disk_space" => ("free_disk_space", "free"),
+        "hypervisor" => ("choose_hypervisor", "hypervisor"),
+        "arch" => ("choose_image", "arch"),
+        "asked_for" => ("choose_other_host", "host"),
+        // The host has failed it already: only another one helps.
+        _ => ("add_host", "host"),
     };
     SmallestChange::new(code)
-        .with("host", &verdict.host)
+        .with("missing", rule.lacks)
         .with("rule", rule.name)
-        .with("amount", rule.lacks)
         .with("needed", &rule.needed)
         .with("had", &rule.had)
+        .with(value, &rule.had)
+        .with("host", &verdict.host)
 }
 
 /// Places an instance anew after its host failed it. Answers false when it cannot: the reason is on the row.
@@ -138,4 +144,48 @@ pub async fn members_changed(tx: &mut Tx, ringing: &mut Ringing, groups: &[Strin
         snapshot::policy(tx, ringing, &host, Cause::fact()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arame_schema::api::catalogue::change as words;
+    use arame_schema::api::{Language, Localise};
+
+    #[test]
+    fn every_broken_rule_has_a_change_in_words_without_gaps() {
+        let demand = Demand {
+            cpu_cores: 99,
+            memory_mib: 9999,
+            disk_mib: 9999,
+            hypervisor: Some("kvm".into()),
+            arch: "arm64".into(),
+            host: Some("hn-b".into()),
+            tried: vec!["hn-a".into()],
+        };
+        let host = Candidate {
+            host: "hn-a".into(),
+            online: false,
+            degraded: Some("disk".into()),
+            scheduling_enabled: false,
+            hypervisor: "qemu".into(),
+            arch: "x86_64".into(),
+            cpu_offered: 1,
+            cpu_used: 0,
+            memory_offered: 1,
+            memory_used: 0,
+            disk_offered: 1,
+            disk_used: 0,
+        };
+        let verdict = judge(&demand, &host);
+        assert_eq!(verdict.rules.iter().filter(|rule| !rule.ok).count(), 10, "a rule is not broken here");
+        for rule in &verdict.rules {
+            let mut told = change((&verdict, rule));
+            assert_eq!(words(&told.code).code, told.code, "no words for {}", told.code);
+            for language in [Language::En, Language::Ja] {
+                told.localise(language);
+                assert!(!told.sentence.contains('?'), "{}: {}", rule.name, told.sentence);
+            }
+        }
+    }
 }
