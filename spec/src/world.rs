@@ -32,6 +32,8 @@ pub struct World {
     folder: TempDir,
     config: db::pool::Config,
     agents: BTreeMap<String, JoinHandle<anyhow::Result<()>>>,
+    /// The simulated hypervisor of each hva: its public API makes guests die.
+    pub hypervisors: BTreeMap<String, arame_hva::driver::sim::Sim>,
     dcmgr: Option<(CancellationToken, JoinSet<()>)>,
 }
 
@@ -131,7 +133,16 @@ impl World {
         seed::apply(&db, &seed_of(folder.path(), size)?).await?;
         secret(folder.path(), "vault.key", &"5a".repeat(32))?;
         let (app, running) = Self::dcmgr(&db, &broker, folder.path()).await?;
-        let mut world = World { app, broker, database, folder, config, agents: BTreeMap::new(), dcmgr: Some(running) };
+        let mut world = World {
+            app,
+            broker,
+            database,
+            folder,
+            config,
+            agents: BTreeMap::new(),
+            hypervisors: BTreeMap::new(),
+            dcmgr: Some(running),
+        };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -202,7 +213,7 @@ impl World {
         Ok(())
     }
 
-    async fn build_agent(&self, name: &str, folder: &Path, latency_ms: u64) -> anyhow::Result<Arc<dyn Agent>> {
+    async fn build_agent(&mut self, name: &str, folder: &Path, latency_ms: u64) -> anyhow::Result<Arc<dyn Agent>> {
         let common = format!(
             "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
              vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
@@ -218,7 +229,10 @@ impl World {
                     data.display(),
                     state.display()
                 );
-                arame_hva::Hva::start(&arame_hva::config::parse(Path::new("hva.toml"), &text)?).await?
+                let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
+                let sim = arame_hva::driver::sim::Sim::open(&config.hva.sim)?;
+                self.hypervisors.insert(name.to_owned(), sim.clone());
+                arame_hva::Hva::with_sim(config.hva, sim).await?
             }
             "sta" => {
                 let text = format!(

@@ -6,7 +6,7 @@ use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
 use crate::plan::placement::{Candidate, Demand, Rule, Verdict, judge, rank, smallest_change};
 use arame_schema::api::placement::SmallestChange;
-use arame_schema::api::{self, HostVerdict, RuleVerdict};
+use arame_schema::api::{self, HostVerdict, Refusal, RuleVerdict};
 
 /// An instance is placed at most this often before its failure is final (DESIGN 3.10).
 pub const PLACEMENTS_MAX: u32 = 3;
@@ -14,6 +14,7 @@ pub const PLACEMENTS_MAX: u32 = 3;
 /// The verdicts, without locking or choosing anything.
 pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
     let hosts = db::nodes::candidates(tx).await?;
+    check_asked(demand, &hosts)?;
     let chosen = rank(demand, &hosts).into_iter().next();
     Ok(told(demand, &hosts, chosen))
 }
@@ -21,6 +22,7 @@ pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, A
 /// Locks the best host that fits and answers it with the verdicts. `None` in `host`: nothing fits.
 pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
     let mut hosts = db::nodes::candidates(tx).await?;
+    check_asked(demand, &hosts)?;
     for name in rank(demand, &hosts) {
         let Some(locked) = db::nodes::lock_candidate(tx, &name).await? else { continue };
         let fits = judge(demand, &locked).fits();
@@ -32,6 +34,14 @@ pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppE
         }
     }
     Ok(told(demand, &hosts, None))
+}
+
+/// A host that does not exist is not one that is full.
+fn check_asked(demand: &Demand, hosts: &[Candidate]) -> Result<(), AppError> {
+    match &demand.host {
+        Some(asked) if !hosts.iter().any(|host| host.host == *asked) => Err(Refusal::unknown(asked).into()),
+        _ => Ok(()),
+    }
 }
 
 fn told(demand: &Demand, hosts: &[Candidate], chosen: Option<String>) -> api::Placement {
