@@ -251,7 +251,7 @@ fn arguments(wish: &Wish) -> Vec<String> {
         // epmd runs; the daemon would outlive it. Children of this machine print their version and end instead.
         "-env",
         "ERL_AFLAGS",
-        "-version",
+        "-start_epmd false -version",
         "-kernel",
         "inet_dist_listen_min",
         &port,
