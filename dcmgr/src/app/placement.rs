@@ -67,26 +67,21 @@ fn verdict_view(verdict: &Verdict) -> HostVerdict {
 
 /// Codes and values of the catalogue's changes (`schema::api::catalogue`).
 fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
-    let (code, value) = match rule.name {
-        "online" => ("bring_online", "state"),
-        "not_degraded" => ("repair_degraded", "reason"),
-        "scheduling_enabled" => ("enable_scheduling", "state"),
-        "cpu_cores" => ("free_cpu_cores", "free"),
-        "memory_size" => ("free_memory", "free"),
-        "disk_space" => ("free_disk_space", "free"),
-        "hypervisor" => ("choose_hypervisor", "hypervisor"),
-        "arch" => ("choose_image", "arch"),
-        "asked_for" => ("choose_other_host", "host"),
-        // The host has failed it already: only another one helps.
-        _ => ("add_host", "host"),
+    let code = match rule.name {
+        "online" => "bring_online",
+        "not_degraded" => "repair_host",
+        "scheduling_enabled" => "enable_scheduling",
+        "cpu_cores" => "free_cpu",
+        "memory_size" => "free_memory",
+        "disk_space" => "free_disk",
+        _ => "other_host",
     };
     SmallestChange::new(code)
-        .with("missing", rule.lacks)
+        .with("host", &verdict.host)
         .with("rule", rule.name)
+        .with("amount", rule.lacks)
         .with("needed", &rule.needed)
         .with("had", &rule.had)
-        .with(value, &rule.had)
-        .with("host", &verdict.host)
 }
 
 /// Places an instance anew after its host failed it. Answers false when it cannot: the reason is on the row.
