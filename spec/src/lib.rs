@@ -1,8 +1,11 @@
-//! The test kit of whole-system stories: a private MariaDB, the real application, the real agents with simulated
-//! backends, one process, a bus in memory with faults on request.
+//! The test kit of whole-system stories. Two ways: the real application and agents with simulated backends in one
+//! process, on a private MariaDB and a bus in memory with faults on request ([`world`]); and real processes, brought
+//! up as a user would ([`processes`]).
 //!
 //! Rule: what is tested is the shipped code; the kit only starts, kills and looks. It may import anything; nothing
 //! imports it.
 
 pub mod database;
+pub mod processes;
+pub mod wishes;
 pub mod world;
