@@ -238,7 +238,8 @@ impl Processes {
     /// The connection's, the time limit's.
     pub async fn ask(&self, method: &str, path: &str, body: &Value, key: Option<&str>) -> anyhow::Result<Answer> {
         let mut request = self.client.request(method.parse()?, self.url(&format!("/api/12.03{path}")));
-        request = request.bearer_auth(&self.token).header("accept-language", "en");
+        request = request.bearer_auth(&self.token).header("x-vdc-account-uuid", "a-demo");
+        request = request.header("accept-language", "en");
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
