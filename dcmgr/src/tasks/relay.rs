@@ -76,17 +76,17 @@ pub async fn ring_again(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     }
 }
 
-/// The broker came back: whatever was on its way may be lost with its queues.
+/// The broker is there, for the first time or again: whatever was on its way may be lost with its queues, and what a
+/// process claimed that died before it published waits for nobody.
 pub async fn follow_link(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     let mut link = bus.link();
     loop {
         let now = *link.borrow_and_update();
         app.set_broker_up(now.up);
         if now.up
-            && now.session > 1
             && let Err(error) = db::jobs::ring_everything(app.db()).await
         {
-            tracing::warn!(%error, "open jobs could not be rung anew after a reconnect: the timer will");
+            tracing::warn!(%error, "open jobs could not be rung anew: the timer will");
         }
         tokio::select! {
             () = stop.cancelled() => return,
