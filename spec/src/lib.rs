@@ -7,5 +7,6 @@
 
 pub mod database;
 pub mod processes;
+pub mod program;
 pub mod wishes;
 pub mod world;

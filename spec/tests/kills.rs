@@ -166,7 +166,7 @@ impl Story {
             ensure!(Instant::now() < end, "not as wished within {PATIENCE:?}:\n{missing}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.wishes.compare(&self.center)?;
+        self.wishes.compare(&self.center.worlds()?)?;
         self.audit().await
     }
 
