@@ -68,6 +68,8 @@ pub type States = BTreeMap<String, String>;
 pub struct Wishes {
     pub machines: BTreeMap<String, End>,
     pub disks: BTreeMap<String, DiskEnd>,
+    /// Machines that were found running: their boot disks hold data.
+    ran: BTreeSet<String>,
 }
 
 /// Sends an order as a patient client: with one key, until it is answered. Gives the id of what was made.
@@ -205,7 +207,7 @@ impl Wishes {
     ///
     /// # Errors
     /// What is there twice, not there, or should not be there.
-    pub fn compare(&self, worlds: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    pub fn compare(&mut self, worlds: &BTreeMap<String, Value>) -> anyhow::Result<()> {
         let mut seen: BTreeMap<String, (String, bool)> = BTreeMap::new();
         for (host, world) in worlds.iter().filter(|(agent, _)| agent.starts_with("hva.")) {
             let domains = keys(&world["domains"]);
@@ -221,12 +223,18 @@ impl Wishes {
         }
         for (id, end) in &self.machines {
             let found = seen.remove(id);
-            let wished = match end {
-                End::Running => Some(true),
-                End::Halted => Some(false),
-                End::Terminated => None,
+            let power = found.as_ref().map(|(_, on)| *on);
+            let is_right = match end {
+                End::Running => power == Some(true),
+                // Switched off before it was ever made: there is nothing to keep.
+                End::Halted if !self.ran.contains(id) => power != Some(true),
+                End::Halted => power == Some(false),
+                End::Terminated => power.is_none(),
             };
-            ensure!(found.as_ref().map(|(_, on)| *on) == wished, "{id}: wished {end:?}, found {found:?}");
+            ensure!(is_right, "{id}: wished {end:?}, found {found:?}");
+            if power == Some(true) {
+                self.ran.insert(id.clone());
+            }
         }
         ensure!(seen.is_empty(), "nobody asked for {seen:?}");
         worlds.iter().filter(|(agent, _)| agent.starts_with("sta.")).try_for_each(|(_, world)| self.storage(world))

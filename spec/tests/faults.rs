@@ -247,7 +247,7 @@ impl Campaign {
     }
 
     /// Nothing goes wrong any more: everything becomes as wished.
-    async fn settle(&self) -> anyhow::Result<()> {
+    async fn settle(&mut self) -> anyhow::Result<()> {
         self.world.broker.set_faults(0, Faults::default());
         let end = Instant::now() + PATIENCE;
         loop {

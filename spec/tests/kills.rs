@@ -155,7 +155,7 @@ impl Story {
     }
 
     /// Everything as wished, by the API, by the worlds, by the audit.
-    async fn settle(&self) -> anyhow::Result<()> {
+    async fn settle(&mut self) -> anyhow::Result<()> {
         self.center.all_alive().await?;
         let end = Instant::now() + PATIENCE;
         loop {
