@@ -7,6 +7,7 @@
 
 pub mod database;
 pub mod processes;
+pub mod program;
 pub mod real;
 pub mod wishes;
 pub mod world;

@@ -327,16 +327,13 @@ impl Processes {
         self.number(&format!("SELECT COUNT(*) FROM jobs WHERE {open}")).await
     }
 
-    /// The simulated world of an agent, from its file. An agent that never had anything to keep has none.
+    /// The simulated worlds of the agents, from their files. An agent that never had anything to keep has none.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn world(&self, agent: &str) -> anyhow::Result<Value> {
-        match std::fs::read(self.path(&format!("state/{agent}/world.json"))) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
-            Err(error) => Err(error.into()),
-        }
+    /// A file cannot be read.
+    pub fn worlds(&self) -> anyhow::Result<BTreeMap<String, Value>> {
+        let names = self.children()?.into_keys();
+        names.map(|name| Ok((name.clone(), world(&self.path(&format!("state/{name}/world.json")))?))).collect()
     }
 
     /// The end of a child's log.
@@ -362,6 +359,18 @@ impl Drop for Processes {
         let mut command = std::process::Command::new(&self.arame);
         command.args(["--lang", "en", "down", "--dir"]).arg(self.folder.path());
         let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// A simulated world in its file.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn world(path: &Path) -> anyhow::Result<Value> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
+        Err(error) => Err(error.into()),
     }
 }
 

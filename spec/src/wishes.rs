@@ -60,11 +60,16 @@ impl DiskEnd {
     }
 }
 
+/// States by id.
+pub type States = BTreeMap<String, String>;
+
 /// Everything asked for so far.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     pub machines: BTreeMap<String, End>,
     pub disks: BTreeMap<String, DiskEnd>,
+    /// Machines that were found running: their boot disks hold data.
+    ran: BTreeSet<String>,
 }
 
 /// Sends an order as a patient client: with one key, until it is answered. Gives the id of what was made.
@@ -152,26 +157,40 @@ impl Wishes {
     /// # Errors
     /// Something failed or is there that nobody asked for: it will never be as wished.
     pub async fn missing(&self, center: &Processes) -> anyhow::Result<String> {
+        let mut states = Vec::new();
+        for path in ["/instances?limit=1000", "/volumes?limit=1000"] {
+            let page = center.get(path).await?;
+            let rows = page[0]["results"].as_array().context("a list has results")?;
+            let state = |row: &Value| Some((row["id"].as_str()?.to_owned(), row["state"].as_str()?.to_owned()));
+            states.push(rows.iter().filter_map(state).collect());
+        }
+        let (disks, machines): (States, States) = (states.pop().unwrap_or_default(), states.pop().unwrap_or_default());
+        let mut text = self.differences(&machines, &disks)?;
+        let open = center.number("SELECT COUNT(*) FROM jobs WHERE open = 1").await.unwrap_or(u64::MAX);
+        if open > 0 {
+            writeln!(text, "{open} jobs are open")?;
+        }
+        Ok(text)
+    }
+
+    /// What is not as wished yet, given the states of everything there is.
+    ///
+    /// # Errors
+    /// Something failed or is there that nobody asked for: it will never be as wished.
+    pub fn differences(&self, machines: &States, disks: &States) -> anyhow::Result<String> {
         let mut text = String::new();
-        for (path, wished) in [("instances", self.states()), ("volumes", self.disk_states())] {
-            let page = center.get(&format!("/{path}?limit=1000")).await?;
-            let found = page[0]["results"].as_array().context("a list has results")?;
-            let states: BTreeMap<&str, &Value> = found.iter().filter_map(|r| Some((r["id"].as_str()?, r))).collect();
-            for (id, row) in &states {
-                ensure!(wished.contains_key(*id), "{id} is there and nobody asked for it: {row}");
-                ensure!(row["state"] != "failed" && row["state"] != "lost", "{id}: {row}");
+        for (states, wished) in [(machines, self.states()), (disks, self.disk_states())] {
+            for (id, state) in states {
+                ensure!(wished.contains_key(id.as_str()), "{id} is {state} and nobody asked for it");
+                ensure!(state != "failed" && state != "lost", "{id} is {state}");
             }
             for (id, wish) in wished {
                 let gone = wish == "terminated" || wish == "deleted";
-                let state = states.get(id).map_or("absent", |row| row["state"].as_str().unwrap_or("?"));
+                let state = states.get(id).map_or("absent", String::as_str);
                 if state != wish && !(gone && state == "absent") {
                     writeln!(text, "{id} is {state}, wished {wish}")?;
                 }
             }
-        }
-        let open = center.number("SELECT COUNT(*) FROM jobs WHERE open = 1").await.unwrap_or(u64::MAX);
-        if open > 0 {
-            writeln!(text, "{open} jobs are open")?;
         }
         Ok(text)
     }
@@ -188,16 +207,13 @@ impl Wishes {
     ///
     /// # Errors
     /// What is there twice, not there, or should not be there.
-    pub fn compare(&self, center: &Processes) -> anyhow::Result<()> {
-        let children = center.children()?;
-        let hosts = children.keys().filter(|name| name.starts_with("hva."));
+    pub fn compare(&mut self, worlds: &BTreeMap<String, Value>) -> anyhow::Result<()> {
         let mut seen: BTreeMap<String, (String, bool)> = BTreeMap::new();
-        for host in hosts {
-            let world = center.world(host)?;
+        for (host, world) in worlds.iter().filter(|(agent, _)| agent.starts_with("hva.")) {
             let domains = keys(&world["domains"]);
             ensure!(domains == names(&world["disks"]), "{host}: domains and boot disks differ: {world}");
             ensure!(domains == keys(&world["records"]), "{host}: domains and records differ: {world}");
-            ensure!(domains == ports(&world), "{host}: domains and ports differ: {world}");
+            ensure!(domains == ports(world), "{host}: domains and ports differ: {world}");
             for id in domains {
                 let on = world["domains"][&id]["power"] == "on";
                 if let Some((other, _)) = seen.insert(id.clone(), (host.clone(), on)) {
@@ -207,18 +223,25 @@ impl Wishes {
         }
         for (id, end) in &self.machines {
             let found = seen.remove(id);
-            let wished = match end {
-                End::Running => Some(true),
-                End::Halted => Some(false),
-                End::Terminated => None,
+            let power = found.as_ref().map(|(_, on)| *on);
+            let is_right = match end {
+                End::Running => power == Some(true),
+                // Switched off before it was ever made: there is nothing to keep.
+                End::Halted if !self.ran.contains(id) => power != Some(true),
+                End::Halted => power == Some(false),
+                End::Terminated => power.is_none(),
             };
-            ensure!(found.as_ref().map(|(_, on)| *on) == wished, "{id}: wished {end:?}, found {found:?}");
+            ensure!(is_right, "{id}: wished {end:?}, found {found:?}");
+            if power == Some(true) {
+                self.ran.insert(id.clone());
+            }
         }
         ensure!(seen.is_empty(), "nobody asked for {seen:?}");
-        self.compare_storage(&center.world("sta.s1")?)
+        worlds.iter().filter(|(agent, _)| agent.starts_with("sta.")).try_for_each(|(_, world)| self.storage(world))
     }
 
-    fn compare_storage(&self, world: &Value) -> anyhow::Result<()> {
+    /// All volumes are on the one storage node.
+    fn storage(&self, world: &Value) -> anyhow::Result<()> {
         let volumes = world["volumes"].as_object().cloned().unwrap_or_default();
         let mut owners: Vec<String> =
             volumes.values().filter_map(|volume| Some(volume["mark"]["owner"].as_str()?.to_owned())).collect();

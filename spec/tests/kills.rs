@@ -155,7 +155,7 @@ impl Story {
     }
 
     /// Everything as wished, by the API, by the worlds, by the audit.
-    async fn settle(&self) -> anyhow::Result<()> {
+    async fn settle(&mut self) -> anyhow::Result<()> {
         self.center.all_alive().await?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -166,7 +166,7 @@ impl Story {
             ensure!(Instant::now() < end, "not as wished within {PATIENCE:?}:\n{missing}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.wishes.compare(&self.center)?;
+        self.wishes.compare(&self.center.worlds()?)?;
         self.audit().await
     }
 
