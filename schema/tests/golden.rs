@@ -36,7 +36,8 @@ fn same<T: DeserializeOwned + Serialize>(name: &str, value: &Value) -> T {
 fn with_unknown_fields(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.values_mut().for_each(with_unknown_fields);
+            // `endpoints` is a map by itself, any key of it is known.
+            fields.iter_mut().filter(|(key, _)| *key != "endpoints").for_each(|(_, value)| with_unknown_fields(value));
             // The key beside `Ok` and `Err` is serde's own form of a result: one key, no more.
             if !fields.contains_key("Ok") && !fields.contains_key("Err") {
                 fields.insert("from_a_newer_version".into(), Value::Bool(true));

@@ -44,12 +44,11 @@ impl Database {
             ])
             .arg(format!("--datadir={}", data.display()))
             .arg("--user=root")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
+            .output()
             .await?;
-        if !done.success() {
-            bail!("mariadb-install-db ended with {done}");
+        if !done.status.success() {
+            let printed = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+            bail!("mariadb-install-db ended with {}: {printed}", done.status);
         }
         let server = Self::launch(folder.path())?;
         std::fs::write(folder.path().join("password"), "")?;

@@ -1,6 +1,7 @@
 //! A data center in one process: real application and agents, simulated backends, a bus in memory.
 
 use crate::database::Database;
+use crate::program::Program;
 use anyhow::{Context, bail, ensure};
 use arame_dcmgr::app::{self, App, Caller, Parts};
 use arame_dcmgr::db::secrets::Vault;
@@ -10,15 +11,17 @@ use arame_dcmgr::tasks;
 use arame_framework::agent::Agent;
 use arame_framework::bus::memory::MemoryBroker;
 use arame_framework::config::{Broker, Common};
+use arame_hva::driver::sim::Sim;
 use arame_schema::api::{CreateInstance, Instance, Role, Volume};
 use arame_schema::model::instance::InstanceState;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -31,10 +34,19 @@ pub struct World {
     pub database: Database,
     folder: TempDir,
     config: db::pool::Config,
-    agents: BTreeMap<String, JoinHandle<anyhow::Result<()>>>,
-    /// The simulated hypervisor of each hva: its public API makes guests die.
-    pub hypervisors: BTreeMap<String, arame_hva::driver::sim::Sim>,
-    dcmgr: Option<(CancellationToken, JoinSet<()>)>,
+    /// The kit's own sessions: it looks also while dcmgr is dead.
+    db: Db,
+    agents: BTreeMap<String, Program>,
+    hypervisors: Hypervisors,
+    dcmgr: Option<Program>,
+    serving: watch::Sender<Option<Serving>>,
+}
+
+/// A dcmgr that can be asked: its application, and where requests to it have to run so that they die with it.
+#[derive(Clone)]
+pub struct Serving {
+    pub app: App,
+    pub runtime: Handle,
 }
 
 /// How big a world is.
@@ -46,6 +58,9 @@ pub struct Size {
     /// What each simulated effect takes.
     pub latency_ms: u64,
 }
+
+/// The simulated hypervisor of each hva: its public API makes guests die.
+type Hypervisors = Arc<Mutex<BTreeMap<String, Sim>>>;
 
 impl Default for Size {
     fn default() -> Self {
@@ -113,6 +128,74 @@ fn seed_of(folder: &Path, size: Size) -> anyhow::Result<Seed> {
     Ok(toml::from_str(&text)?)
 }
 
+/// dcmgr as its `main` starts it, but for the listener.
+async fn dcmgr(config: &db::pool::Config, broker: &MemoryBroker, folder: &Path) -> anyhow::Result<(App, Program)> {
+    let program = Program::start("dcmgr")?;
+    let (config, broker, key) = (config.clone(), broker.clone(), folder.join("vault.key"));
+    let begin = async move {
+        let db = Db::open(&config)?;
+        let (installation, epoch) = db::agents::installation(&db).await?;
+        let vault = Vault::open(&key)?;
+        let parts = Parts { db, vault, installation, epoch, infrastructure: Vec::new(), metrics: None };
+        let (app, rung) = App::new(parts);
+        let mut tasks = tasks::start(&app, broker.bus("dcmgr"), rung, CancellationToken::new()).await;
+        tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
+        Ok(app)
+    };
+    let app = program.run(begin).await?;
+    Ok((app, program))
+}
+
+/// An agent with its simulated driver, whose world is in a file.
+async fn build_agent(
+    root: &Path,
+    name: &str,
+    latency_ms: u64,
+    faults: &str,
+    hypervisors: &Hypervisors,
+) -> anyhow::Result<Arc<dyn Agent>> {
+    let common = format!(
+        "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
+         vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
+    );
+    let folder = root.join(name);
+    let (state, data) = (folder.join("world.json"), folder.join("data"));
+    let (state, data) = (state.display(), data.display());
+    let (kind, word) = name.split_once('.').context("an agent's name has a dot")?;
+    Ok(match kind {
+        "hva" => {
+            let text = format!(
+                "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{data}'\ncpu_cores = 64\n\
+                 memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{state}'\n\
+                 latency_ms = {latency_ms}\n{faults}"
+            );
+            let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
+            let sim = Sim::open(&config.hva.sim)?;
+            hypervisors.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), sim.clone());
+            arame_hva::Hva::with_sim(config.hva, sim).await?
+        }
+        "sta" => {
+            let text = format!(
+                "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://sta'\n\
+                 import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
+                 [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",
+                root.display()
+            );
+            let path = folder.join("sta.toml");
+            std::fs::write(&path, text)?;
+            arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?
+        }
+        _ => {
+            let text = format!(
+                "{common}[nsa]\ndriver = 'sim'\ndata_dir = '{data}'\n[nsa.sim]\nstate_file = '{state}'\n\
+                 latency_ms = {latency_ms}\n{faults}"
+            );
+            let file = arame_nsa::config::File::parse(&text)?;
+            Arc::new(arame_nsa::agent::NsaAgent::start(&file.nsa)?)
+        }
+    })
+}
+
 impl World {
     /// Starts everything and waits until every agent is heard and the image can be launched.
     ///
@@ -132,17 +215,11 @@ impl World {
         seed::install(&db).await?;
         seed::apply(&db, &seed_of(folder.path(), size)?).await?;
         secret(folder.path(), "vault.key", &"5a".repeat(32))?;
-        let (app, running) = Self::dcmgr(&db, &broker, folder.path()).await?;
-        let mut world = World {
-            app,
-            broker,
-            database,
-            folder,
-            config,
-            agents: BTreeMap::new(),
-            hypervisors: BTreeMap::new(),
-            dcmgr: Some(running),
-        };
+        let (app, running) = dcmgr(&config, &broker, folder.path()).await?;
+        let serving = watch::channel(running.handle().map(|runtime| Serving { app: app.clone(), runtime })).0;
+        let (agents, dcmgr) = (BTreeMap::new(), Some(running));
+        let hypervisors = Hypervisors::default();
+        let mut world = World { app, broker, database, folder, config, db, agents, hypervisors, dcmgr, serving };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -150,25 +227,12 @@ impl World {
         Ok(world)
     }
 
-    async fn dcmgr(
-        db: &Db,
-        broker: &MemoryBroker,
-        folder: &Path,
-    ) -> anyhow::Result<(App, (CancellationToken, JoinSet<()>))> {
-        let (installation, epoch) = db::agents::installation(db).await?;
-        let vault = Vault::open(&folder.join("vault.key"))?;
-        let parts = Parts { db: db.clone(), vault, installation, epoch, infrastructure: Vec::new(), metrics: None };
-        let (app, rung) = App::new(parts);
-        let stop = CancellationToken::new();
-        let tasks = tasks::start(&app, broker.bus("dcmgr"), rung, stop.clone()).await;
-        Ok((app, (stop, tasks)))
-    }
-
     /// dcmgr dies at once, as by SIGKILL: its tasks stop wherever they are.
     pub async fn kill_dcmgr(&mut self) {
-        if let Some((_, mut tasks)) = self.dcmgr.take() {
+        self.serving.send_replace(None);
+        if let Some(running) = self.dcmgr.take() {
             self.broker.disconnect("dcmgr");
-            tasks.shutdown().await;
+            running.kill().await;
         }
     }
 
@@ -179,11 +243,39 @@ impl World {
     pub async fn restart_dcmgr(&mut self) -> anyhow::Result<()> {
         self.kill_dcmgr().await;
         self.broker.reconnect("dcmgr");
-        let db = Db::open(&self.config)?;
-        let (app, running) = Self::dcmgr(&db, &self.broker, self.folder.path()).await?;
-        self.app = app;
+        let (app, running) = dcmgr(&self.config, &self.broker, self.folder.path()).await?;
+        self.app = app.clone();
+        self.serving.send_replace(running.handle().map(|runtime| Serving { app, runtime }));
         self.dcmgr = Some(running);
         Ok(())
+    }
+
+    /// The simulated hypervisor of an hva.
+    pub fn hypervisor(&self, agent: &str) -> Option<Sim> {
+        self.hypervisors.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
+    }
+
+    /// Whoever answers requests now, followed across deaths.
+    pub fn serving(&self) -> watch::Receiver<Option<Serving>> {
+        self.serving.subscribe()
+    }
+
+    /// The kit's own view of the rows.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The simulated worlds of the agents, from their files.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn worlds(&self) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+        let names = self.agents.keys();
+        names.map(|name| Ok((name.clone(), crate::processes::world(&self.world_file(name))?))).collect()
+    }
+
+    fn world_file(&self, agent: &str) -> PathBuf {
+        self.folder.path().join(agent).join("world.json")
     }
 
     /// An agent process with a simulated backend whose world is on disk.
@@ -191,11 +283,20 @@ impl World {
     /// # Errors
     /// Its configuration is refused.
     pub async fn start_agent(&mut self, name: &str, latency_ms: u64) -> anyhow::Result<()> {
-        let folder = self.folder.path().join(name);
+        self.start_agent_with(name, latency_ms, "").await
+    }
+
+    /// The same with `faults`: entries of the simulator's configuration, in its own form.
+    ///
+    /// # Errors
+    /// Its configuration is refused.
+    pub async fn start_agent_with(&mut self, name: &str, latency_ms: u64, faults: &str) -> anyhow::Result<()> {
+        let root = self.folder.path().to_owned();
+        let folder = root.join(name);
         std::fs::create_dir_all(&folder)?;
         let common = Common {
             agent: name.parse()?,
-            key_file: self.folder.path().join("agent.key"),
+            key_file: root.join("agent.key"),
             state_dir: folder.join("state"),
             broker: Broker {
                 host: "-".into(),
@@ -205,73 +306,37 @@ impl World {
                 password_file: PathBuf::new(),
             },
         };
-        let agent = self.build_agent(name, &folder, latency_ms).await?;
         self.broker.reconnect(name);
-        let bus = self.broker.bus(name);
-        let running = tokio::spawn(arame_framework::runtime::run(common, bus, agent, CancellationToken::new()));
-        self.agents.insert(name.to_owned(), running);
+        let (broker, own, faults) = (self.broker.clone(), name.to_owned(), faults.to_owned());
+        let hypervisors = self.hypervisors.clone();
+        let program = Program::start(name)?;
+        let begin = async move {
+            let agent = build_agent(&root, &own, latency_ms, &faults, &hypervisors).await?;
+            let bus = broker.bus(&own);
+            tokio::spawn(async move {
+                if let Err(error) = arame_framework::runtime::run(common, bus, agent, CancellationToken::new()).await {
+                    tracing::error!(%error, own, "an agent ended");
+                }
+            });
+            Ok(())
+        };
+        program.run(begin).await?;
+        self.agents.insert(name.to_owned(), program);
         Ok(())
-    }
-
-    async fn build_agent(&mut self, name: &str, folder: &Path, latency_ms: u64) -> anyhow::Result<Arc<dyn Agent>> {
-        let common = format!(
-            "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
-             vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
-        );
-        let state = folder.join("world.json");
-        let data = folder.join("data");
-        let (kind, word) = name.split_once('.').context("an agent's name has a dot")?;
-        Ok(match kind {
-            "hva" => {
-                let text = format!(
-                    "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{}'\ncpu_cores = 64\n\
-                     memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{}'\nlatency_ms = {latency_ms}\n",
-                    data.display(),
-                    state.display()
-                );
-                let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
-                let sim = arame_hva::driver::sim::Sim::open(&config.hva.sim)?;
-                self.hypervisors.insert(name.to_owned(), sim.clone());
-                arame_hva::Hva::with_sim(config.hva, sim).await?
-            }
-            "sta" => {
-                let text = format!(
-                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://sta'\n\
-                     import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
-                     [sta.sim]\nstate_file = '{}'\nlatency_ms = {latency_ms}\n",
-                    self.folder.path().display(),
-                    state.display()
-                );
-                let path = folder.join("sta.toml");
-                std::fs::write(&path, text)?;
-                arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?
-            }
-            _ => {
-                let text = format!(
-                    "{common}[nsa]\ndriver = 'sim'\ndata_dir = '{}'\n[nsa.sim]\nstate_file = '{}'\n\
-                     latency_ms = {latency_ms}\n",
-                    data.display(),
-                    state.display()
-                );
-                let file = arame_nsa::config::File::parse(&text)?;
-                Arc::new(arame_nsa::agent::NsaAgent::start(&file.nsa)?)
-            }
-        })
     }
 
     /// The agent's process dies at once; what it made stays, on disk.
     pub async fn kill_agent(&mut self, name: &str) {
         if let Some(running) = self.agents.remove(name) {
             self.broker.disconnect(name);
-            running.abort();
-            let _ = running.await;
+            running.kill().await;
         }
     }
 
     async fn until_ready(&self, agents: usize) -> anyhow::Result<()> {
         self.until("every agent is heard and the image is there", async || {
-            let heard = db::agents::all(self.app.db()).await?.iter().filter(|agent| agent.online).count();
-            let image = db::access::image(self.app.db(), "wmi-tiny", None).await?;
+            let heard = db::agents::all(&self.db).await?.iter().filter(|agent| agent.online).count();
+            let image = db::access::image(&self.db, "wmi-tiny", None).await?;
             Ok(heard == agents && image.is_some_and(|image| image.state == "available"))
         })
         .await
@@ -308,7 +373,7 @@ impl World {
             "SELECT CONCAT_WS(' ', 'agent', id, incarnation, heard_at) AS line FROM agents",
         ];
         for statement in statements {
-            for row in self.app.db().rows(statement, ()).await? {
+            for row in self.db.rows(statement, ()).await? {
                 writeln!(text, "{}", db::Columns::text(&row, "line")?)?;
             }
         }
@@ -364,13 +429,13 @@ impl World {
     /// # Errors
     /// Unknown.
     pub async fn instance(&self, id: &str) -> anyhow::Result<Instance> {
-        db::instances::get(self.app.db(), id, None).await?.with_context(|| format!("{id} is unknown"))
+        db::instances::get(&self.db, id, None).await?.with_context(|| format!("{id} is unknown"))
     }
 
     /// # Errors
     /// Not reached in time.
     pub async fn volume_in(&self, id: &str, wanted: &str) -> anyhow::Result<Volume> {
-        let get = async || db::volumes::get(self.app.db(), id, None).await?.with_context(|| format!("{id} is unknown"));
+        let get = async || db::volumes::get(&self.db, id, None).await?.with_context(|| format!("{id} is unknown"));
         self.until(&format!("{id} is {wanted}"), async || Ok(get().await?.state.as_str() == wanted)).await?;
         get().await
     }
@@ -380,7 +445,7 @@ impl World {
     /// # Errors
     /// What is left.
     pub async fn ends_clean(&self) -> anyhow::Result<()> {
-        self.until("no job is open", async || Ok(db::jobs::open_count(self.app.db()).await? == 0)).await?;
+        self.until("no job is open", async || Ok(db::jobs::open_count(&self.db).await? == 0)).await?;
         let findings = app::audit::findings(&self.app, &self.demo(), true).await;
         let findings = findings.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
         ensure!(findings.is_empty(), "the audit finds {findings:#?}");

@@ -117,7 +117,7 @@ async fn a_guest_that_dies_comes_back_and_one_that_shuts_itself_down_stays_off()
     let (dies, leaves) = (world.launch("dies").await?, world.launch("leaves").await?);
     world.instance_in(&dies.id, InstanceState::Running).await?;
     world.instance_in(&leaves.id, InstanceState::Running).await?;
-    let host = &world.hypervisors["hva.h1"];
+    let host = world.hypervisor("hva.h1").ok_or_else(|| anyhow::anyhow!("no hypervisor"))?;
     host.kill_guest(&dies.id.parse()?).await?;
     host.shut_down_guest(&leaves.id.parse()?).await?;
     world.instance_in(&leaves.id, InstanceState::Halted).await?;

@@ -179,8 +179,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Resu
         let id = InstanceId::from_entropy(entropy()).to_string();
         let name = hostname.clone().unwrap_or_else(|| id.clone());
         let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
-        create_in(tx, ringing, &new).await?;
-        Ok(id)
+        create_in(tx, ringing, &new).await
     })
     .map_err(|error| duplicate_of(error, hostname.as_deref(), &request))?;
     get(app, caller, &id).await
@@ -215,9 +214,15 @@ fn entropy() -> [u8; 8] {
     bytes
 }
 
-async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<(), AppError> {
+/// Answers the id of what was made, now or by an earlier request with the same key.
+async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<String, AppError> {
     let New { caller, account, id, request, size, .. } = *new;
     let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+    if let Some(key) = &caller.idempotency_key
+        && let Some(made) = db::access::made_with_key(tx, &caller.token, key).await?
+    {
+        return Ok(made);
+    }
     if let Some(limit) = quota.instances {
         let used = db::instances::count_of_account(tx, account).await?;
         if used >= limit {
@@ -266,7 +271,8 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
         snapshot::network(tx, ringing, &vif.network, cause).await?;
     }
     placement::members_changed(tx, ringing, &groups, &host).await?;
-    advance::instance::advance(tx, ringing, id, cause).await
+    advance::instance::advance(tx, ringing, id, cause).await?;
+    Ok(id.to_owned())
 }
 
 async fn key_of(tx: &mut Tx, request: &CreateInstance, account: &str) -> Result<Option<String>, AppError> {

@@ -58,7 +58,7 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
         }
     }
     if gone {
-        unplug_all(tx, &job, outcome).await?;
+        unplug_all(tx, &job, outcome, &mut changed).await?;
     }
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
@@ -127,8 +127,8 @@ async fn look_again(tx: &mut Tx, ringing: &mut Ringing, job: &JobRow) -> Result<
     advance_thing(tx, ringing, job, Cause::fact()).await
 }
 
-/// A deleted instance has no plug left on its host, named or not.
-async fn unplug_all(tx: &mut Tx, job: &JobRow, outcome: &Outcome) -> Result<(), AppError> {
+/// A deleted instance has no plug left on its host, named or not: their exports may go.
+async fn unplug_all(tx: &mut Tx, job: &JobRow, outcome: &Outcome, changed: &mut Changed) -> Result<(), AppError> {
     let Some(seen) = outcome.facts.iter().find(|f| f.name == FactName::Domain && f.value == Fact::No) else {
         return Ok(());
     };
@@ -141,7 +141,9 @@ async fn unplug_all(tx: &mut Tx, job: &JobRow, outcome: &Outcome) -> Result<(), 
             observed: seen.observed,
             detail: None,
         };
-        db::facts::observe(tx, &job.agent, &report).await?;
+        if db::facts::observe(tx, &job.agent, &report).await? {
+            changed.note(tx, &report).await?;
+        }
     }
     Ok(())
 }

@@ -54,6 +54,11 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
     }
     let id = crate::change!(app, "create volume", Some(caller.request), |tx, ringing| {
         check_quota(tx, &account).await?;
+        if let Some(key) = &caller.idempotency_key
+            && let Some(made) = db::access::made_with_key(tx, &caller.token, key).await?
+        {
+            return Ok(made);
+        }
         let node = choose_node(app, tx, request.volume_size).await?;
         let id = VolumeId::from_entropy(entropy()).to_string();
         // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).

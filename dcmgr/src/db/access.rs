@@ -351,6 +351,13 @@ pub async fn idempotent(db: &Db, token: &str, key: &str) -> Result<Option<String
     found.first().map(|row| row.text("resource")).transpose()
 }
 
+/// The same inside the transaction that would make it, the account's row locked: of two requests with one key that
+/// come at once, the second finds what the first made.
+pub async fn made_with_key(tx: &mut Tx, token: &str, key: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT resource FROM idempotency_keys WHERE token_id = ? AND idempotency_key = ?";
+    first(tx, statement, (token, key)).await?.map(|row| row.text("resource")).transpose()
+}
+
 pub async fn set_idempotent(tx: &mut Tx, token: &str, key: &str, resource: &str) -> Result<(), DbError> {
     let statement = "INSERT INTO idempotency_keys (token_id, idempotency_key, resource, created_at) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
     run(tx, statement, (token, key, resource)).await?;

@@ -62,3 +62,9 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
         })
         .collect()
 }
+
+/// Now, by the database's clock.
+pub async fn now(db: &Db) -> Result<Timestamp, DbError> {
+    let found = db.rows("SELECT UTC_TIMESTAMP(3) AS now", ()).await?;
+    found.first().ok_or_else(|| super::row::strange("now", "no row"))?.time("now")
+}

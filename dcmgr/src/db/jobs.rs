@@ -124,7 +124,7 @@ pub async fn set_progress(db: &Db, id: Uuid, percent: u8, note: &str) -> Result<
 pub async fn claim_due(tx: &mut Tx, ring_again_ms: u64, limit: u32) -> Result<Vec<JobRow>, DbError> {
     let statement = format!(
         "SELECT {COLUMNS} FROM jobs WHERE open = 1 AND not_before <= UTC_TIMESTAMP(3) AND \
-         (rung_at IS NULL OR rung_at < UTC_TIMESTAMP(3) - INTERVAL (? * POW(2, LEAST(rings, 4))) MICROSECOND) \
+         (rung_at IS NULL OR rung_at < UTC_TIMESTAMP(3) - INTERVAL (? * POW(2, LEAST(GREATEST(rings, 1) - 1, 4))) MICROSECOND) \
          ORDER BY seq LIMIT {limit} FOR UPDATE SKIP LOCKED"
     );
     let found = rows(tx, statement, (ring_again_ms * 1000,)).await?;

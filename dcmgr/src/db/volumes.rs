@@ -242,6 +242,17 @@ pub async fn on_node(tx: &mut Tx, node: &str) -> Result<Vec<String>, DbError> {
     rows(tx, statement, (node,)).await?.iter().map(|row| row.text("id")).collect()
 }
 
+/// Volumes in a transitional state for a while with no job that would end it, for the sweep.
+pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT v.id FROM volumes v WHERE v.deleted_at IS NULL \
+        AND v.state IN ('creating', 'attaching', 'detaching', 'deleting') \
+        AND v.state_since < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = v.id AND j.open = 1) \
+        AND NOT EXISTS (SELECT 1 FROM attachments t JOIN jobs j ON j.thing IN (t.id, t.instance_id) AND j.open = 1 \
+                        WHERE t.volume_id = v.id AND t.open = 1) ORDER BY v.seq LIMIT 200";
+    db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()
+}
+
 /// The open attachment of a volume, not locked: to learn which instance to lock first.
 pub async fn find_open(tx: &mut Tx, volume: &str) -> Result<Option<AttachmentRow>, DbError> {
     let statement = format!("{ATTACHMENTS} WHERE volume_id = ? AND open = 1");

@@ -51,12 +51,18 @@ async fn find(app: &App, id: Uuid) -> Result<Option<JobRow>, db::DbError> {
 pub async fn ring_again(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     let mut timer = tokio::time::interval(LOOK_EVERY);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // While the database was away a claimed job may not have been readable when its turn came, or not known to be
+    // committed: whatever is open is rung anew.
+    let mut blind = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = timer.tick() => {}
         }
-        if !bus.link().borrow().up {
+        if blind {
+            blind = db::jobs::ring_everything(app.db()).await.is_err();
+        }
+        if blind || !bus.link().borrow().up {
             continue;
         }
         let again_ms = u64::try_from(RING_AGAIN.as_millis()).unwrap_or(u64::MAX);
@@ -71,22 +77,25 @@ pub async fn ring_again(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
                 });
                 futures_util::stream::iter(rings).buffer_unordered(RINGING_MAX).collect::<Vec<()>>().await;
             }
-            Err(error) => tracing::warn!(%error, "due jobs could not be read"),
+            Err(error) => {
+                tracing::warn!(%error, "due jobs could not be read");
+                blind = true;
+            }
         }
     }
 }
 
-/// The broker came back: whatever was on its way may be lost with its queues.
+/// The broker is there, for the first time or again: whatever was on its way may be lost with its queues, and what a
+/// process claimed that died before it published waits for nobody.
 pub async fn follow_link(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     let mut link = bus.link();
     loop {
         let now = *link.borrow_and_update();
         app.set_broker_up(now.up);
         if now.up
-            && now.session > 1
             && let Err(error) = db::jobs::ring_everything(app.db()).await
         {
-            tracing::warn!(%error, "open jobs could not be rung anew after a reconnect: the timer will");
+            tracing::warn!(%error, "open jobs could not be rung anew: the timer will");
         }
         tokio::select! {
             () = stop.cancelled() => return,

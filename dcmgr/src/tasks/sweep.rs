@@ -53,6 +53,15 @@ async fn look(app: &App) -> Result<(), AppError> {
             advance::instance::advance(tx, ringing, &instance, Cause::fact()).await
         })?;
     }
+    for volume in db::volumes::unsettled(app.db()).await? {
+        crate::change!(app, "sweep", None, |tx, ringing| {
+            advance::volume::advance(tx, ringing, &volume, Cause::fact()).await?;
+            match db::volumes::find_open(tx, &volume).await? {
+                Some(open) => advance::attachment::advance(tx, ringing, &open.id, Cause::fact()).await,
+                None => Ok(()),
+            }
+        })?;
+    }
     for (thing, kind) in db::snapshots::behind(app.db()).await? {
         crate::change!(app, "sweep", None, |tx, ringing| {
             match kind {

@@ -63,7 +63,9 @@ impl Lab {
         let name = format!("hv{}", std::process::id());
         let base = dir.path().to_owned();
         std::fs::create_dir_all(base.join("www")).unwrap();
-        let cache = std::env::temp_dir().join("arame-test-kernel");
+        // Fetched once: a run of all tests has a temporary folder of its own and names a lasting one here.
+        let cache = std::env::var_os("ARAME_TEST_CACHE").map_or_else(std::env::temp_dir, PathBuf::from);
+        let cache = cache.join("arame-test-kernel");
         run(Command::new("bash").arg(format!("{SUPPORT}/guest.sh")).arg(base.join("www/tiny.qcow2")).arg(cache));
         let bytes = std::fs::read(base.join("www/tiny.qcow2")).unwrap();
         let image = (hex::encode(Sha256::digest(&bytes)), bytes.len() as u64);
