@@ -34,6 +34,9 @@ impl Database {
     pub async fn start() -> anyhow::Result<Database> {
         let folder = tempfile::Builder::new().prefix("arame-db-").tempdir()?;
         let data = folder.path().join("data");
+        // Its own: a server that starts removes what looks like temporary tables of a dead one from a shared folder.
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary)?;
         let install = program("mariadb-install-db").context("skipped: needs mariadb")?;
         let done = Command::new(install)
             .args([
@@ -44,6 +47,7 @@ impl Database {
             ])
             .arg(format!("--datadir={}", data.display()))
             .arg("--user=root")
+            .env("TMPDIR", &temporary)
             .output()
             .await?;
         if !done.status.success() {
@@ -64,6 +68,7 @@ impl Database {
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("s.sock").display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()))
+            .arg(format!("--tmpdir={}", folder.join("tmp").display()))
             .args(["--skip-networking", "--skip-name-resolve", "--user=root", "--skip-log-bin"])
             .args(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"])
             .stdout(Stdio::null())
