@@ -15,7 +15,7 @@ use std::process::Command;
 
 /// Seconds ssh waits for the guest's answer, and how often it asks: a guest that just started is not listening yet.
 const CONNECT_TIMEOUT: &str = "ConnectTimeout=5";
-const CONNECT_ATTEMPTS: &str = "ConnectionAttempts=6";
+const CONNECT_ATTEMPTS: &str = "ConnectionAttempts=20";
 
 /// Who logs in where the image does not say.
 const USER: &str = "root";
