@@ -194,6 +194,8 @@ impl Processes {
         }
         command.arg("--listen").arg(self.listen.to_string());
         command.arg("--port-base").arg((self.listen.port() + 1).to_string());
+        // Room for storms: released addresses cool for a minute.
+        command.args(["--demo-network", "10.100.0.0/18"]);
         command.arg("--dir").arg(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(UP_LIMIT, command.output()).await.context("arame up hangs")??;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
