@@ -8,6 +8,7 @@
 //! | 3 | the API cannot be reached |
 //! | 4 | a `--wait` ended in failure or in time |
 
+use crate::table::plain;
 use crate::words::{Message, say, word};
 use arame_schema::api::{ErrorBody, Failure, Language, Localise, Placement, catalogue};
 use std::fmt::Write;
@@ -83,10 +84,10 @@ impl From<std::io::Error> for CliError {
 }
 
 fn lines(language: Language, sentence: &str, cause: &str, next_step: &str) -> String {
-    let mut text = format!("{}: {sentence}\n", word(language, Message::Error));
+    let mut text = format!("{}: {}\n", word(language, Message::Error), plain(sentence));
     for (heading, line) in [(Message::Cause, cause), (Message::NextStep, next_step)] {
         if !line.is_empty() {
-            let _ = writeln!(text, "{}: {line}", word(language, heading));
+            let _ = writeln!(text, "{}: {}", word(language, heading), plain(line));
         }
     }
     text

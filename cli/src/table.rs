@@ -13,7 +13,7 @@ pub fn table(language: Language, head: &[Message], rows: Vec<Vec<String>>) -> St
     }
     let mut table = bare();
     table.set_header(head.iter().map(|message| word(language, *message)));
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
     printed(&table)
 }
 
@@ -21,7 +21,7 @@ pub fn table(language: Language, head: &[Message], rows: Vec<Vec<String>>) -> St
 pub fn fields(language: Language, pairs: Vec<(Message, String)>) -> String {
     let mut table = bare();
     for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
-        table.add_row(vec![word(language, name).to_owned(), value]);
+        table.add_row(vec![word(language, name).to_owned(), plain(&value)]);
     }
     printed(&table)
 }
@@ -38,13 +38,18 @@ fn printed(table: &Table) -> String {
     lines.collect()
 }
 
+/// Without control characters: a name somebody chose must not steer the reader's terminal.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Bytes for people: `1 GiB`, `200 MiB`. Exact, or with one decimal.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     for (unit, shift) in UNITS {
         let whole = bytes >> shift;
         if whole > 0 {
-            let rest = (bytes - (whole << shift)) * 10 >> shift;
+            let rest = ((bytes - (whole << shift)) * 10) >> shift;
             return if rest == 0 { format!("{whole} {unit}") } else { format!("{whole}.{rest} {unit}") };
         }
     }
@@ -69,6 +74,13 @@ mod tests {
         assert_eq!(column(lines[0], "状態"), column(lines[1], "running"), "{text}");
         assert_eq!(column(lines[1], "running"), column(lines[2], "halted"), "{text}");
         assert!(lines.iter().all(|line| !line.starts_with(' ') && !line.ends_with(' ')), "{text}");
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        let rows = vec![vec!["web\u{1b}[31m\r1".into(), "荒布".into()]];
+        let text = table(Language::En, &[Message::Name, Message::State], rows);
+        assert!(!text.contains(['\u{1b}', '\r']) && text.contains("荒布"), "{text:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::client::Client;
 use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
+use crate::table::plain;
 use crate::words::{Message, say, word};
 use arame_schema::api::{Event, Failure, Instance, Language, Volume};
 use futures_util::StreamExt;
@@ -209,7 +210,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     fn tell(&mut self, event: &Event) {
-        let line = format!("{:>7.1}s  {}", self.began.elapsed().as_secs_f64(), event.text);
+        let line = format!("{:>7.1}s  {}", self.began.elapsed().as_secs_f64(), plain(&event.text));
         self.line(&line);
     }
 

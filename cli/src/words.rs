@@ -134,6 +134,7 @@ messages! {
     Failure: "失敗の理由", "FAILURE";
     Description: "説明", "DESCRIPTION";
     Interface: "インターフェース", "INTERFACE";
+    Services: "サービス", "SERVICES";
     Groups: "セキュリティグループ", "SECURITY GROUPS";
 }
 

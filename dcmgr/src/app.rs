@@ -248,7 +248,7 @@ impl App {
     }
 
     pub async fn health(&self) -> Health {
-        let database = self.inner.db.rows("SELECT 1 AS one", ()).await.is_ok();
+        let database = self.inner.db.answers().await;
         Health { database, broker: self.inner.broker_up.load(Ordering::Relaxed) }
     }
 

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod error;
 pub mod events;
 pub mod facts;
+pub mod generations;
 pub mod instances;
 pub mod jobs;
 pub mod networks;

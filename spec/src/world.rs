@@ -11,12 +11,13 @@ use arame_dcmgr::tasks;
 use arame_framework::agent::Agent;
 use arame_framework::bus::memory::MemoryBroker;
 use arame_framework::config::{Broker, Common};
+use arame_hva::driver::sim::Sim;
 use arame_schema::api::{CreateInstance, Instance, Role, Volume};
 use arame_schema::model::instance::InstanceState;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -36,6 +37,7 @@ pub struct World {
     /// The kit's own sessions: it looks also while dcmgr is dead.
     db: Db,
     agents: BTreeMap<String, Program>,
+    hypervisors: Hypervisors,
     dcmgr: Option<Program>,
     serving: watch::Sender<Option<Serving>>,
 }
@@ -56,6 +58,9 @@ pub struct Size {
     /// What each simulated effect takes.
     pub latency_ms: u64,
 }
+
+/// The simulated hypervisor of each hva: its public API makes guests die.
+type Hypervisors = Arc<Mutex<BTreeMap<String, Sim>>>;
 
 impl Default for Size {
     fn default() -> Self {
@@ -142,7 +147,13 @@ async fn dcmgr(config: &db::pool::Config, broker: &MemoryBroker, folder: &Path) 
 }
 
 /// An agent with its simulated driver, whose world is in a file.
-async fn build_agent(root: &Path, name: &str, latency_ms: u64, faults: &str) -> anyhow::Result<Arc<dyn Agent>> {
+async fn build_agent(
+    root: &Path,
+    name: &str,
+    latency_ms: u64,
+    faults: &str,
+    hypervisors: &Hypervisors,
+) -> anyhow::Result<Arc<dyn Agent>> {
     let common = format!(
         "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
          vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
@@ -158,7 +169,10 @@ async fn build_agent(root: &Path, name: &str, latency_ms: u64, faults: &str) -> 
                  memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{state}'\n\
                  latency_ms = {latency_ms}\n{faults}"
             );
-            arame_hva::Hva::start(&arame_hva::config::parse(Path::new("hva.toml"), &text)?).await?
+            let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
+            let sim = Sim::open(&config.hva.sim)?;
+            hypervisors.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), sim.clone());
+            arame_hva::Hva::with_sim(config.hva, sim).await?
         }
         "sta" => {
             let text = format!(
@@ -204,7 +218,8 @@ impl World {
         let (app, running) = dcmgr(&config, &broker, folder.path()).await?;
         let serving = watch::channel(running.handle().map(|runtime| Serving { app: app.clone(), runtime })).0;
         let (agents, dcmgr) = (BTreeMap::new(), Some(running));
-        let mut world = World { app, broker, database, folder, config, db, agents, dcmgr, serving };
+        let hypervisors = Hypervisors::default();
+        let mut world = World { app, broker, database, folder, config, db, agents, hypervisors, dcmgr, serving };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -233,6 +248,11 @@ impl World {
         self.serving.send_replace(running.handle().map(|runtime| Serving { app, runtime }));
         self.dcmgr = Some(running);
         Ok(())
+    }
+
+    /// The simulated hypervisor of an hva.
+    pub fn hypervisor(&self, agent: &str) -> Option<Sim> {
+        self.hypervisors.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
     }
 
     /// Whoever answers requests now, followed across deaths.
@@ -288,9 +308,10 @@ impl World {
         };
         self.broker.reconnect(name);
         let (broker, own, faults) = (self.broker.clone(), name.to_owned(), faults.to_owned());
+        let hypervisors = self.hypervisors.clone();
         let program = Program::start(name)?;
         let begin = async move {
-            let agent = build_agent(&root, &own, latency_ms, &faults).await?;
+            let agent = build_agent(&root, &own, latency_ms, &faults, &hypervisors).await?;
             let bus = broker.bus(&own);
             tokio::spawn(async move {
                 if let Err(error) = arame_framework::runtime::run(common, bus, agent, CancellationToken::new()).await {

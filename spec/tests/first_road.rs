@@ -110,3 +110,30 @@ async fn another_accounts_machine_is_unknown() -> anyhow::Result<()> {
     world.instance_in(&mine.id, InstanceState::Terminated).await?;
     world.ends_clean().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_dies_comes_back_and_one_that_shuts_itself_down_stays_off() -> anyhow::Result<()> {
+    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let (dies, leaves) = (world.launch("dies").await?, world.launch("leaves").await?);
+    world.instance_in(&dies.id, InstanceState::Running).await?;
+    world.instance_in(&leaves.id, InstanceState::Running).await?;
+    let host = world.hypervisor("hva.h1").ok_or_else(|| anyhow::anyhow!("no hypervisor"))?;
+    host.kill_guest(&dies.id.parse()?).await?;
+    host.shut_down_guest(&leaves.id.parse()?).await?;
+    world.instance_in(&leaves.id, InstanceState::Halted).await?;
+    let applied = async || {
+        let jobs = told(app::jobs::list(&world.app, &world.demo(), arame_schema::api::ListFilter::default()).await)?;
+        let of = |id: &str| {
+            jobs.results.iter().filter(|j| j.thing == id && j.kind == "hva.instance.apply" && j.state == "done").count()
+        };
+        Ok(of(&dies.id) == 2)
+    };
+    world.until("the killed guest was started again", applied).await?;
+    assert_eq!(world.instance_in(&dies.id, InstanceState::Running).await?.state, InstanceState::Running);
+    assert_eq!(world.instance(&leaves.id).await?.state, InstanceState::Halted);
+    for id in [dies.id, leaves.id] {
+        told(app::instances::delete(&world.app, &world.demo(), &id).await)?;
+        world.instance_in(&id, InstanceState::Terminated).await?;
+    }
+    world.ends_clean().await
+}

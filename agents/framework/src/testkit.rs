@@ -12,6 +12,7 @@ pub use server::Rabbit;
 
 use crate::config::Broker;
 use arame_schema::model::AgentId;
+use std::io::Write;
 use std::time::Duration;
 
 /// The accounts every virtual host knows: dcmgr may do everything, an agent what DESIGN (Permissions) allows.
@@ -33,7 +34,8 @@ pub fn lacks_rabbitmq() -> bool {
     true
 }
 
-/// Says `skipped: needs X`, or panics when `ARAME_REQUIRE` lists X.
+/// Says `skipped: needs X`, or panics when `ARAME_REQUIRE` lists X. A runner that hides what passing tests print counts
+/// the lines in the file that `ARAME_SKIPS` names.
 ///
 /// # Panics
 /// When `ARAME_REQUIRE` (a comma list) contains `needed`.
@@ -41,6 +43,12 @@ pub fn skip(needed: &str) {
     let required = std::env::var("ARAME_REQUIRE").unwrap_or_default();
     assert!(!required.split(',').any(|item| item.trim() == needed), "ARAME_REQUIRE wants {needed}, which is missing");
     println!("skipped: needs {needed}");
+    if let Some(file) = std::env::var_os("ARAME_SKIPS") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        // Tests are processes: one write each, so that their lines do not mix.
+        let written = file.and_then(|mut file| file.write_all(format!("skipped: needs {needed}\n").as_bytes()));
+        written.expect("the file of ARAME_SKIPS can be written: a skip that is not counted would be a silent one");
+    }
 }
 
 /// One test's virtual host on a server.

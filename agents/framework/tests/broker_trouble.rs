@@ -118,8 +118,9 @@ async fn a_killed_broker_loses_no_confirmed_message_and_a_frozen_one_is_noticed(
     let frozen = send(&dcmgr, &to("hva.h1"), "frozen").await;
     assert_eq!(frozen, Err(PublishError::Unconfirmed(PUBLISH_LIMIT)));
     assert!(begun.elapsed() < PUBLISH_LIMIT + Duration::from_secs(2));
-    // Two missed heartbeats of ten seconds.
+    // Two missed heartbeats of ten seconds. Both ends: a connection that had not noticed yet would outlive the thaw.
     down(&dcmgr).await;
+    down(&host).await;
     println!("the frozen broker was given up after {:?}", begun.elapsed());
     server.thaw().unwrap();
     connected(&dcmgr, 2).await;

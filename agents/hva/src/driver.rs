@@ -60,6 +60,8 @@ pub struct Mark {
 pub struct SeenDomain {
     pub mark: Mark,
     pub power: SeenPower,
+    /// It is off because its guest shut itself down; a crash, a kill or our own power off is not that.
+    pub left: bool,
     /// Attachments plugged into the running guest or into the kept definition.
     pub plugged: Vec<AttachmentId>,
 }
@@ -102,7 +104,7 @@ pub trait Compute: Send + Sync + 'static {
     /// `kvm`, `qemu` or `sim`.
     fn kind(&self) -> &'static str;
 
-    /// The domain of that name. `Err(foreign_domain)` when there is one without our mark or with another's.
+    /// The domain of that name. `Err(foreign_thing)` when there is one without our mark or with another's.
     async fn observe(&self, instance: &InstanceId) -> Result<Option<SeenDomain>, DriverError>;
 
     /// Every domain and secret of ours.

@@ -52,7 +52,7 @@ impl Found {
     pub fn admit(&self, work: &Work) -> Result<(), Stopped> {
         if let Some(other) = self.installation().filter(|found| *found != work.standing.installation) {
             let message = format!("{} here belongs to installation {other}", work.thing);
-            return Err(Stopped::failed("foreign_domain", message, Retry::Never));
+            return Err(Stopped::failed("foreign_thing", message, Retry::Never));
         }
         let found_generation = self.generation();
         if found_generation > work.generation {
@@ -60,6 +60,17 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// One change of the world, between its two crash points.
+pub async fn effect<T, E>(work: &Work, change: impl Future<Output = Result<T, E>>) -> Result<T, Stopped>
+where
+    Stopped: From<E>,
+{
+    work.crash_point("before_effect");
+    let done = change.await?;
+    work.crash_point("after_effect");
+    Ok(done)
 }
 
 /// Looks at every part.
@@ -88,10 +99,12 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         observed,
         detail,
     };
+    let left = found.domain.as_ref().is_some_and(|domain| domain.left);
     let (power, detail) = match found.domain.as_ref().map(|domain| domain.power) {
         Some(SeenPower::On) => (Fact::Yes, None),
         // Neither running nor surely gone: only an observation of no lets it run elsewhere.
         Some(SeenPower::Paused) => (Fact::Maybe, Some(json!({ "paused": true }))),
+        Some(SeenPower::Off) if left => (Fact::No, Some(json!({ "stopped_by": "guest" }))),
         Some(SeenPower::Off) | None => (Fact::No, None),
     };
     let thing = instance.as_str();

@@ -205,7 +205,7 @@ fn a_boot_disk_that_was_lost_is_never_made_again(host: &dyn Subject) {
     host.lose_disk("i-lost");
     spec.power = Power::On;
     let failed = host.apply(&spec, 2);
-    assert_eq!((failed.result.as_str(), failed.code.as_str()), ("failed", "disk_lost"));
+    assert_eq!((failed.result.as_str(), failed.code.as_str()), ("failed", "data_lost"));
     host.delete(&spec, 3).done();
 }
 
@@ -259,7 +259,7 @@ fn another_installations_instance_is_never_touched(host: &dyn Subject) {
     let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
     host.job_for(theirs, &job, "i-theirs", 1).done();
     for refused in [host.apply(&spec, 2), host.delete(&spec, 2)] {
-        assert_eq!((refused.result.as_str(), refused.code.as_str()), ("failed", "foreign_domain"));
+        assert_eq!((refused.result.as_str(), refused.code.as_str()), ("failed", "foreign_thing"));
     }
     assert_eq!(host.kinds_of("i-theirs"), ["domain", "overlay", "port"], "it is shown");
     let job = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });

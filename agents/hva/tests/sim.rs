@@ -61,7 +61,7 @@ async fn a_fault_happens_as_often_as_asked_and_says_what_is_there() {
         sim.inject(fault(verb, Point::BeforeEffect, Action::Fail));
         let failed = hva.handle(apply(&spec), work(&standing(), "i-faulty", 1)).await;
         let Err(Stopped::Failed { code, facts, .. }) = failed else { panic!("{failed:?}") };
-        assert_eq!(code, "sim_fault");
+        assert_eq!(code, "simulated");
         assert_eq!(fact(&facts, "i-faulty", FactName::Domain), Some(domain));
         assert_eq!(fact(&facts, "i-faulty", FactName::Power), Some(Fact::No));
     }

@@ -66,7 +66,7 @@ fn one(language: Language, one: &Network, vifs: &[NetworkVif]) -> String {
             (Message::Vlan, one.vlan_tag.map(|tag| tag.to_string()).unwrap_or_default()),
             (Message::Range, ranges.join(", ")),
             (Message::Used, format!("{}/{}", one.addresses_used, one.addresses_total)),
-            (Message::Thing, services.join(", ")),
+            (Message::Services, services.join(", ")),
             (Message::Description, one.description.clone()),
         ],
     );

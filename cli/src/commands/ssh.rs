@@ -91,3 +91,43 @@ fn key_of(instance: &Instance, dir: &Path) -> Option<PathBuf> {
     let plain = |name: &&str| !name.is_empty() && !name.contains('/') && *name != "." && *name != "..";
     names.into_iter().flatten().filter(plain).map(|name| dir.join("keys").join(name)).find(|path| path.exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arame_schema::api::KeyOfInstance;
+
+    fn instance(key_name: &str) -> Instance {
+        let text = include_str!("ssh/instance.json");
+        let mut instance: Instance = serde_json::from_str(text).unwrap();
+        instance.ssh_key_pair =
+            Some(KeyOfInstance { uuid: "ssh-demo".into(), display_name: Some(key_name.to_owned()) });
+        instance
+    }
+
+    fn ssh(command: &[&str]) -> Ssh {
+        let command = command.iter().map(|word| word.to_string()).collect();
+        Ssh { instance: "web1".into(), identity: None, user: None, command }
+    }
+
+    #[test]
+    fn the_host_key_is_kept_under_the_instances_id_and_the_command_comes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = arguments(&ssh(&["ls", "-l"]), &instance("demo"), dir.path(), "root@10.100.0.10");
+        assert!(arguments.contains(&"HostKeyAlias=i-a".to_owned()), "{arguments:?}");
+        assert_eq!(arguments[arguments.len() - 4..], ["root@10.100.0.10", "--", "ls", "-l"]);
+        assert!(!arguments.contains(&"-i".to_owned()), "there is no key: {arguments:?}");
+    }
+
+    #[test]
+    fn the_key_beside_the_data_center_is_found_by_its_name_and_nothing_outside_is() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("keys")).unwrap();
+        std::fs::write(dir.path().join("keys/demo"), "").unwrap();
+        std::fs::write(dir.path().join("secret"), "").unwrap();
+        assert_eq!(key_of(&instance("mine"), dir.path()), Some(dir.path().join("keys/demo")));
+        assert_eq!(key_of(&instance("../secret"), dir.path()), Some(dir.path().join("keys/demo")));
+        std::fs::remove_file(dir.path().join("keys/demo")).unwrap();
+        assert_eq!(key_of(&instance("../secret"), dir.path()), None);
+    }
+}

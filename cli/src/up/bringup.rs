@@ -142,13 +142,18 @@ impl Bringup<'_> {
     {
         let deadline = tokio::time::Instant::now() + limit;
         while !is_ready().await {
-            let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-            children.check(name)?;
-            if tokio::time::Instant::now() > deadline {
-                return Err(children.late(name, limit).into());
-            }
-            drop(children);
+            self.check(name, limit, deadline)?;
             tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Whether there is a reason to go on waiting for a child.
+    fn check(&self, name: &str, limit: Duration, deadline: tokio::time::Instant) -> Result<(), UpError> {
+        let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.check(name)?;
+        if tokio::time::Instant::now() > deadline {
+            return Err(children.late(name, limit).into());
         }
         Ok(())
     }

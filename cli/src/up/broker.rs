@@ -247,6 +247,11 @@ fn arguments(wish: &Wish) -> Vec<String> {
         "false",
         "-erl_epmd_port",
         &port,
+        // All the same RabbitMQ (rabbit_epmd_monitor) starts an Erlang machine once a minute only to make sure that
+        // epmd runs; the daemon would outlive it. Children of this machine print their version and end instead.
+        "-env",
+        "ERL_AFLAGS",
+        "-start_epmd false -version",
         "-kernel",
         "inet_dist_listen_min",
         &port,

@@ -53,14 +53,14 @@ pub enum Place {
     Host(String),
 }
 
-/// What order to stop in: lower first. Agents stop before what they talk to.
+/// What order to stop in: lower first. Agents stop before what they talk to, guests before their volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     Agent,
     Manager,
-    Storage,
     Host,
+    Storage,
     Switch,
     Broker,
     Database,

@@ -56,8 +56,9 @@ pub async fn prepare(layout: &Layout, user: User, arame: &Path) -> Result<(), Da
     let options =
         ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
     let call = call.args(["--", "mariadb-install-db"]).args(options).arg("--innodb-log-file-size=16M");
-    let call = call.env("TMPDIR", inside.join("tmp"));
-    let call = call.arg(format!("--datadir={}", inside.join("data").display())).directory("/").limit(INSTALL_LIMIT);
+    let folders = [("datadir", "data"), ("tmpdir", "tmp")];
+    let folders = folders.map(|(option, name)| format!("--{option}={}", inside.join(name).display()));
+    let call = call.args(folders).directory("/").limit(INSTALL_LIMIT);
     call.run().await?;
     files::replace(&mark, b"1\n", 0o600).map_err(wrap)
 }
@@ -65,14 +66,14 @@ pub async fn prepare(layout: &Layout, user: User, arame: &Path) -> Result<(), Da
 fn write_files(layout: &Layout, outside: &Path, inside: &Path, user: User) -> io::Result<()> {
     files::folder(outside, 0o700)?;
     files::give(outside, user)?;
-    // Its own: a server that starts removes what looks like temporary tables of a dead one from a shared folder.
+    // Not /tmp: temporary tables are named by process id, and a stranger's leftover of that name stops the server.
     files::folder(&outside.join("tmp"), 0o700)?;
     files::give(&outside.join("tmp"), user)?;
     let root = files::secret(&layout.secret("db-root"))?;
     let arame = files::secret(&layout.secret("db-arame"))?;
     let inside = inside.display();
     let config = format!(
-        "[mariadbd]\ndatadir={inside}/data\nsocket={inside}/s.sock\npid-file={inside}/pid\ntmpdir={inside}/tmp\ninit-file={inside}/init.sql\n\
+        "[mariadbd]\ndatadir={inside}/data\nsocket={inside}/s.sock\npid-file={inside}/pid\ninit-file={inside}/init.sql\ntmpdir={inside}/tmp\n\
          skip-networking\nskip-name-resolve\nskip-log-bin\nperformance-schema=OFF\ncharacter-set-server=utf8mb4\n\
          innodb-buffer-pool-size=64M\ninnodb-log-file-size=16M\ninnodb-flush-log-at-trx-commit=1\n\
          innodb-buffer-pool-load-at-startup=0\ninnodb-buffer-pool-dump-at-shutdown=0\n\

@@ -33,6 +33,7 @@ pub(crate) mod assets {
     pub const INITRAMFS_INIT: &str = include_str!("../../assets/guest/initramfs-init");
     pub const INITTAB: &str = include_str!("../../assets/guest/inittab");
     pub const BOOT: &str = include_str!("../../assets/guest/boot");
+    pub const DISKS: &str = include_str!("../../assets/guest/disks");
     pub const SSH: &str = include_str!("../../assets/guest/ssh");
     pub const NETWORK: &str = include_str!("../../assets/guest/network");
     pub const UDHCPC: &str = include_str!("../../assets/guest/udhcpc.script");
@@ -40,8 +41,8 @@ pub(crate) mod assets {
     pub const POWER_BUTTON: &str = include_str!("../../assets/guest/power-button");
     pub const SHUTDOWN: &str = include_str!("../../assets/guest/shutdown");
     pub const SYSLINUX: &str = include_str!("../../assets/guest/syslinux.cfg");
-    pub const ALL: [&str; 10] =
-        [INITRAMFS_INIT, INITTAB, BOOT, SSH, NETWORK, UDHCPC, METADATA, POWER_BUTTON, SHUTDOWN, SYSLINUX];
+    pub const ALL: [&str; 11] =
+        [INITRAMFS_INIT, INITTAB, BOOT, DISKS, SSH, NETWORK, UDHCPC, METADATA, POWER_BUTTON, SHUTDOWN, SYSLINUX];
 }
 
 #[derive(Debug, thiserror::Error)]

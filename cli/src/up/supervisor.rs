@@ -131,21 +131,33 @@ async fn stop(layout: &Layout, children: Shared, progress: &Progress) {
 
 /// What a person does next.
 pub fn next_steps(layout: &Layout, wish: &Wish) -> Text {
-    let dir = layout.dir().display();
-    let launch = format!("arame --dir {dir} instance create --image tiny --name web1 --ssh-key demo --wait");
+    let (dir, arame) = (layout.dir().display(), own_name());
+    let launch = format!("{arame} --dir {dir} instance create --image tiny --name web1 --ssh-key demo --wait");
     let reach = match wish.kind {
-        Kind::Real => format!("\n          arame --dir {dir} ssh web1"),
+        Kind::Real => format!("\n          {arame} --dir {dir} ssh web1"),
         Kind::Sim => String::new(),
     };
     let (listen, token) = (wish.listen, layout.token("demo"));
     Text::new(
         format!(
-            "  API     http://{listen}/api/12.03   (token: {})\n  next    {launch}{reach}\n  stop    arame down --dir {dir}",
+            "  API     http://{listen}/api/12.03   (token: {})\n  next    {launch}{reach}\n  stop    {arame} down --dir {dir}",
             token.display()
         ),
         format!(
-            "  API     http://{listen}/api/12.03   (トークン: {})\n  次は    {launch}{reach}\n  停止    arame down --dir {dir}",
+            "  API     http://{listen}/api/12.03   (トークン: {})\n  次は    {launch}{reach}\n  停止    {arame} down --dir {dir}",
             token.display()
         ),
     )
+}
+
+/// What a person types to call this program again from here: its name where the shell finds it, else its path.
+fn own_name() -> String {
+    let Ok(own) = std::env::current_exe() else { return "arame".into() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("arame")).find(|file| file.exists());
+    if found.and_then(|file| file.canonicalize().ok()).as_deref() == Some(own.as_path()) {
+        return "arame".into();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    own.strip_prefix(here).unwrap_or(&own).display().to_string()
 }

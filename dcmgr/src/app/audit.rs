@@ -12,11 +12,12 @@ use std::time::Duration;
 /// How long `--fresh` waits for inventories begun after the question.
 const FRESH_WAIT: Duration = Duration::from_secs(10);
 
+/// Longest between the begin of a listing and its arrival.
+const LISTING_TAKES: time::Duration = time::Duration::seconds(5);
+
 /// Every finding, or none.
 pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Finding>, Refusal> {
-    if fresh {
-        ask_all(app).await?;
-    }
+    let asked = if fresh { Some(ask_all(app).await?) } else { None };
     let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
     let inventories = db::agents::inventories(app.db()).await.map_err(AppError::from)?;
     let rows = db::audit::things(app.db()).await.map_err(AppError::from)?;
@@ -27,7 +28,8 @@ pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Fi
         let inventory = by_agent.get(agent.id.as_str()).copied();
         findings.extend(of_agent(agent, inventory));
         if let Some(row) = inventory {
-            findings.extend(row.inventory.things.iter().filter_map(|thing| of_thing(app, agent, row, thing, &rows)));
+            findings
+                .extend(row.inventory.things.iter().filter_map(|thing| of_thing(app, agent, row, thing, &rows, asked)));
         }
     }
     findings.extend(db::audit::unsettled(app.db()).await.map_err(AppError::from)?);
@@ -36,8 +38,16 @@ pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Fi
     Ok(findings)
 }
 
+/// A question and its moment, by the database's clock: what answers it was begun later.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    question: uuid::Uuid,
+    at: Timestamp,
+}
+
 /// Asks every agent that is heard for an inventory and waits for those begun after the question.
-async fn ask_all(app: &App) -> Result<(), Refusal> {
+async fn ask_all(app: &App) -> Result<Asked, Refusal> {
+    let at = db::audit::now(app.db()).await.map_err(AppError::from)?;
     let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
     let asked: BTreeSet<String> = agents.iter().filter(|agent| agent.online).map(|agent| agent.id.clone()).collect();
     let question = uuid::Uuid::now_v7();
@@ -52,7 +62,7 @@ async fn ask_all(app: &App) -> Result<(), Refusal> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok(())
+    Ok(Asked { question, at })
 }
 
 struct About<'a> {
@@ -113,6 +123,7 @@ fn of_thing(
     row: &InventoryRow,
     thing: &InventoryThing,
     rows: &db::audit::Things,
+    asked: Option<Asked>,
 ) -> Option<Finding> {
     if thing.installation.is_some_and(|i| i != app.installation()) {
         return None;
@@ -128,8 +139,13 @@ fn of_thing(
     if rows.alive.contains(owner) {
         return None;
     }
-    if rows.ended.contains(owner) {
-        return Some(about(FindingKind::Mismatch, FindingRule::Removed));
+    if let Some(ended) = rows.ended.get(owner) {
+        // A listing begun before the end may still show it: only one that surely began later speaks.
+        let listed_later = match asked {
+            Some(asked) if row.inventory.asked == Some(asked.question) => asked.at >= *ended,
+            _ => row.received_at.0 - LISTING_TAKES > ended.0,
+        };
+        return listed_later.then(|| about(FindingKind::Mismatch, FindingRule::Removed));
     }
     Some(about(FindingKind::Unknown, FindingRule::OperatorDecides))
 }

@@ -181,7 +181,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Resu
         let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
         create_in(tx, ringing, &new).await
     })
-    .map_err(|error| duplicate_of(error, hostname.as_deref()))?;
+    .map_err(|error| duplicate_of(error, hostname.as_deref(), &request))?;
     get(app, caller, &id).await
 }
 
@@ -195,13 +195,15 @@ struct New<'a> {
 }
 
 /// A unique key that refused the row, told as what it means.
-fn duplicate_of(error: AppError, hostname: Option<&str>) -> AppError {
+fn duplicate_of(error: AppError, hostname: Option<&str>, request: &CreateInstance) -> AppError {
     let AppError::Db(inner) = &error else { return error };
     let Some(key) = inner.duplicate_key() else { return error };
     match key.rsplit('.').next().unwrap_or(&key) {
         "hostname" => Refusal::new(Code::DuplicateHostname).with("hostname", hostname.unwrap_or_default()).into(),
-        "PRIMARY" => Refusal::new(Code::DuplicateAddress).with("address", "-").into(),
-        "mac" => Refusal::new(Code::DuplicateMacAddress).with("mac", "-").into(),
+        "mac" => {
+            let asked = request.vifs.values().filter_map(|vif| vif.mac_addr).map(|mac| mac.to_string());
+            Refusal::new(Code::DuplicateMacAddress).with("mac", asked.collect::<Vec<_>>().join(", ")).into()
+        }
         _ => error,
     }
 }

@@ -6,6 +6,7 @@ use super::{App, AppError, Ringing};
 use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use arame_schema::jobs::report::{BackendStatus, FactReport, Inventory};
+use arame_schema::model::instance::{DesiredInstance, Shutdown};
 use arame_schema::model::{Fact, FactName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +80,12 @@ async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, news: Vec<FactRep
         if db::jobs::open_of(tx, &report.thing, agent).await?.is_some() || plug_is_busy(tx, &report, agent).await? {
             continue;
         }
+        let ran = db::facts::value(tx, &report.thing, agent, FactName::Power).await?.0 == Fact::Yes;
         if is_known(tx, &report.thing).await? && db::facts::observe(tx, agent, &report).await? {
             changed.note(tx, &report).await?;
+            if ran && stopped_by_guest(&report) {
+                halt(tx, &report.thing).await?;
+            }
             things.insert(report.thing);
         }
     }
@@ -88,6 +93,29 @@ async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, news: Vec<FactRep
         advance_any(tx, ringing, thing, agent).await?;
     }
     changed.advance_all(tx, ringing).await
+}
+
+fn stopped_by_guest(report: &FactReport) -> bool {
+    let by = report.detail.as_ref().and_then(|detail| detail.get("stopped_by")).and_then(|by| by.as_str());
+    report.name == FactName::Power && report.value == Fact::No && by == Some("guest")
+}
+
+/// A guest that shut itself down was told to by somebody inside: it is halted, not started again.
+async fn halt(tx: &mut Tx, id: &str) -> Result<(), AppError> {
+    let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
+    if row.desired != DesiredInstance::On {
+        return Ok(());
+    }
+    db::instances::set_desired(tx, id, DesiredInstance::Off, Shutdown::Soft).await?;
+    let event = db::events::NewEvent {
+        account: Some(&row.account),
+        resource: id,
+        code: "guest_shut_down",
+        values: &[],
+        job: None,
+        request: None,
+    };
+    Ok(db::events::insert(tx, &event).await?)
 }
 
 /// A plug belongs to its instance's plan: its open job is the instance's.

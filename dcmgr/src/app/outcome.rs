@@ -287,26 +287,7 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
 /// The thing carries a newer generation than its row: the database went back in time (DESIGN 3.6).
 async fn lift(tx: &mut Tx, job: &JobRow, found: u64) -> Result<(), AppError> {
     tracing::warn!(thing = %job.thing, agent = %job.agent, found, ours = job.generation, "memory_loss: lifting the generation");
-    let table = match job.kind {
-        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
-            return Ok(db::instances::lift(tx, &job.thing, found).await?);
-        }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
-            "UPDATE volumes SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
-        }
-        Kind::ExportVolume | Kind::UnexportVolume => {
-            "UPDATE attachments SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
-        }
-        Kind::ImportImage | Kind::DeleteImage => {
-            "UPDATE images SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
-        }
-        Kind::ApplyNetwork | Kind::DeleteNetwork => {
-            "UPDATE networks SET version = GREATEST(version, ?) + 1 WHERE id = ?"
-        }
-        Kind::ApplyPolicy => "UPDATE host_nodes SET policy_version = GREATEST(policy_version, ?) + 1 WHERE id = ?",
-    };
-    db::pool::run(tx, table, (found, &job.thing)).await?;
-    Ok(())
+    Ok(db::generations::lift(tx, job.kind, &job.thing, found).await?)
 }
 
 /// Advances the thing a job was about.

@@ -6,7 +6,7 @@ use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
 use crate::plan::placement::{Candidate, Demand, Rule, Verdict, judge, rank, smallest_change};
 use arame_schema::api::placement::SmallestChange;
-use arame_schema::api::{self, HostVerdict, RuleVerdict};
+use arame_schema::api::{self, HostVerdict, Refusal, RuleVerdict};
 
 /// An instance is placed at most this often before its failure is final (DESIGN 3.10).
 pub const PLACEMENTS_MAX: u32 = 3;
@@ -14,6 +14,7 @@ pub const PLACEMENTS_MAX: u32 = 3;
 /// The verdicts, without locking or choosing anything.
 pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
     let hosts = db::nodes::candidates(tx).await?;
+    check_asked(demand, &hosts)?;
     let chosen = rank(demand, &hosts).into_iter().next();
     Ok(told(demand, &hosts, chosen))
 }
@@ -21,6 +22,7 @@ pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, A
 /// Locks the best host that fits and answers it with the verdicts. `None` in `host`: nothing fits.
 pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
     let mut hosts = db::nodes::candidates(tx).await?;
+    check_asked(demand, &hosts)?;
     for name in rank(demand, &hosts) {
         let Some(locked) = db::nodes::lock_candidate(tx, &name).await? else { continue };
         let fits = judge(demand, &locked).fits();
@@ -32,6 +34,14 @@ pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppE
         }
     }
     Ok(told(demand, &hosts, None))
+}
+
+/// A host that does not exist is not one that is full.
+fn check_asked(demand: &Demand, hosts: &[Candidate]) -> Result<(), AppError> {
+    match &demand.host {
+        Some(asked) if !hosts.iter().any(|host| host.host == *asked) => Err(Refusal::unknown(asked).into()),
+        _ => Ok(()),
+    }
 }
 
 fn told(demand: &Demand, hosts: &[Candidate], chosen: Option<String>) -> api::Placement {
@@ -55,6 +65,7 @@ fn verdict_view(verdict: &Verdict) -> HostVerdict {
     HostVerdict { host: verdict.host.clone(), fits: verdict.fits(), rules: verdict.rules.iter().map(rule).collect() }
 }
 
+/// Codes and values of the catalogue's changes (`schema::api::catalogue`).
 fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
     let code = match rule.name {
         "online" => "bring_online",
@@ -128,4 +139,48 @@ pub async fn members_changed(tx: &mut Tx, ringing: &mut Ringing, groups: &[Strin
         snapshot::policy(tx, ringing, &host, Cause::fact()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arame_schema::api::catalogue::change as words;
+    use arame_schema::api::{Language, Localise};
+
+    #[test]
+    fn every_broken_rule_has_a_change_in_words_without_gaps() {
+        let demand = Demand {
+            cpu_cores: 99,
+            memory_mib: 9999,
+            disk_mib: 9999,
+            hypervisor: Some("kvm".into()),
+            arch: "arm64".into(),
+            host: Some("hn-b".into()),
+            tried: vec!["hn-a".into()],
+        };
+        let host = Candidate {
+            host: "hn-a".into(),
+            online: false,
+            degraded: Some("disk".into()),
+            scheduling_enabled: false,
+            hypervisor: "qemu".into(),
+            arch: "x86_64".into(),
+            cpu_offered: 1,
+            cpu_used: 0,
+            memory_offered: 1,
+            memory_used: 0,
+            disk_offered: 1,
+            disk_used: 0,
+        };
+        let verdict = judge(&demand, &host);
+        assert_eq!(verdict.rules.iter().filter(|rule| !rule.ok).count(), 10, "a rule is not broken here");
+        for rule in &verdict.rules {
+            let mut told = change((&verdict, rule));
+            assert_eq!(words(&told.code).code, told.code, "no words for {}", told.code);
+            for language in [Language::En, Language::Ja] {
+                told.localise(language);
+                assert!(!told.sentence.contains('?'), "{}: {}", rule.name, told.sentence);
+            }
+        }
+    }
 }

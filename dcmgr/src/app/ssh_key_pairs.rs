@@ -4,7 +4,6 @@ use super::{App, AppError, Caller};
 use crate::db;
 use arame_schema::api::{Code, CreateSshKeyPair, ListFilter, Page, Refusal, SshKeyPair, Timestamp};
 use arame_schema::model::SshKeyPairId;
-use md5::{Digest, Md5};
 use rand::RngCore;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
@@ -19,13 +18,6 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<SshKeyPair, Refusal> {
     let found = db::access::ssh_keys(app.db(), caller.scope()).await.map_err(AppError::from)?;
     found.into_iter().find(|key| key.id == id).ok_or_else(|| Refusal::unknown(id))
-}
-
-/// MD5 of the key's wire form in colons, as the original and EC2 show it (RFC 4716 section 4).
-pub fn finger_print(key: &PublicKey) -> Result<String, Refusal> {
-    let bytes = key.to_bytes().map_err(|e| Refusal::new(Code::InvalidPublicKey).with("reason", e))?;
-    let digest = Md5::digest(bytes);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
 fn generated(comment: &str) -> Result<(PublicKey, String), Refusal> {
@@ -54,7 +46,8 @@ pub async fn create(app: &App, caller: &Caller, request: CreateSshKeyPair) -> Re
         }
     };
     let public_key = public.to_openssh().map_err(|e| Refusal::new(Code::InvalidPublicKey).with("reason", e))?;
-    let finger_print = finger_print(&public)?;
+    let finger_print =
+        db::seed::finger_print(&public).map_err(|e| Refusal::new(Code::InvalidPublicKey).with("reason", e))?;
     let id = crate::change!(app, "create key", Some(caller.request), |tx, _ringing| {
         let mut entropy = [0; 8];
         rand::rng().fill_bytes(&mut entropy);

@@ -100,7 +100,8 @@ pub async fn set_offering(tx: &mut Tx, row: &AgentRow, capacity: &Capacity) -> R
             let statement = "UPDATE host_nodes SET arch = ?, hypervisor = ?, offering_cpu_cores = ?, offering_memory_mib = ?, \
                              offering_disk_mib = ?, updated_at = UTC_TIMESTAMP(3) WHERE agent_id = ?";
             let c = capacity;
-            run(tx, statement, (&c.arch, &c.driver, c.cpu_cores, c.memory_mib, c.disk_mib, &row.id)).await?;
+            // The word old clients send. How it is run (`kvm`, `qemu`, `sim`) is the host's `driver`.
+            run(tx, statement, (&c.arch, "kvm", c.cpu_cores, c.memory_mib, c.disk_mib, &row.id)).await?;
         }
         "sta" => {
             let statement = "UPDATE storage_nodes SET storage_type = ?, offering_disk_mib = ?, updated_at = UTC_TIMESTAMP(3) \

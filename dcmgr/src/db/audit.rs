@@ -1,31 +1,32 @@
 //! What the audit compares inventories with.
 
 use super::{Columns, Db, DbError};
+use arame_schema::api::Timestamp;
 use arame_schema::api::{Finding, FindingKind, FindingRule};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ids of everything a thing may belong to: still wanted, or ended.
 #[derive(Debug, Default)]
 pub struct Things {
     pub alive: BTreeSet<String>,
-    pub ended: BTreeSet<String>,
+    /// With the moment they ended: a listing from before says nothing against them.
+    pub ended: BTreeMap<String, Timestamp>,
 }
 
 pub async fn things(db: &Db) -> Result<Things, DbError> {
-    let statement = "SELECT id, terminated_at IS NULL AS alive FROM instances \
-        UNION ALL SELECT id, deleted_at IS NULL FROM network_vifs \
-        UNION ALL SELECT id, deleted_at IS NULL FROM volumes \
-        UNION ALL SELECT id, open IS NOT NULL FROM attachments \
-        UNION ALL SELECT id, deleted_at IS NULL FROM images \
-        UNION ALL SELECT id, 1 FROM networks UNION ALL SELECT id, 1 FROM host_nodes UNION ALL SELECT id, 1 FROM storage_nodes";
+    let statement = "SELECT id, terminated_at AS ended FROM instances \
+        UNION ALL SELECT id, deleted_at FROM network_vifs \
+        UNION ALL SELECT id, deleted_at FROM volumes \
+        UNION ALL SELECT id, closed_at FROM attachments \
+        UNION ALL SELECT id, deleted_at FROM images \
+        UNION ALL SELECT id, NULL FROM networks UNION ALL SELECT id, NULL FROM host_nodes UNION ALL SELECT id, NULL FROM storage_nodes";
     let mut things = Things::default();
     for row in db.rows(statement, ()).await? {
         let id = row.text("id")?;
-        if row.flag("alive")? {
-            things.alive.insert(id)
-        } else {
-            things.ended.insert(id)
-        };
+        match row.time_opt("ended")? {
+            None => drop(things.alive.insert(id)),
+            Some(ended) => drop(things.ended.insert(id, ended)),
+        }
     }
     Ok(things)
 }
@@ -60,4 +61,10 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
             })
         })
         .collect()
+}
+
+/// Now, by the database's clock.
+pub async fn now(db: &Db) -> Result<Timestamp, DbError> {
+    let found = db.rows("SELECT UTC_TIMESTAMP(3) AS now", ()).await?;
+    found.first().ok_or_else(|| super::row::strange("now", "no row"))?.time("now")
 }

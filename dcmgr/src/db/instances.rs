@@ -168,12 +168,6 @@ pub async fn bump(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Lifts the generation past one found on the thing itself (DESIGN 3.6).
-pub async fn lift(tx: &mut Tx, id: &str, past: u64) -> Result<(), DbError> {
-    run(tx, "UPDATE instances SET generation = GREATEST(generation, ?) + 1 WHERE id = ?", (past, id)).await?;
-    Ok(())
-}
-
 pub async fn set_operation(tx: &mut Tx, id: &str, operation: Option<Uuid>) -> Result<(), DbError> {
     let statement = "UPDATE instances SET operation = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (operation.map(|o| o.to_string()), id)).await?;

@@ -4,6 +4,7 @@ use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use crate::plan::placement::Candidate;
 use arame_schema::api;
+use arame_schema::jobs::report::Capacity;
 
 const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervisor, h.offering_cpu_cores, \
     h.offering_memory_mib, h.offering_disk_mib, h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
@@ -88,7 +89,7 @@ fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
         used_memory_size: row.col("used_memory")?,
         used_disk_space_mb: row.col("used_disk")?,
         instances: row.col("instances")?,
-        driver: row.text("hypervisor")?,
+        driver: row.json_opt::<Capacity>("capacity")?.map(|c| c.driver).unwrap_or_default(),
         version: row.col("version")?,
         last_seen_at: row.time_opt("heard_at")?,
         degraded: row.col("degraded")?,

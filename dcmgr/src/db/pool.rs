@@ -121,6 +121,11 @@ impl Db {
         Ok(connection.exec(statement, params).await?)
     }
 
+    /// Whether the server answers now.
+    pub async fn answers(&self) -> bool {
+        self.rows("SELECT 1 AS one", ()).await.is_ok()
+    }
+
     async fn begin(&self) -> Result<Tx, DbError> {
         match tokio::time::timeout(CONNECTION_WAIT, self.pool.start_transaction(TxOpts::default())).await {
             Ok(tx) => Ok(tx?),

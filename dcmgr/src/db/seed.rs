@@ -156,6 +156,15 @@ pub fn digest(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
+/// MD5 of a public key's wire form in colons, as the original and EC2 show it (RFC 4716 section 4).
+///
+/// # Errors
+/// The key cannot be written in its wire form.
+pub fn finger_print(key: &ssh_key::PublicKey) -> Result<String, ssh_key::Error> {
+    let digest = <md5::Md5 as md5::Digest>::digest(key.to_bytes()?);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+}
+
 /// Makes the installation's row if it is not there: a new uuid, epoch 1.
 ///
 /// # Errors
@@ -257,7 +266,8 @@ async fn keys_and_groups(tx: &mut Tx, seed: &Seed) -> Result<(), SeedError> {
         let public_key = line(&k.public_key_file)?;
         let parsed = ssh_key::PublicKey::from_openssh(&public_key)
             .map_err(|e| SeedError::Key { id: k.id.clone(), reason: e.to_string() })?;
-        let finger_print = parsed.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+        let finger_print =
+            finger_print(&parsed).map_err(|e| SeedError::Key { id: k.id.clone(), reason: e.to_string() })?;
         let statement = "INSERT INTO ssh_key_pairs (id, account_id, display_name, finger_print, public_key, created_at, updated_at) \
                          VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)) \
                          ON DUPLICATE KEY UPDATE finger_print = VALUES(finger_print), public_key = VALUES(public_key)";

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_placement_that_does_not_fit_says_the_smallest_change_as_next_step() {
-        let change = SmallestChange::new("free_memory").with("host", "hn-1").with("missing", 256);
+        let change = SmallestChange::new("free_memory").with("host", "hn-1").with("amount", 256);
         let placement = Placement { smallest_change: Some(change), ..Placement::default() };
         let refusal = Refusal::new(Code::OutOfHostCapacity).with_detail(serde_json::to_value(&placement).unwrap());
         let body = error_body(refusal, frame(Language::En));

@@ -67,6 +67,11 @@ impl Localise for SmallestChange {
     fn localise(&mut self, language: Language) {
         let mut values = self.values.clone();
         values.entry("code".into()).or_insert_with(|| self.code.clone());
+        if let Some(rule) = values.get_mut("rule")
+            && let Some(known) = catalogue::placement_rule(rule)
+        {
+            *rule = known.text(language).to_owned();
+        }
         self.sentence = catalogue::fill(catalogue::change(&self.code).text(language), &values);
     }
 }

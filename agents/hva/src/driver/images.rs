@@ -174,7 +174,7 @@ impl Images {
     /// Streams the body into `part`; answers its digest.
     async fn fetch(&self, boot: &BootDisk, part: &Path, work: &Work) -> Result<String, Stopped> {
         let unreachable = |e: &dyn std::fmt::Display| {
-            Stopped::failed("image_unreachable", format!("image {} at {}: {e}", boot.image, boot.url), Retry::Later)
+            Stopped::failed("image_unavailable", format!("image {} at {}: {e}", boot.image, boot.url), Retry::Later)
         };
         let response = self.client.get(&boot.url).send().await.map_err(|e| unreachable(&e))?;
         if !response.status().is_success() {
@@ -276,7 +276,8 @@ async fn look_into(path: &Path, format: &str) -> Result<u64, DriverError> {
         serde_json::from_str(&said).map_err(|e| broken(format!("qemu-img described it strangely: {e}")))?;
     let external = info.specific.as_ref().and_then(|s| s.pointer("/data/data-file")).is_some();
     if info.backing.is_some() || external {
-        return Err(broken("the image refers to another file".to_owned()));
+        let message = "the image refers to another file, which on this host would be the host's own";
+        return Err(DriverError::new("image_refused", message, Retry::Never));
     }
     if info.virtual_size == 0 {
         return Err(broken("the image is empty".to_owned()));

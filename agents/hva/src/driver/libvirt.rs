@@ -2,7 +2,7 @@
 //!
 //! Rules: every call runs on a blocking thread with a limit; a dead connection is opened again before a call, never
 //! after one failed; domains are defined persistent and never autostart; a domain without our mark is answered
-//! `foreign_domain` and never touched. It decides nothing about images, ports or firewalls.
+//! `foreign_thing` and never touched. It decides nothing about images, ports or firewalls.
 
 mod events;
 pub mod xml;
@@ -16,6 +16,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId};
 use async_trait::async_trait;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,6 +36,8 @@ const START: Duration = Duration::from_secs(60);
 const UNPLUG: Duration = Duration::from_secs(12);
 /// Between two looks while a guest shuts down or lets a disk go.
 const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at which guests run, beside the events.
+const WATCH: Duration = Duration::from_secs(2);
 /// Notices of guests that stopped, waiting to be read.
 const NOTICES: usize = 256;
 
@@ -94,6 +97,7 @@ impl Libvirt {
             );
             return Err(DriverError::new("laboratory_settings", message, Retry::Never));
         }
+        tokio::spawn(watch(driver.link.clone(), driver.blocking.clone(), config.uri.clone(), driver.tell.clone()));
         Ok(driver)
     }
 
@@ -144,6 +148,29 @@ impl Libvirt {
     }
 }
 
+/// Looks now and then which guests run: events are lost with a connection, and a connection lost while nothing is
+/// asked would stay lost. Ends with the driver.
+async fn watch(link: Arc<Mutex<Option<Arc<Link>>>>, blocking: Blocking, uri: String, tell: mpsc::Sender<InstanceId>) {
+    let mut before = HashSet::new();
+    let mut round = tokio::time::interval(WATCH);
+    while !tell.is_closed() {
+        round.tick().await;
+        let (link, uri, notices) = (link.clone(), uri.clone(), tell.clone());
+        let running = blocking.run("list guests that run", QUICK, move || {
+            let link = linked(&link, &uri, &notices)?;
+            let active = link.0.list_all_domains(virt_sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+            let active = active.map_err(|e| failed("list guests that run", &e))?;
+            Ok::<_, DriverError>(active.iter().filter_map(|domain| domain.get_name().ok()).collect::<HashSet<_>>())
+        });
+        // A libvirt that does not answer says nothing about its guests.
+        let Ok(Ok(running)) = running.await else { continue };
+        for stopped in before.difference(&running).filter_map(|name: &String| name.parse().ok()) {
+            let _ = tell.try_send(stopped);
+        }
+        before = running;
+    }
+}
+
 /// The open connection, opened again when it died.
 fn linked(kept: &Mutex<Option<Arc<Link>>>, uri: &str, tell: &mpsc::Sender<InstanceId>) -> Told<Arc<Link>> {
     let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -175,7 +202,7 @@ fn linked(kept: &Mutex<Option<Arc<Link>>>, uri: &str, tell: &mpsc::Sender<Instan
     Ok(link)
 }
 
-/// The domain of that name and its mark; `Err(foreign_domain)` when it is not ours.
+/// The domain of that name and its mark; `Err(foreign_thing)` when it is not ours.
 fn owned(link: &Connect, name: &str) -> Told<Option<(Domain, Reading)>> {
     let domain = match Domain::lookup_by_name(link, name) {
         Ok(domain) => domain,
@@ -185,7 +212,7 @@ fn owned(link: &Connect, name: &str) -> Told<Option<(Domain, Reading)>> {
     let kept = described(&domain, virt_sys::VIR_DOMAIN_XML_INACTIVE)?;
     if kept.mark.as_ref().is_none_or(|mark| mark.instance.as_str() != name) {
         let message = format!("a domain named {name} exists that is not ours");
-        return Err(DriverError::new("foreign_domain", message, Retry::Never));
+        return Err(DriverError::new("foreign_thing", message, Retry::Never));
     }
     Ok(Some((domain, kept)))
 }
@@ -203,6 +230,14 @@ fn power_of(domain: &Domain) -> Told<SeenPower> {
     })
 }
 
+/// Whether it is off because its guest shut itself down (libvirt-domain.h: VIR_DOMAIN_SHUTOFF_SHUTDOWN is 1; a killed
+/// QEMU is `crashed`, our own hard power off `destroyed`).
+fn has_left(domain: &Domain) -> Told<bool> {
+    const SHUTOFF_SHUTDOWN: i32 = 1;
+    let (state, reason) = domain.get_state().map_err(|e| failed("state", &e))?;
+    Ok(state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_SHUTDOWN)
+}
+
 /// What is there of a domain of ours. The mark is the newer of the running guest's and the kept definition's.
 fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     let Some(mut mark) = kept.mark else { return Ok(None) };
@@ -217,7 +252,7 @@ fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     }
     plugged.sort();
     plugged.dedup();
-    Ok(Some(SeenDomain { mark, power, plugged }))
+    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, plugged }))
 }
 
 #[async_trait]
@@ -348,7 +383,7 @@ impl Compute for Libvirt {
             while self.live_target(instance, attachment).await?.is_some() {
                 if Instant::now() >= deadline {
                     let message = format!("the guest did not let {attachment} go within {UNPLUG:?}");
-                    return Err(DriverError::new("volume_busy", message, Retry::Later));
+                    return Err(DriverError::new("guest_holds_volume", message, Retry::Later));
                 }
                 tokio::time::sleep(LOOK).await;
             }

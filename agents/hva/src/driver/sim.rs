@@ -137,6 +137,19 @@ impl Sim {
         Ok(())
     }
 
+    /// The guest switches itself off, as a person inside would make it.
+    pub async fn shut_down_guest(&self, instance: &InstanceId) -> Told<()> {
+        self.change(|world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.stop();
+                domain.left = true;
+            }
+        })
+        .await?;
+        let _ = self.inner.tell.try_send(instance.clone());
+        Ok(())
+    }
+
     /// The boot disk disappears, as a broken host disk would make it.
     pub async fn lose_disk(&self, instance: &InstanceId) -> Told<()> {
         self.change(|world| {
@@ -173,7 +186,7 @@ impl Sim {
         self.change(|_| ()).await?;
         tracing::warn!(kind, ?point, ?action, "a simulated fault");
         match action {
-            Action::Fail => Err(DriverError::new("sim_fault", format!("simulated failure of {kind}"), Retry::Later)),
+            Action::Fail => Err(DriverError::new("simulated", format!("simulated failure of {kind}"), Retry::Later)),
             Action::Hang => {
                 self.inner.hung.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(HANG).await;

@@ -8,7 +8,7 @@
 //! generation; a boot disk that was finished once is never made again. Killed after any step, the same job ends in
 //! the same place.
 
-use super::{Found, facts, find};
+use super::{Found, effect, facts, find};
 use crate::Hva;
 use crate::driver::{Machine, Mark, SeenPower};
 use crate::records::Record;
@@ -31,23 +31,23 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
     let mut power = found.domain.as_ref().map_or(SeenPower::Off, |domain| domain.power);
     if let (Power::Off { method, grace_ms }, true) = (spec.power, power != SeenPower::Off) {
         let grace = Duration::from_millis(grace_ms);
-        hva.compute.ensure_off(&spec.instance, method, grace, work).await?;
+        effect(work, hva.compute.ensure_off(&spec.instance, method, grace, work)).await?;
         power = SeenPower::Off;
     }
     let was_running = power != SeenPower::Off;
     build(hva, spec, &mut record, was_running, work).await?;
     work.check()?;
     let machine = machine(hva, spec, work);
-    hva.compute.ensure_defined(&machine).await?;
+    effect(work, hva.compute.ensure_defined(&machine)).await?;
     if spec.power == Power::On {
         work.check()?;
         work.progress(90, "starting the guest");
         tracing::info!(instance = %spec.instance, ms = began.elapsed().as_millis() as u64, "the hypervisor is asked to start the guest");
-        hva.compute.ensure_running(&spec.instance).await?;
+        effect(work, hva.compute.ensure_running(&spec.instance)).await?;
     }
     volumes(hva, &machine, &found, was_running, work).await?;
     let seen = facts(hva, work, &spec.instance).await?;
-    forget_unplugged(hva, spec, &mut record, &seen).await?;
+    forget_unplugged(hva, spec, &mut record, &seen, work).await?;
     Ok(seen)
 }
 
@@ -56,7 +56,7 @@ async fn record(hva: &Hva, spec: &InstanceSpec, found: &Found, work: &Work) -> R
     let before = found.record.as_ref();
     let record = Record::of(work.standing.installation, work.generation, spec, before);
     if before != Some(&record) {
-        hva.store.write(&record).await?;
+        effect(work, hva.store.write(&record)).await?;
     }
     hva.guests.put(&record);
     Ok(record)
@@ -80,7 +80,7 @@ async fn build(
             nic: nic.clone(),
         })
         .collect();
-    let ports = async { hva.switch.ensure_ports(&ports).await.map_err(Stopped::from) };
+    let ports = effect(work, hva.switch.ensure_ports(&ports));
     if was_running {
         return ports.await;
     }
@@ -90,12 +90,12 @@ async fn build(
 async fn disk(hva: &Hva, spec: &InstanceSpec, record: &mut Record, work: &Work) -> Result<(), Stopped> {
     if record.disk_made && !hva.store.has_disk(&spec.instance).await? {
         let message = format!("the boot disk of {} was here and is gone; it is not made again", spec.instance);
-        return Err(Stopped::failed("disk_lost", message, Retry::Never));
+        return Err(Stopped::failed("data_lost", message, Retry::Never));
     }
-    hva.store.ensure_disk(&spec.instance, &spec.boot, work).await?;
+    effect(work, hva.store.ensure_disk(&spec.instance, &spec.boot, work)).await?;
     if !record.disk_made {
         record.disk_made = true;
-        hva.store.write(record).await?;
+        effect(work, hva.store.write(record)).await?;
     }
     Ok(())
 }
@@ -121,14 +121,14 @@ async fn volumes(hva: &Hva, machine: &Machine, found: &Found, was_running: bool,
     if was_running {
         for volume in &machine.spec.volumes {
             work.check()?;
-            hva.compute.ensure_plugged(machine, volume).await?;
+            effect(work, hva.compute.ensure_plugged(machine, volume)).await?;
         }
     }
     let wished = |attachment: &AttachmentId| machine.spec.volumes.iter().any(|volume| volume.attachment == *attachment);
     for attachment in found.attachments() {
         if !wished(&attachment) {
             work.check()?;
-            hva.compute.ensure_unplugged(&machine.spec.instance, &attachment).await?;
+            effect(work, hva.compute.ensure_unplugged(&machine.spec.instance, &attachment)).await?;
         }
     }
     Ok(())
@@ -140,6 +140,7 @@ async fn forget_unplugged(
     spec: &InstanceSpec,
     record: &mut Record,
     seen: &[FactReport],
+    work: &Work,
 ) -> Result<(), Stopped> {
     let count = record.attachments.len();
     record.attachments.retain(|attachment| {
@@ -148,7 +149,7 @@ async fn forget_unplugged(
         wished || !seen.iter().any(|fact| fact.thing == attachment.as_str() && gone(fact))
     });
     if record.attachments.len() != count {
-        hva.store.write(record).await?;
+        effect(work, hva.store.write(record)).await?;
     }
     Ok(())
 }

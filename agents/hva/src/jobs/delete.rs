@@ -3,7 +3,7 @@
 //! Rule: the guest first, the record last: a delete that was killed finds the rest by the record. What is not there is
 //! done. The generation is remembered for a day, so that a job frozen on its way cannot raise the dead.
 
-use super::{Found, facts_of, find};
+use super::{Found, effect, facts_of, find};
 use crate::Hva;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::FactReport;
@@ -12,10 +12,11 @@ use arame_schema::model::{Fact, FactName, InstanceId};
 pub async fn delete(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let before = find(hva, instance).await?;
     before.admit(work)?;
-    hva.compute.ensure_gone(instance).await?;
+    effect(work, hva.compute.ensure_gone(instance)).await?;
     hva.guests.remove(instance);
-    hva.switch.ensure_no_ports(instance).await?;
-    hva.store.bury(instance, work.generation.max(before.grave.unwrap_or(0))).await?;
+    effect(work, hva.switch.ensure_no_ports(instance)).await?;
+    let generation = work.generation.max(before.grave.unwrap_or(0));
+    effect(work, hva.store.bury(instance, generation)).await?;
     answer(hva, instance, &before, work).await
 }
 

@@ -3,6 +3,7 @@
 //! Rule: a version never goes back. It is on disk before it is on the switch, so that a restarted agent or switch
 //! repairs to it; established connections are not touched.
 
+use super::effect;
 use crate::Hva;
 use crate::policy::Policy;
 use arame_framework::agent::{Stopped, Work};
@@ -25,10 +26,10 @@ pub async fn apply(hva: &Hva, job: ApplyPolicy, work: &Work) -> Result<Vec<FactR
     }
     let policy = Arc::new(Policy::new(work.generation, job));
     if *policy != *current {
-        hva.store.keep_policy(&policy).await?;
+        effect(work, hva.store.keep_policy(&policy)).await?;
         hva.policy.store(policy.clone());
         hva.guests.set_policy(&policy);
     }
-    hva.switch.ensure_policy(policy).await?;
+    effect(work, hva.switch.ensure_policy(policy)).await?;
     Ok(vec![work.fact(FactName::Applied, Fact::Yes, observed)])
 }

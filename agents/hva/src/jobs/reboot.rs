@@ -3,7 +3,7 @@
 //! Rule: at most once. Found with the same id it is done without acting; killed between mark and reset it did not
 //! happen, and that is an honest answer (DESIGN 3.8).
 
-use super::{facts, find};
+use super::{effect, facts, find};
 use crate::Hva;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::RebootInstance;
@@ -18,7 +18,7 @@ pub async fn reboot(hva: &Hva, job: &RebootInstance, work: &Work) -> Result<Vec<
     };
     if domain.mark.operation != Some(job.operation) {
         work.check()?;
-        hva.compute.reboot(&job.instance, job.operation).await?;
+        effect(work, hva.compute.reboot(&job.instance, job.operation)).await?;
     }
     Ok(facts(hva, work, &job.instance).await?)
 }

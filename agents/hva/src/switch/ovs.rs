@@ -36,6 +36,8 @@ const TOOL_LIMIT: Duration = Duration::from_secs(10);
 const PORT_LIMIT: Duration = Duration::from_secs(10);
 /// For an inventory to wait on a database that is being reached.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// For the metadata device within one round of the watcher; the next round goes on waiting.
+const LINK_LIMIT: Duration = Duration::from_millis(500);
 /// Between two counts of our flows: with the reconnect below, a repair within 2 s.
 const WATCH: Duration = Duration::from_secs(1);
 /// Between two attempts to reach a switch that is away.
@@ -113,7 +115,7 @@ impl Switch for Ovs {
             self.inner.ensure_row(port).await?;
         }
         let names: Vec<String> = ports.iter().map(|port| tap_name(&port.nic.vif)).collect();
-        self.inner.until_plugged(&names).await?;
+        self.inner.until_plugged(&names, PORT_LIMIT).await?;
         self.inner.sync().await
     }
 
@@ -250,8 +252,8 @@ impl Inner {
         Ok(())
     }
 
-    async fn until_plugged(&self, names: &[String]) -> Result<(), DriverError> {
-        let plugged = self.db.until(PORT_LIMIT, |copy| {
+    async fn until_plugged(&self, names: &[String], limit: Duration) -> Result<(), DriverError> {
+        let plugged = self.db.until(limit, |copy| {
             let interfaces = copy.interfaces(&self.config.bridge);
             let ready =
                 |name: &String| interfaces.iter().any(|i| i.name == *name && i.ofport.is_some_and(|number| number > 0));
@@ -374,16 +376,12 @@ impl Inner {
 
     /// The internal port to this host, with the listener's address on it. A restarted switch makes the device anew.
     async fn ensure_metadata_link(&self) -> Result<(), DriverError> {
-        let index = device_index(METADATA_LINK);
-        if !self.metadata || (index != 0 && index == self.link_index.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
         self.reached().await?;
         if !self.interfaces()?.iter().any(|i| i.name == METADATA_LINK) {
             let row = json!({ "type": "internal", "mac": LISTENER_MAC });
             self.db.transact(insertion(&self.config.bridge, METADATA_LINK, row, json!({}))).await?;
         }
-        self.until_plugged(&[METADATA_LINK.to_owned()]).await?;
+        self.until_plugged(&[METADATA_LINK.to_owned()], LINK_LIMIT).await?;
         let script = format!(
             "link set dev {METADATA_LINK} addrgenmode none\nlink set dev {METADATA_LINK} up\naddr replace {LISTENER}/15 dev {METADATA_LINK}\n"
         );
@@ -393,7 +391,8 @@ impl Inner {
     }
 
     fn link_lost(&self) -> bool {
-        self.metadata && device_index(METADATA_LINK) != self.link_index.load(Ordering::Relaxed)
+        let index = device_index(METADATA_LINK);
+        self.metadata && (index == 0 || index != self.link_index.load(Ordering::Relaxed))
     }
 
     /// Whether the switch has every flow we gave it.
@@ -407,23 +406,27 @@ impl Inner {
 
     /// Follows what changed: ports numbered anew, a metadata device made anew.
     async fn follow(&self) {
-        if let Err(error) = self.ensure_metadata_link().await {
-            tracing::warn!(%error, "no metadata link");
-        }
-        if let Err(error) = self.sync().await {
-            tracing::warn!(%error, "flows do not follow the ports");
+        for _ in 0..2 {
+            if let Err(error) = self.sync().await {
+                tracing::warn!(%error, "flows do not follow the ports");
+            }
+            if !self.link_lost() {
+                return;
+            }
+            // After the firewall: a device the switch is slow to make must not hold that up.
+            if let Err(error) = self.ensure_metadata_link().await {
+                tracing::warn!(%error, "no metadata link yet");
+            }
         }
     }
 
     async fn repair(&self) {
         self.applied.lock().await.unknown = true;
-        if let Err(error) = self.ensure_metadata_link().await {
-            tracing::warn!(%error, "no metadata link");
-        }
         match self.sync().await {
             Ok(()) => tracing::info!("the bridge has its flows"),
             Err(error) => tracing::warn!(%error, "flows could not be put back"),
         }
+        self.follow().await;
     }
 }
 

@@ -323,3 +323,91 @@ fn deleting_one_network_does_not_disturb_the_other() {
         assert_eq!(there.unwrap().ip, "10.0.0.10", "the control");
     });
 }
+
+#[test]
+fn a_client_behind_the_trunk_is_answered_in_its_own_vlan() {
+    with_agent(vec![snapshot("nw-one", 101), snapshot("nw-two", 102)], |lab, _, _| async move {
+        // Another host: a bridge of its own, joined by a trunk that carries tags.
+        let infra = lab.infra();
+        must("ip", &["-n", &infra, "link", "add", "name", "t0", "type", "veth", "peer", "name", "t1"]);
+        for end in ["t0", "t1"] {
+            must("ip", &["-n", &infra, "link", "set", "dev", end, "up"]);
+            must("ip", &["netns", "exec", &infra, "ethtool", "-K", end, "tx", "off"]);
+        }
+        lab.vsctl(&["add-br", "ovs1", "--", "set", "bridge", "ovs1", "datapath_type=netdev"]);
+        lab.vsctl(&["add-port", "ovs0", "t0", "--", "set", "port", "t0", "vlan_mode=trunk"]);
+        lab.vsctl(&["add-port", "ovs1", "t1", "--", "set", "port", "t1", "vlan_mode=trunk"]);
+        let client = lab.client("a", 101, "52:54:00:00:65:0a");
+        lab.vsctl(&["del-port", "ovs0", "ca", "--", "add-port", "ovs1", "ca", "tag=101"]);
+        let capture =
+            ["netns", "exec", &infra, "timeout", "10", "tcpdump", "-lnnei", "t0", "-c", "4", "vlan and udp port 67"];
+        let mut dump = std::process::Command::new("ip")
+            .args(capture)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = std::io::BufReader::new(dump.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "tcpdump does not listen");
+        }
+        assert_eq!(blocking(move || client.udhcpc(3, &[])).await.unwrap().ip, "10.0.0.10");
+        let seen = String::from_utf8(blocking(move || dump.wait_with_output().unwrap()).await.stdout).unwrap();
+        assert_eq!(seen.matches("vlan 101,").count(), 4, "{seen}");
+    });
+}
+
+#[test]
+fn a_client_renews_asks_for_configuration_and_gives_back() {
+    with_agent(vec![snapshot("nw-one", 101)], |lab, agent, _| async move {
+        let client = lab.client("a", 101, "52:54:00:00:65:0a");
+        client.address("10.0.0.10/24");
+        blocking(move || Lab::inside(&client.netns, || async { renew_and_release() })).await;
+        let counters = async || agent.ask(Ask { question: "nsa.counters".into(), arguments: json!({}) }).await.unwrap();
+        until("the release is heard", 2, async || counters().await["nw-one"]["dhcp"]["release"] == 1).await;
+        let why =
+            agent.ask(Ask { question: "nsa.why".into(), arguments: json!({ "network": "nw-one", "name": "web1" }) });
+        let why = why.await.unwrap();
+        let told: Vec<_> =
+            why["exchanges"].as_array().unwrap().iter().map(|one| (&one["message"], &one["answer"])).collect();
+        let expected = [
+            (json!("request"), json!("ack 10.0.0.10")),
+            (json!("request"), json!("nak")),
+            (json!("inform"), json!("ack")),
+            (json!("release"), json!(null)),
+        ];
+        assert_eq!(told, expected.iter().map(|(message, answer)| (message, answer)).collect::<Vec<_>>());
+    });
+}
+
+/// From the address the client has, to the server's, as RFC 2131 4.4.5 says.
+fn renew_and_release() {
+    let socket = std::net::UdpSocket::bind(("0.0.0.0", 68)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let say = |kind: MessageType, address: [u8; 4]| {
+        let none = Ipv4Addr::UNSPECIFIED;
+        let mac = [0x52, 0x54, 0, 0, 0x65, 0x0a];
+        let mut message = Message::new_with_id(5, address.into(), none, none, none, &mac);
+        message.opts_mut().insert(DhcpOption::MessageType(kind));
+        let mut bytes = Vec::new();
+        message.encode(&mut Encoder::new(&mut bytes)).unwrap();
+        socket.send_to(&bytes, ("10.0.0.2", 67)).unwrap();
+    };
+    let hear = || {
+        let mut answer = [0u8; 2048];
+        let length = socket.recv(&mut answer).unwrap();
+        Message::decode(&mut Decoder::new(&answer[..length])).unwrap()
+    };
+    say(MessageType::Request, [10, 0, 0, 10]);
+    let ack = hear();
+    assert_eq!((ack.opts().msg_type(), ack.yiaddr()), (Some(MessageType::Ack), Ipv4Addr::new(10, 0, 0, 10)));
+    say(MessageType::Request, [10, 0, 0, 99]);
+    assert_eq!(hear().opts().msg_type(), Some(MessageType::Nak));
+    say(MessageType::Inform, [10, 0, 0, 10]);
+    let inform = hear();
+    assert_eq!((inform.opts().msg_type(), inform.yiaddr()), (Some(MessageType::Ack), Ipv4Addr::UNSPECIFIED));
+    assert!(inform.opts().get(dhcproto::v4::OptionCode::AddressLeaseTime).is_none());
+    say(MessageType::Release, [10, 0, 0, 10]);
+}

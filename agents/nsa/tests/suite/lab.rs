@@ -141,6 +141,13 @@ impl Drop for Lab {
         for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap_or_default();
             if name.starts_with(&format!("{}-", self.word)) {
+                // A dhclient that went to the background before its pid file was there.
+                let left = run("ip", &["netns", "pids", &name]);
+                for pid in String::from_utf8_lossy(&left.stdout).split_whitespace() {
+                    if pid != std::process::id().to_string() {
+                        run("kill", &[pid]);
+                    }
+                }
                 run("ip", &["netns", "del", &name]);
             }
         }

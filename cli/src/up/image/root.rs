@@ -161,9 +161,10 @@ fn fill_root(root: &Path, userland: &Path, busybox: &Path, modules: &Modules) ->
 }
 
 fn write_texts(root: &Path) -> Result<(), ImageError> {
-    let texts: [(&str, u32, &str); 17] = [
+    let texts: [(&str, u32, &str); 18] = [
         ("etc/inittab", 0o644, assets::INITTAB),
         ("etc/init.d/boot", 0o755, assets::BOOT),
+        ("etc/init.d/disks", 0o755, assets::DISKS),
         ("etc/init.d/ssh", 0o755, assets::SSH),
         ("etc/init.d/network", 0o755, assets::NETWORK),
         ("etc/init.d/metadata", 0o755, assets::METADATA),

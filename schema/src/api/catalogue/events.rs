@@ -40,6 +40,7 @@ pub static ALL: &[Sentence] = sentences! {
     "job_held": "{agent} は仕事 {kind} を保留しています（データベースの巻き戻り）", "{agent} holds job {kind} back: the database went back in time";
     "state_changed": "状態が {from} から {to} になりました", "state changed from {from} to {to}";
     "failed": "失敗しました（{code}）: {message}", "failed ({code}): {message}";
+    "guest_shut_down": "ゲストが自ら電源を切りました", "the guest shut itself down";
     "recovered": "失敗から回復しました", "recovered from its failure";
     "lost": "データが失われました: {message}", "its data was lost: {message}";
     "found_missing": "{agent} の一覧にないため、作り直します", "not in the listing of {agent}: it is made again";

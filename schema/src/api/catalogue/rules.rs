@@ -18,7 +18,7 @@ pub static ALL: &[Sentence] = sentences! {
     "scheduling_enabled": "配置が有効", "scheduling is enabled";
     "not_degraded": "不調でない", "not degraded";
     "understands": "必要な仕事を理解する", "understands the jobs needed";
-    "hypervisor": "ハイパーバイザーの種類", "kind of hypervisor";
+    "hypervisor": "ハイパーバイザーの種類", "hypervisor";
     "arch": "アーキテクチャ", "architecture";
     "cpu_cores": "CPU コア", "CPU cores";
     "memory_size": "メモリー", "memory";

@@ -38,6 +38,9 @@ pub struct Domain {
     pub live: BTreeSet<AttachmentId>,
     pub secrets: BTreeSet<AttachmentId>,
     pub reboots: u32,
+    /// Its guest shut itself down.
+    #[serde(default)]
+    pub left: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ pub struct SimPort {
 impl Domain {
     pub fn seen(&self) -> SeenDomain {
         let plugged = self.kept.union(&self.live).cloned().collect();
-        SeenDomain { mark: self.mark.clone(), power: self.power, plugged }
+        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged }
     }
 
     pub fn start(&mut self) {
@@ -64,6 +67,7 @@ impl Domain {
             self.live = self.kept.clone();
         }
         self.power = SeenPower::On;
+        self.left = false;
     }
 
     pub fn stop(&mut self) {
@@ -103,6 +107,7 @@ impl World {
             live: BTreeSet::new(),
             secrets: BTreeSet::new(),
             reboots: 0,
+            left: false,
         });
         domain.mark = Mark { operation: domain.mark.operation, ..mark };
         domain.secrets.extend(wanted.iter().cloned());

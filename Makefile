@@ -1,0 +1,54 @@
+# Names of commands, no logic: each line of work is in a script, a crate or the program itself.
+#
+#   make up               a data center on this machine, in front; Ctrl-C stops it
+#   make up ARGS=-d       the same in the background; make down stops it
+#   make up SIM=1         with simulated hosts: touches nothing of the machine
+#   make up ARGS='--hosts 3 --dir /srv/arame'
+
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+CARGO ?= cargo
+SIM ?=
+ARGS ?=
+ARAME = $(TARGET)/release/arame
+
+.DEFAULT_GOAL := help
+.PHONY: help packages build up down status test bench lint fmt clean-data clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "  SIM=1 simulates the hosts; ARGS='...' goes to the program (make up ARGS='-d --hosts 3')"
+
+packages: ## install the Debian packages that are missing; says which and why
+	scripts/install-packages
+
+build: ## build all programs, optimised
+	$(CARGO) build --release --workspace --locked
+
+up: packages build ## install what is missing, build, start a data center
+	$(ARAME) up $(if $(SIM),--sim) $(ARGS)
+
+down: ## stop the data center; its data stays
+	$(ARAME) down $(ARGS)
+
+status: ## what of the data center runs
+	$(ARAME) status $(ARGS)
+
+test: ## run every test; prints stages, times and skips
+	scripts/test
+
+bench: build ## measure what is promised, and print it
+	ARAME_BIN=$(abspath $(TARGET))/release $(CARGO) bench --workspace --locked --bench '*' -- $(ARGS)
+
+lint: ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings -A clippy::unwrap_used
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+clean-data: ## stop the data center in ./var and delete all its data
+	scripts/clean-data var
+
+clean: ## delete what was built
+	$(CARGO) clean
