@@ -5,6 +5,7 @@
 //! Rule: what is tested is the shipped code; the kit only starts, kills and looks. It may import anything; nothing
 //! imports it.
 
+pub mod bench;
 pub mod database;
 pub mod processes;
 pub mod program;

@@ -44,6 +44,21 @@ pub enum Backends {
     Real,
 }
 
+/// How to start it.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    pub backends: Backends,
+    pub hosts: u16,
+    /// MariaDB and RabbitMQ (and what stands between hosts), none of the project's own programs.
+    pub infrastructure_only: bool,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Start { backends: Backends::Simulated, hosts: 2, infrastructure_only: false }
+    }
+}
+
 /// A child of the supervisor, from its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Child {
@@ -81,9 +96,11 @@ impl Answer {
 pub struct Processes {
     folder: TempDir,
     arame: PathBuf,
+    start: Start,
     listen: SocketAddr,
     client: reqwest::Client,
     token: String,
+    printed: String,
     down: bool,
 }
 
@@ -133,40 +150,52 @@ impl Processes {
     /// # Errors
     /// It failed: with what it printed.
     pub async fn up(backends: Backends, hosts: u16) -> anyhow::Result<Processes> {
-        Self::up_with(&programs()?, backends, hosts).await
+        Self::up_with(&programs()?, Start { backends, hosts, ..Start::default() }).await
     }
 
     /// As [`Processes::up`], with the programs of a folder.
     ///
     /// # Errors
     /// It failed: with what it printed.
-    pub async fn up_with(programs: &Path, backends: Backends, hosts: u16) -> anyhow::Result<Processes> {
+    pub async fn up_with(programs: &Path, start: Start) -> anyhow::Result<Processes> {
         let folder = tempfile::Builder::new().prefix("arame-spec-").tempdir()?;
         // MariaDB and RabbitMQ run as another user and must be able to walk in.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let port = free_ports(4)?;
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).build()?;
-        let arame = programs.join("arame");
-        let mut processes = Processes { folder, arame, listen, client, token: String::new(), down: false };
-        let printed = processes.up_again(backends, hosts).await?;
-        let token = std::fs::read_to_string(processes.path("tokens/admin")).context(printed)?;
-        processes.token = token.trim().to_owned();
+        let (arame, token, printed) = (programs.join("arame"), String::new(), String::new());
+        let mut processes = Processes { folder, arame, start, listen, client, token, printed, down: false };
+        processes.printed = processes.up_again().await?;
+        if !start.infrastructure_only {
+            let token = std::fs::read_to_string(processes.path("tokens/admin"));
+            processes.token = token.with_context(|| processes.printed.clone())?.trim().to_owned();
+        }
         Ok(processes)
+    }
+
+    /// What the first `arame up` printed.
+    pub fn printed(&self) -> &str {
+        &self.printed
     }
 
     /// Runs `arame up -d` on the same folder and gives what it printed.
     ///
     /// # Errors
     /// It failed: with what it printed.
-    pub async fn up_again(&self, backends: Backends, hosts: u16) -> anyhow::Result<String> {
+    pub async fn up_again(&self) -> anyhow::Result<String> {
         let mut command = Command::new(&self.arame);
-        command.args(["--lang", "en", "up", "-d", "--hosts", &hosts.to_string()]);
-        if backends == Backends::Simulated {
+        command.args(["--lang", "en", "up", "-d", "--hosts", &self.start.hosts.to_string()]);
+        if self.start.backends == Backends::Simulated {
             command.arg("--sim");
+        }
+        if self.start.infrastructure_only {
+            command.arg("--infrastructure-only");
         }
         command.arg("--listen").arg(self.listen.to_string());
         command.arg("--port-base").arg((self.listen.port() + 1).to_string());
+        // Room for storms: released addresses cool for a minute.
+        command.args(["--demo-network", "10.100.0.0/18"]);
         command.arg("--dir").arg(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(UP_LIMIT, command.output()).await.context("arame up hangs")??;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

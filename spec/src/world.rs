@@ -114,6 +114,15 @@ fn seed_of(folder: &Path, size: Size) -> anyhow::Result<Seed> {
         image.display(),
         bytes.len()
     );
+    // Not the bytes that were promised.
+    let damaged = folder.join("damaged.raw");
+    std::fs::write(&damaged, b"something else")?;
+    write!(
+        text,
+        "[[image]]\nid = 'wmi-damaged'\naccount = 'a-demo'\nname = 'damaged'\npublic = true\npath = '{}'\n\
+         sha256 = '{sha256}'\nsize_bytes = 14\nformat = 'raw'\narch = 'x86_64'\n",
+        damaged.display()
+    )?;
     for (id, account, tag) in [("nw-demo1", "a-demo", 101), ("nw-demo2", "a-demo", 102), ("nw-other", "a-other", 103)] {
         write!(
             text,

@@ -5,7 +5,7 @@
 mod fixtures;
 
 use arame_framework::agent::{Agent, Stopped};
-use arame_hva::driver::sim::{Action, CRASH_STATUS, Fault, Point, Sim};
+use arame_hva::driver::sim::{Action, CRASH_STATUS, FailsAs, Fault, Point, Sim};
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::*;
@@ -34,7 +34,7 @@ fn apply(spec: &InstanceSpec) -> Job {
 }
 
 fn fault(kind: &str, point: Point, action: Action) -> Fault {
-    Fault { kind: Some(kind.into()), thing: None, point, action, times: 1 }
+    Fault { kind: Some(kind.into()), thing: None, point, action, times: 1, fails_as: FailsAs::Simulated }
 }
 
 #[tokio::test]

@@ -62,6 +62,10 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
     }
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
+    if job.kind == Kind::ImportImage && cause.attempt == 1 {
+        // It is there, or it is given up: whoever waits for it hears of it.
+        changed.images.push(job.thing.clone());
+    }
     advance_thing(tx, ringing, &job, cause).await?;
     changed.advance(tx, ringing, &job).await
 }
@@ -330,6 +334,7 @@ pub(super) struct Changed {
     networks: Vec<String>,
     hosts: Vec<String>,
     volumes: Vec<String>,
+    images: Vec<String>,
 }
 
 impl Changed {
@@ -355,7 +360,10 @@ impl Changed {
             }
             (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push(thing),
             (FactName::Applied, _) => self.hosts.push(thing),
-            (FactName::Image, Fact::Yes) => db::access::set_image_failure(tx, &thing, None).await?,
+            (FactName::Image, Fact::Yes) => {
+                db::access::set_image_failure(tx, &thing, None).await?;
+                self.images.push(thing);
+            }
             (FactName::Domain | FactName::Power | FactName::Exported | FactName::Image, _) => {}
         }
         Ok(())
@@ -372,6 +380,9 @@ impl Changed {
         }
         for host in &self.hosts {
             self.instances.extend(db::instances::waiting(tx, None, Some(host)).await?);
+        }
+        for image in &self.images {
+            self.instances.extend(db::instances::waiting_for_image(tx, image).await?);
         }
         self.instances.sort();
         self.instances.dedup();

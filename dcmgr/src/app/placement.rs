@@ -98,8 +98,7 @@ pub async fn replace(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> R
     };
     let placement = choose(tx, &demand).await?;
     let Some(host) = placement.host.clone() else {
-        let told = ("no_host_left", "every host that fits has failed it");
-        db::instances::set_failure(tx, &row.id, Some(told), true).await?;
+        give_up(tx, row).await?;
         return Ok(false);
     };
     let old = row.host.clone().unwrap_or_default();
@@ -121,6 +120,25 @@ pub async fn replace(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> R
     snapshot::policy(tx, ringing, &old, Cause::fact()).await?;
     snapshot::policy(tx, ringing, &host, Cause::fact()).await?;
     Ok(true)
+}
+
+/// Every host that fits has failed it: what the last one said is the reason.
+async fn give_up(tx: &mut Tx, row: &InstanceRow) -> Result<(), AppError> {
+    let last = db::jobs::last_error(tx, &row.id).await?;
+    let (code, said) = last.unwrap_or_else(|| ("no_host_left".into(), "no host is left that fits".into()));
+    let message = format!("{said} (no other host fits that has not failed it)");
+    db::instances::set_failure(tx, &row.id, Some((&code, &message)), true).await?;
+    let values = [("code", code), ("message", message)];
+    let event = db::events::NewEvent {
+        account: Some(&row.account),
+        resource: &row.id,
+        code: "failed",
+        values: &values,
+        job: None,
+        request: None,
+    };
+    db::events::insert(tx, &event).await?;
+    Ok(())
 }
 
 /// A group's members changed: hosts whose rules name the group get a new policy. `but` has one already.

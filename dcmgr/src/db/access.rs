@@ -237,11 +237,12 @@ pub struct ImageRow {
     pub size_bytes: u64,
     pub format: String,
     pub generation: u64,
-    pub failed: bool,
+    /// Why it could not be imported: code and message.
+    pub failure: Option<(String, String)>,
     pub wanted: bool,
 }
 
-const IMAGE: &str = "SELECT id, arch, source, sha256, size_bytes, format, generation, failure_code IS NOT NULL AS failed, \
+const IMAGE: &str = "SELECT id, arch, source, sha256, size_bytes, format, generation, failure_code, failure_message, \
                      deleted_at IS NULL AS wanted FROM images";
 
 fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
@@ -253,7 +254,10 @@ fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
         size_bytes: row.col("size_bytes")?,
         format: row.text("format")?,
         generation: row.col("generation")?,
-        failed: row.flag("failed")?,
+        failure: row
+            .col::<Option<String>>("failure_code")?
+            .map(|code| Ok::<_, DbError>((code, row.col::<Option<String>>("failure_message")?.unwrap_or_default())))
+            .transpose()?,
         wanted: row.flag("wanted")?,
     })
 }

@@ -221,6 +221,14 @@ pub async fn waiting(tx: &mut Tx, network: Option<&str>, host: Option<&str>) -> 
     found.iter().map(|row| row.text("id")).collect()
 }
 
+/// Instances that wait to be made from an image.
+pub async fn waiting_for_image(tx: &mut Tx, image: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT i.id FROM instances i WHERE i.image_id = ? AND i.terminated_at IS NULL AND i.desired = 'on' \
+        AND i.state = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) \
+        ORDER BY i.seq LIMIT 500";
+    rows(tx, statement, (image,)).await?.iter().map(|row| row.text("id")).collect()
+}
+
 /// Live instances on a host.
 pub async fn on_host(tx: &mut Tx, host: &str) -> Result<Vec<String>, DbError> {
     let statement = "SELECT id FROM instances WHERE host_node_id = ? AND terminated_at IS NULL ORDER BY seq";

@@ -108,6 +108,14 @@ pub async fn close(tx: &mut Tx, id: Uuid, state: &str, error: Option<(&str, &str
     Ok(run(tx, statement, (state, code, message, id.to_string())).await? == 1)
 }
 
+/// What the last failed job of a thing said: code and message.
+pub async fn last_error(tx: &mut Tx, thing: &str) -> Result<Option<(String, String)>, DbError> {
+    let statement = "SELECT error_code, IFNULL(error_message, '') AS error_message FROM jobs \
+                     WHERE thing = ? AND state = 'failed' AND error_code IS NOT NULL ORDER BY seq DESC LIMIT 1";
+    let found = first(tx, statement, (thing,)).await?;
+    found.map(|row| Ok((row.text("error_code")?, row.text("error_message")?))).transpose()
+}
+
 /// Progress of an open job: shown, never decided on.
 pub async fn set_progress(db: &Db, id: Uuid, percent: u8, note: &str) -> Result<(), DbError> {
     let note: String = note.chars().take(200).collect();

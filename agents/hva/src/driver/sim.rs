@@ -48,6 +48,34 @@ pub struct Fault {
     /// How often; counted in the state file, so that a crash is not for ever.
     #[serde(default = "once")]
     pub times: u32,
+    /// What a failure is told as; unsaid: one that may pass.
+    #[serde(default)]
+    pub fails_as: FailsAs,
+}
+
+/// Failures of the real drivers that mean something else than "try again".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailsAs {
+    #[default]
+    Simulated,
+    /// This host's trouble alone.
+    DiskFull,
+    /// The same everywhere.
+    ImageBroken,
+    ImageChecksumMismatch,
+}
+
+impl FailsAs {
+    fn error(self, kind: &str) -> DriverError {
+        let (code, retry) = match self {
+            FailsAs::Simulated => ("simulated", Retry::Later),
+            FailsAs::DiskFull => ("disk_full", Retry::Elsewhere),
+            FailsAs::ImageBroken => ("image_broken", Retry::Never),
+            FailsAs::ImageChecksumMismatch => ("image_checksum_mismatch", Retry::Never),
+        };
+        DriverError::new(code, format!("simulated failure of {kind}"), retry)
+    }
 }
 
 fn once() -> u32 {
@@ -170,7 +198,7 @@ impl Sim {
 
     /// Lets a fault happen that waits at this point.
     pub(crate) async fn fault(&self, point: Point, kind: &str, thing: Option<&str>) -> Told<()> {
-        let action = {
+        let fault = {
             let mut faults = lock(&self.inner.faults);
             let due = faults.iter().position(|fault| {
                 fault.times > 0
@@ -181,12 +209,12 @@ impl Sim {
             let Some(index) = due else { return Ok(()) };
             faults[index].times -= 1;
             *lock(&self.inner.world).faults_done.entry(index).or_default() += 1;
-            faults[index].action
+            faults[index].clone()
         };
         self.change(|_| ()).await?;
-        tracing::warn!(kind, ?point, ?action, "a simulated fault");
-        match action {
-            Action::Fail => Err(DriverError::new("simulated", format!("simulated failure of {kind}"), Retry::Later)),
+        tracing::warn!(kind, ?fault, "a simulated fault");
+        match fault.action {
+            Action::Fail => Err(fault.fails_as.error(kind)),
             Action::Hang => {
                 self.inner.hung.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(HANG).await;

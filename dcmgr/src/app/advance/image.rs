@@ -16,12 +16,37 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     Ok(())
 }
 
+/// Whether a guest may be made from an image.
+pub enum Readiness {
+    Ready,
+    /// No storage node has it yet.
+    Coming,
+    /// It cannot be imported: code and message.
+    Failed(String, String),
+}
+
+/// Looks at the image's facts at every storage node; locks nothing.
+pub async fn readiness(tx: &mut Tx, id: &str) -> Result<Readiness, AppError> {
+    let Some(row) = db::access::find_image(tx, id).await? else { return Ok(Readiness::Coming) };
+    let facts = db::facts::of_thing(tx, id).await?;
+    let is_here = |fact: &db::facts::FactRow| {
+        fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= row.generation
+    };
+    if facts.iter().any(is_here) {
+        return Ok(Readiness::Ready);
+    }
+    Ok(match row.failure {
+        Some((code, message)) => Readiness::Failed(code, message),
+        None => Readiness::Coming,
+    })
+}
+
 pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(()) };
     let (present, generation) = db::facts::value(tx, id, sta, FactName::Image).await?;
     // Bytes of an older generation are not this image.
     let present = if present == Fact::Yes && generation < row.generation { Fact::Maybe } else { present };
-    let wish = Wish { wanted: row.wanted, generation: row.generation, failed: row.failed };
+    let wish = Wish { wanted: row.wanted, generation: row.generation, failed: row.failure.is_some() };
     let at = At { thing: id, agent: sta, account: None };
     let queued = queue(tx, ringing, at, next_job(wish, present), None, cause).await?;
     if let Some(Kind::ImportImage | Kind::DeleteImage) = queued.map(|wanted| wanted.kind) {

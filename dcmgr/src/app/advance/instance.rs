@@ -1,6 +1,7 @@
 //! Advances an instance: its job, its maybe facts, its state, and what ends with it.
 
 use super::super::{AppError, Ringing, placement};
+use super::image::{self, Readiness};
 use super::{At, Cause, queue, snapshot};
 use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
@@ -31,6 +32,12 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         db::instances::set_failure(tx, id, Some(told), true).await?;
         return Box::pin(advance(tx, ringing, id, cause)).await;
     }
+    if !around.ready
+        && let Some((code, message)) = broken_image(tx, &row).await?
+    {
+        db::instances::set_failure(tx, id, Some((&code, &message)), false).await?;
+        return Box::pin(advance(tx, ringing, id, cause)).await;
+    }
     let at = At { thing: id, agent: &agent, account: Some(&row.account) };
     let queued = queue(tx, ringing, at, next_job(wish, facts, around), row.operation, cause).await?;
     if let Some(wanted) = queued {
@@ -52,8 +59,23 @@ async fn surroundings(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts)
     Ok(Surroundings { ready, ran_before: row.ran_before, failed: row.failure_code.is_some() })
 }
 
-/// Every network served by one nsa at the needed version, and the host's policy applied at the needed version.
+/// A machine that never ran cannot be made from an image that cannot be imported.
+async fn broken_image(tx: &mut Tx, row: &InstanceRow) -> Result<Option<(String, String)>, AppError> {
+    if row.ran_before || row.desired != DesiredInstance::On || row.failure_code.is_some() {
+        return Ok(None);
+    }
+    match image::readiness(tx, &row.image).await? {
+        Readiness::Failed(code, message) => Ok(Some((code, message))),
+        Readiness::Ready | Readiness::Coming => Ok(None),
+    }
+}
+
+/// The image at a storage node, every network served by one nsa at the needed version, and the host's policy applied at the needed version.
 async fn is_ready(tx: &mut Tx, row: &InstanceRow, _agent: &str) -> Result<bool, AppError> {
+    // A disk made once needs its image no more.
+    if !row.ran_before && !matches!(image::readiness(tx, &row.image).await?, Readiness::Ready) {
+        return Ok(false);
+    }
     let host = row.host.as_deref().unwrap_or_default();
     if snapshot::applied_anywhere(tx, host).await? < row.need_policy_version {
         return Ok(false);
