@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use topology::CallError;
+use topology::{CallError, Found};
 
 /// First and longest pause between attempts. Short, because work waits for the connection; a broker answers an
 /// attempt every two seconds from each of a thousand agents without noticing.
@@ -37,6 +37,11 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a consumer whose call was late stands back: first and longest.
 const LATE_PENALTY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A quorum queue that was declared moments before its broker was killed may come back without a leader, for ever
+/// (rabbitmq-server issue 15725, seen with 3.10). A consume that was late this often in a row means that: the queue is
+/// made anew. What was in it is rung again from the rows, or was never confirmed to its publisher.
+const LATE_MAX: u32 = 2;
 
 /// A channel the broker closed keeps its number in the library for the life of the connection, and the library panics
 /// when all (2,047 by RabbitMQ's default) are used: long before that the connection is replaced.
@@ -217,6 +222,17 @@ impl Supervisor {
         }
     }
 
+    /// Late so often in a row that the queue will not come back by itself.
+    fn found(&self, number: usize) -> Found {
+        match self.late.get(&number) {
+            Some(times) if *times >= LATE_MAX => {
+                tracing::warn!(number, "a queue does not answer: it is deleted and made anew; jobs are rung again");
+                Found::Anew
+            }
+            _ => Found::AsItIs,
+        }
+    }
+
     /// Keeps one connection until it is lost or closing is ordered.
     async fn attend(&mut self, mut session: Session) -> End {
         let end = loop {
@@ -283,7 +299,8 @@ impl Supervisor {
             }
             Task::Consumer(number) => {
                 let Some(wanted) = self.subscriptions.get(&number) else { return Ok(()) };
-                let opened = call(topology::consume(connection, wanted.source.clone(), wanted.prefetch)).await;
+                let found = self.found(number);
+                let opened = call(topology::consume(connection, wanted.source.clone(), wanted.prefetch, found)).await;
                 opened.map(|opened| opened.map(|consuming| session.pump(number, consuming, wanted.out.clone())))
             }
         };

@@ -11,7 +11,7 @@ use crate::bus::Source;
 use crate::config::Broker;
 use amqprs::channel::{
     BasicConsumeArguments, BasicQosArguments, Channel, ConfirmSelectArguments, ConsumerMessage,
-    ExchangeDeclareArguments, QueueBindArguments, QueueDeclareArguments,
+    ExchangeDeclareArguments, QueueBindArguments, QueueDeclareArguments, QueueDeleteArguments,
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{FieldTable, FieldValue};
@@ -167,6 +167,15 @@ pub(super) async fn publisher(
     Ok(Arc::new(Publisher::new(channel, door, confirms)))
 }
 
+/// The quorum queue a source is read from, if it is one.
+fn quorum_queue(source: &Source) -> Option<String> {
+    match source {
+        Source::AgentJobs(agent) => Some(agent.queue()),
+        Source::Exchange(name) if [exchange::HELLO, exchange::OUTCOME].contains(name) => Some(queue_behind(name)),
+        Source::Exchange(_) | Source::Fanout(_) => None,
+    }
+}
+
 /// A running consumer, ready to be pumped.
 pub(super) struct Consuming {
     pub channel: Channel,
@@ -175,9 +184,26 @@ pub(super) struct Consuming {
     pub messages: mpsc::UnboundedReceiver<ConsumerMessage>,
 }
 
+/// How a consumer finds its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    AsItIs,
+    /// Quorum queues are deleted first and made anew, with whatever was in them.
+    Anew,
+}
+
 /// Declares what the source needs (it may have been deleted meanwhile) and consumes it.
-pub(super) async fn consume(connection: Connection, source: Source, prefetch: u16) -> Result<Consuming, CallError> {
+pub(super) async fn consume(
+    connection: Connection,
+    source: Source,
+    prefetch: u16,
+    found: Found,
+) -> Result<Consuming, CallError> {
     let (channel, door, reason) = channel(&connection, None, None).await?;
+    if let (Found::Anew, Some(queue)) = (found, quorum_queue(&source)) {
+        let arguments = QueueDeleteArguments::new(&queue);
+        channel.queue_delete(arguments).await.map_err(failed(&format!("delete queue {queue}"), &reason))?;
+    }
     let (queue, exclusive) = match &source {
         Source::AgentJobs(agent) => {
             declare_quorum(&channel, &agent.queue(), &reason).await?;
