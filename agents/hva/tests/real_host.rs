@@ -155,6 +155,10 @@ fn networks_are_isolated_and_the_firewall_changes_under_a_living_connection() {
     assert!(opens(&lab, "srv100", "10.0.0.5", "80"), "positive control");
     assert!(!opens(&lab, "srv100", "10.0.0.5", "81"), "81 is closed");
     ga.shell("(nc -ll -p 7 -e cat >/dev/null 2>&1 &)");
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !opens(&lab, "srv100", "10.0.0.5", "7") {
+        assert!(std::time::Instant::now() < end, "the guest's echo server does not listen");
+    }
     let mut talk = lab.spawn_inside("srv100", &["nc", "10.0.0.5", "7"]);
     let mut say = talk.stdin.take().unwrap();
     let mut echo = std::io::BufReader::new(talk.stdout.take().unwrap());
