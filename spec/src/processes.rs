@@ -123,12 +123,6 @@ pub fn programs() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether the machine has what a data center of processes needs.
-pub fn is_installed() -> bool {
-    let there = |path: &str| Path::new(path).exists();
-    crate::database::is_installed() && (there("/usr/lib/rabbitmq") || there("/usr/sbin/rabbitmq-server"))
-}
-
 /// The first of `count` ports in a row that nobody has now, beginning at a place of this process's own.
 fn free_ports(count: u16) -> anyhow::Result<u16> {
     let span = u32::from(PORTS_TO - PORTS_FROM);
