@@ -79,8 +79,7 @@ async fn storm(center: &Arc<Processes>, run: usize, wishes: &mut Wishes) -> anyh
     Ok((took, cost))
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<()> {
     introduce("storm", "200 launches at once: no error, >= 40 a second, <= 10 commits and <= 8 messages each")?;
     let center = Arc::new(Processes::up(Backends::Simulated, 4).await?);
     let (mut rates, mut commits, mut messages) = (Vec::new(), Vec::new(), Vec::new());

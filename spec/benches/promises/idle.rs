@@ -25,8 +25,7 @@ fn resident_mb(pid: i32) -> anyhow::Result<f64> {
     Ok(line.split_whitespace().nth(1).context("kB")?.parse::<f64>()? / 1000.0)
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<()> {
     introduce("idle", "dcmgr <= 60 MB, each agent <= 30 MB, together <= 1 % of a core")?;
     let mut center = Processes::up(Backends::Simulated, 2).await?;
     tokio::time::sleep(REST).await;

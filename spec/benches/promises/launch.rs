@@ -59,8 +59,7 @@ async fn commits(center: &Processes, count: u32) -> anyhow::Result<Duration> {
     Ok(took)
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<()> {
     introduce("launch", "POST to the hypervisor's start: p50 <= 120 ms (goal 60), p99 <= 400 ms")?;
     let mut center = Processes::up(Backends::Simulated, 2).await?;
     let (mut posted, mut answered, mut running) = (BTreeMap::new(), Vec::new(), Vec::new());

@@ -55,8 +55,7 @@ async fn measure(backends: Backends, runs: usize, more: f64) -> anyhow::Result<(
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<()> {
     introduce("up", "--sim <= 2 s more than MariaDB and RabbitMQ alone, real <= 6 s more, again <= 1 s")?;
     measure(Backends::Simulated, RUNS, 2.0).await?;
     if std::env::var_os("ARAME_BENCH_REAL").is_none() || !nix::unistd::geteuid().is_root() {

@@ -1,0 +1,38 @@
+//! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
+//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [launch] [storm] [idle]`, all
+//! of them unless some are named. `ARAME_BIN` names the folder of the programs that are measured.
+
+mod idle;
+mod launch;
+mod storm;
+mod up;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Cargo adds options of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let unknown = named.iter().find(|word| !["up", "launch", "storm", "idle"].contains(&word.as_str()));
+    if let Some(unknown) = unknown {
+        anyhow::bail!("no bench is called {unknown}: up, launch, storm, idle");
+    }
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|word| word == name);
+    let mut broken = Vec::new();
+    // Each is tried whatever became of the one before.
+    if wanted("up") {
+        broken.extend(up::run().await.err());
+    }
+    if wanted("launch") {
+        broken.extend(launch::run().await.err());
+    }
+    if wanted("storm") {
+        broken.extend(storm::run().await.err());
+    }
+    if wanted("idle") {
+        broken.extend(idle::run().await.err());
+    }
+    for error in &broken {
+        println!("BROKEN    {error:#}");
+    }
+    anyhow::ensure!(broken.is_empty(), "{} benches did not end as promised", broken.len());
+    Ok(())
+}
