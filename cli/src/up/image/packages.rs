@@ -33,6 +33,9 @@ const USERLAND: [&str; 14] = [
     "libss2",
 ];
 
+/// Libraries that the 64-bit time transition renamed (Ubuntu 24.04, Debian 13): asked for where the old name is gone.
+const RENAMED: [(&str, &str); 1] = [("libext2fs2", "libext2fs2t64")];
+
 /// One package file as apt names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -58,7 +61,9 @@ pub struct Trees {
 /// Asks apt which files the guest is made of; needs no network.
 pub async fn resolve(debs: &Path) -> Result<Vec<Package>, ImageError> {
     let mut names = kernel_packages(debs).await?;
-    names.extend(USERLAND.map(str::to_owned));
+    for name in USERLAND {
+        names.push(present_name(debs, name).await.to_owned());
+    }
     // Elsewhere than among the packages: apt leaves out those it finds in the present directory.
     let elsewhere = debs.parent().unwrap_or(debs);
     let call = apt("apt-get", debs).args(["download", "--print-uris", "-qq"]).args(&names).directory(elsewhere);
@@ -76,6 +81,19 @@ fn apt(program: &str, debs: &Path) -> Call {
     let folder = debs.parent().unwrap_or(debs);
     let index = |name: &str| format!("Dir::Cache::{name}={}", folder.join(format!("{name}.bin")).display());
     Call::new(program).args(["-o", &index("pkgcache"), "-o", &index("srcpkgcache")])
+}
+
+/// The name under which apt can install a package here.
+async fn present_name(debs: &Path, name: &'static str) -> &'static str {
+    let Some((old, new)) = RENAMED.into_iter().find(|(old, _)| *old == name) else { return name };
+    let policy = apt("apt-cache", debs).args(["policy", old]).run().await.unwrap_or_default();
+    if has_candidate(&policy) { old } else { new }
+}
+
+/// `  Candidate: 1.47.0-2+b2`; `(none)` or nothing at all when it cannot be installed.
+fn has_candidate(policy: &str) -> bool {
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"));
+    candidate.is_some_and(|version| version.trim() != "(none)")
 }
 
 /// The real packages behind the first metapackage apt knows.
@@ -150,6 +168,13 @@ async fn extract(deb: &Path, into: &Path) -> Result<(), ImageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_without_a_candidate_cannot_be_installed() {
+        assert!(has_candidate("libext2fs2:\n  Installed: (none)\n  Candidate: 1.47.0-2+b2\n"));
+        assert!(!has_candidate("libext2fs2:\n  Installed: (none)\n  Candidate: (none)\n"));
+        assert!(!has_candidate(""));
+    }
 
     #[test]
     fn a_line_of_apt_names_file_and_size() {
