@@ -41,6 +41,10 @@ pub enum Command {
     Down(up::DownArgs),
     /// What runs of it / 稼働状況を表示する
     Status(up::StatusArgs),
+    /// Write its database and keys to a file / データベースと鍵をファイルに保存する
+    Backup(up::BackupArgs),
+    /// Go back to a backup, under running guests / バックアップの状態に戻す
+    Restore(up::RestoreArgs),
     #[command(flatten)]
     Rest(commands::Rest),
     /// Print a completion script / 補完スクリプトを出力する

@@ -13,6 +13,8 @@ async fn main() -> ExitCode {
         Command::Up(args) => ended(up::up(*args).await),
         Command::Down(args) => ended(up::down(args).await),
         Command::Status(args) => ended(up::status(args).await),
+        Command::Backup(args) => ended(up::backup(args).await),
+        Command::Restore(args) => ended(up::restore(args).await),
         Command::HostInit(args) => ended(up::host_init(args).map(|()| ExitCode::SUCCESS)),
         Command::Enter(args) => ended(up::enter(args).map(|never| match never {})),
         Command::Rest(command) => rest(&common, command).await,

@@ -11,6 +11,7 @@
 //! It is a user of dcmgr and the agents like any other: it writes their configuration and starts them.
 
 mod api;
+mod backup;
 mod bringup;
 mod broker;
 mod children;
@@ -34,6 +35,7 @@ mod supervisor;
 mod teardown;
 mod words;
 
+pub use backup::{BackupArgs, RestoreArgs, backup, restore};
 pub use enter::{EnterArgs, enter};
 pub use host_init::{HostInitArgs, host_init};
 

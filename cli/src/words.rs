@@ -66,6 +66,7 @@ messages! {
     Accepted: "{id}: 受け付けました（--wait で完了まで待てます）", "{id}: accepted (--wait follows it to its end)";
     Deleted: "{id} を削除しました", "{id} was deleted";
     PrivateKeyOnce: "秘密鍵を {path} に保存しました（再表示はできません）", "the private key was written to {path}; it is not shown again";
+    Decided: "{id} を処理しました", "{id}: done";
     NoFindings: "問題は見つかりませんでした。", "Nothing was found.";
     None_: "ありません。", "None.";
     Fits: "ホスト {host} に置けます。", "It fits on host {host}.";

@@ -4,6 +4,7 @@
 //! the relay of this process, which is only a bell (DESIGN 3.1). Nothing here speaks HTTP or AMQP.
 
 pub mod accounts;
+pub mod adoption;
 pub mod advance;
 pub mod audit;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod nodes;
 pub mod outcome;
 pub mod placement;
 pub mod questions;
+pub mod recovery;
 pub mod render;
 pub mod security_groups;
 pub mod ssh_key_pairs;
@@ -49,7 +51,6 @@ struct Inner {
     db: Db,
     vault: Vault,
     installation: Uuid,
-    epoch: u64,
     ring: mpsc::Sender<Uuid>,
     /// Something was committed that deserves a public event number.
     events_waiting: Notify,
@@ -90,7 +91,6 @@ pub struct Parts {
     pub db: Db,
     pub vault: Vault,
     pub installation: Uuid,
-    pub epoch: u64,
     /// Destinations no guest may reach.
     pub infrastructure: Vec<ipnet::Ipv4Net>,
     pub metrics: Option<PrometheusHandle>,
@@ -152,7 +152,6 @@ impl App {
             db: parts.db,
             vault: parts.vault,
             installation: parts.installation,
-            epoch: parts.epoch,
             ring,
             events_waiting: Notify::new(),
             events: watch::channel(0).0,
@@ -174,10 +173,6 @@ impl App {
 
     pub fn installation(&self) -> Uuid {
         self.inner.installation
-    }
-
-    pub fn epoch(&self) -> u64 {
-        self.inner.epoch
     }
 
     pub fn questions(&self) -> &Questions {

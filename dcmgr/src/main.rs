@@ -10,6 +10,7 @@ use arame_framework::bus::Bus;
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,17 @@ enum Command {
         #[arg(long)]
         seed: Option<PathBuf>,
     },
+    /// After a backup: the database's epoch is raised.
+    RaiseEpoch {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Put the restored database (`‹name›_restore`) in the place of the one in use. Exit status 3: it is another
+    /// installation's, nothing was changed.
+    Exchange {
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Only migrate the schema.
     Migrate {
         #[arg(long)]
@@ -41,18 +53,33 @@ enum Command {
 /// Requests under way get this long to end when the program stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-fn main() -> anyhow::Result<()> {
+/// `exchange` met a database of another installation.
+const EXIT_ANOTHER_INSTALLATION: u8 = 3;
+
+fn main() -> anyhow::Result<ExitCode> {
     arame_framework::telemetry::init();
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Serve { config, seed } => serve(&config, seed.as_deref()).await,
+            Command::Serve { config, seed } => serve(&config, seed.as_deref()).await?,
+            Command::RaiseEpoch { config } => {
+                let config = read::<Config>(&config)?;
+                db::exchange::raise_epoch(&open(&config)?).await?;
+            }
+            Command::Exchange { config } => {
+                let config = read::<Config>(&config)?;
+                let exchange = db::exchange::exchange(&open(&config)?, &config.database.name).await?;
+                if exchange == db::exchange::Exchange::AnotherInstallation {
+                    return Ok(ExitCode::from(EXIT_ANOTHER_INSTALLATION));
+                }
+            }
             Command::Migrate { config } => {
                 let config = read::<Config>(&config)?;
-                prepare(&config, None).await.map(|_| ())
+                prepare(&config, None).await?;
             }
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -61,8 +88,12 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     toml::from_str(&text).with_context(|| format!("`{}` is not as it should be", path.display()))
 }
 
+fn open(config: &Config) -> anyhow::Result<Db> {
+    Db::open(&config.database).context("cannot read the database's password file")
+}
+
 async fn prepare(config: &Config, seed: Option<&Path>) -> anyhow::Result<Db> {
-    let db = Db::open(&config.database).context("cannot read the database's password file")?;
+    let db = open(config)?;
     db.migrate().await.context("the schema cannot be migrated")?;
     db::seed::install(&db).await?;
     if let Some(path) = seed {
@@ -82,9 +113,9 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let (db, bus) = tokio::join!(prepare(&config, seed), bus);
     let (db, bus) = (db?, bus?);
     let vault = Vault::open(&config.secret_key_file)?;
-    let (installation, epoch) = db::agents::installation(&db).await?;
+    let installation = db::recovery::installation(&db).await?;
     let infrastructure = config.infrastructure.clone();
-    let parts = Parts { db: db.clone(), vault, installation, epoch, infrastructure, metrics: Some(handle) };
+    let parts = Parts { db: db.clone(), vault, installation, infrastructure, metrics: Some(handle) };
     let (app, rung) = App::new(parts);
     let stop = CancellationToken::new();
     let bus: Arc<dyn Bus> = bus;
@@ -92,7 +123,7 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    tracing::info!(listen = %config.listen, %installation, epoch, "serving");
+    tracing::info!(listen = %config.listen, %installation, "serving");
     let server = tokio::spawn(http::serve(app, listener, stop.clone()));
     ended().await?;
     tracing::info!("stopping");

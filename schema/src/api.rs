@@ -44,7 +44,7 @@ pub use page::Page;
 pub use placement::{HostVerdict, Placement, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
-    AttachVolume, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateVolume, ListFilter, PowerOff,
+    AttachVolume, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateVolume, Decide, ListFilter, PowerOff,
     SetScheduling, SortOrder, UpdateSecurityGroup, VifRequest,
 };
 pub use role::Role;

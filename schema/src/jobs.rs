@@ -165,6 +165,8 @@ pub mod control {
     pub const WELCOME: &str = "agent.welcome";
     /// Hello refused (unknown key, older process); body is [`super::report::Unwelcome`]. The process exits.
     pub const UNWELCOME: &str = "agent.unwelcome";
+    /// Say hello again: a heartbeat came of an incarnation that the database does not know (any more).
+    pub const HELLO_AGAIN: &str = "agent.hello_again";
     /// Send an inventory begun after this message; `id` comes back in it.
     pub const INVENTORY: &str = "agent.inventory";
     /// A read-only question; body is [`super::report::Ask`], answered on `arame.reply` within 2 s, never retried.

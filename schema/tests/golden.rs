@@ -88,6 +88,7 @@ fn controls() -> Vec<(&'static str, Check)> {
         (control::WELCOME, check::<Welcome>),
         (control::UNWELCOME, check::<Unwelcome>),
         (control::INVENTORY, check::<()>),
+        (control::HELLO_AGAIN, check::<()>),
         (control::ASK, check::<Ask>),
         (control::CONFIRM_EPOCH, check::<()>),
     ]

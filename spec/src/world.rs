@@ -143,9 +143,9 @@ async fn dcmgr(config: &db::pool::Config, broker: &MemoryBroker, folder: &Path) 
     let (config, broker, key) = (config.clone(), broker.clone(), folder.join("vault.key"));
     let begin = async move {
         let db = Db::open(&config)?;
-        let (installation, epoch) = db::agents::installation(&db).await?;
+        let installation = db::recovery::installation(&db).await?;
         let vault = Vault::open(&key)?;
-        let parts = Parts { db, vault, installation, epoch, infrastructure: Vec::new(), metrics: None };
+        let parts = Parts { db, vault, installation, infrastructure: Vec::new(), metrics: None };
         let (app, rung) = App::new(parts);
         let mut tasks = tasks::start(&app, broker.bus("dcmgr"), rung, CancellationToken::new()).await;
         tokio::spawn(async move { while tasks.join_next().await.is_some() {} });

@@ -229,7 +229,8 @@ impl Runtime {
         self.schedule.sent();
         let profile = self.context.agent.profile();
         self.kinds.clone_from(&profile.kinds);
-        let hello = self.identity.hello(&self.context, profile);
+        let last_incarnation = self.joined.as_ref().map_or(0, |joined| joined.standing.incarnation);
+        let hello = self.identity.hello(&self.context, profile, last_incarnation);
         let (bus, events) = (self.context.bus.clone(), self.events.clone());
         tokio::spawn(async move {
             let sent = match serde_json::to_vec(&hello) {

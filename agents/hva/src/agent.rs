@@ -221,6 +221,13 @@ impl Agent for Hva {
                 let text = self.store.console_tail(&instance, bytes as usize).await;
                 text.map(Value::String).map_err(|e| e.to_string())
             }
+            "hva.describe" => {
+                let instance = ask.arguments["instance"].as_str().ok_or("the question names no instance")?;
+                let records = self.store.list().await.map_err(|e| e.to_string())?;
+                let record = records.into_iter().find(|record| record.instance.as_str() == instance);
+                let record = record.ok_or_else(|| format!("{instance} is not here"))?;
+                serde_json::to_value(record).map_err(|e| e.to_string())
+            }
             other => Err(format!("this host does not understand the question `{other}`")),
         }
     }

@@ -17,6 +17,11 @@ pub struct Record {
     /// The overlay was finished once: from then on a missing overlay is a loss, never made again (DESIGN 3.9).
     #[serde(default)]
     pub disk_made: bool,
+    /// What `hva.describe` tells whoever adopts the instance; nil and 0 in a record of an older agent.
+    #[serde(default)]
+    pub uuid: Uuid,
+    #[serde(default)]
+    pub disk_size_bytes: u64,
     pub hostname: String,
     pub image: ImageId,
     pub vcpus: u32,
@@ -42,6 +47,8 @@ impl Record {
             account: spec.account.clone(),
             generation,
             disk_made: before.is_some_and(|old| old.disk_made),
+            uuid: spec.uuid,
+            disk_size_bytes: spec.boot.disk_size_bytes,
             hostname: spec.hostname.clone(),
             image: spec.boot.image.clone(),
             vcpus: spec.vcpus,

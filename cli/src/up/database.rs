@@ -87,7 +87,9 @@ fn write_files(layout: &Layout, outside: &Path, inside: &Path, user: User) -> io
          CREATE DATABASE IF NOT EXISTS arame CHARACTER SET utf8mb4;\n\
          CREATE USER IF NOT EXISTS 'arame'@'localhost' IDENTIFIED BY '{arame}';\n\
          ALTER USER 'arame'@'localhost' IDENTIFIED BY '{arame}';\n\
-         GRANT ALL PRIVILEGES ON arame.* TO 'arame'@'localhost';\n"
+         GRANT ALL PRIVILEGES ON arame.* TO 'arame'@'localhost';\n\
+         GRANT ALL PRIVILEGES ON `arame\\_restore`.* TO 'arame'@'localhost';\n\
+         GRANT ALL PRIVILEGES ON `arame\\_before`.* TO 'arame'@'localhost';\n"
     );
     for (name, text) in [("my.cnf", &config), ("init.sql", &init)] {
         let path = outside.join(name);

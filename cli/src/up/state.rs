@@ -84,6 +84,12 @@ impl State {
         self.table().supervisor.filter(|supervisor| process::is_alive(*supervisor))
     }
 
+    /// A child that runs.
+    pub fn child(&self, name: &str) -> Option<Identity> {
+        let found = self.table().children.into_iter().find(|entry| entry.name == name);
+        found.map(|entry| entry.process()).filter(|process| process::is_alive(*process))
+    }
+
     pub fn children_alive(&self) -> bool {
         self.table().children.iter().any(|entry| process::is_alive(entry.process()))
     }

@@ -230,6 +230,7 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
             return Err(refusal.with("quota", "instance.count").with("limit", limit).with("used", used).into());
         }
     }
+    super::recovery::refuse_new(tx).await?;
     let image = image_of(tx, request, account).await?;
     let networks = lock_networks(tx, account, request).await?;
     let placement = placement::choose(tx, &demand(request, size, &image)).await?;

@@ -5,7 +5,9 @@ use super::outcome::Changed;
 use super::{App, AppError, Ringing};
 use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
-use arame_schema::jobs::report::{BackendStatus, FactReport, Inventory};
+use crate::plan::Kind;
+use arame_schema::jobs::hva::Nic;
+use arame_schema::jobs::report::{BackendStatus, FactReport, Inventory, InventoryThing};
 use arame_schema::model::instance::{DesiredInstance, Shutdown};
 use arame_schema::model::{Fact, FactName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +26,45 @@ pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
         if !db::agents::set_inventory(tx, inventory).await? {
             return Ok(());
         }
+        weigh(tx, inventory).await?;
+        reserve_unknown(tx, app, inventory).await?;
         let news = news(tx, app, inventory).await?;
         take(tx, ringing, agent, news).await
     })
+}
+
+/// A snapshot newer than its row was given by a database that knew more.
+async fn weigh(tx: &mut Tx, inventory: &Inventory) -> Result<(), AppError> {
+    for fact in inventory.things.iter().flat_map(|thing| &thing.facts).filter(|fact| fact.name == FactName::Applied) {
+        let kind = if fact.thing.starts_with("hn-") { Kind::ApplyPolicy } else { Kind::ApplyNetwork };
+        let version = db::generations::current(tx, kind, &fact.thing).await?;
+        if version.is_some_and(|version| fact.generation > version) {
+            let (agent, found, ours) = (&inventory.agent, fact.generation, version.unwrap_or(0));
+            let sign = format!("{agent} serves version {found} of {}, its row is at {ours}", fact.thing);
+            super::recovery::notice(tx, &sign).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Guests of ours without a row keep their addresses: nobody else gets them (DESIGN 3.9).
+async fn reserve_unknown(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<(), AppError> {
+    let of_ours = |thing: &&InventoryThing| thing.installation == Some(app.installation()) && thing.kind == "overlay";
+    let guests: Vec<(&str, &InventoryThing)> =
+        inventory.things.iter().filter(of_ours).filter_map(|thing| Some((thing.owner.as_deref()?, thing))).collect();
+    let owners: Vec<&str> = guests.iter().map(|(owner, _)| *owner).collect();
+    let known = db::instances::known(tx, &owners).await?;
+    let unknown = guests.into_iter().filter(|(owner, _)| !known.iter().any(|id| id == owner));
+    let Some(agent) = db::agents::find(tx, inventory.agent.as_str()).await? else { return Ok(()) };
+    for (_, thing) in unknown {
+        let nics = thing.detail.as_ref().map(|detail| detail["nics"].clone()).unwrap_or_default();
+        for nic in serde_json::from_value::<Vec<Nic>>(nics).unwrap_or_default() {
+            let (mac, ipv4) = (nic.mac.to_string(), nic.ipv4);
+            let nic = db::recovery::Nic { vif: nic.vif.as_str(), network: nic.network.as_str(), mac: &mac, ipv4 };
+            db::recovery::reserve(tx, &agent.node, &nic).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Facts of the listing that differ from what is known, absences among them.

@@ -289,8 +289,15 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
 }
 
 /// The thing carries a newer generation than its row: the database went back in time (DESIGN 3.6).
+/// The row is lifted past what was found. Every generation that exists was given by a row: one above the row's own
+/// was given by a database that knew more (DESIGN 3.6).
 async fn lift(tx: &mut Tx, job: &JobRow, found: u64) -> Result<(), AppError> {
-    tracing::warn!(thing = %job.thing, agent = %job.agent, found, ours = job.generation, "memory_loss: lifting the generation");
+    let ours = db::generations::current(tx, job.kind, &job.thing).await?;
+    if ours.is_some_and(|ours| found > ours) {
+        let sign =
+            format!("{} carries generation {found} at {}, its row is at {}", job.thing, job.agent, ours.unwrap_or(0));
+        super::recovery::notice(tx, &sign).await?;
+    }
     Ok(db::generations::lift(tx, job.kind, &job.thing, found).await?)
 }
 

@@ -3,7 +3,7 @@
 //! Job rows hold no bodies: no secret is stored in them, a snapshot that waited carries the newest version, and a
 //! message rung again tells the same as the rows do.
 
-use super::{App, AppError};
+use super::{App, AppError, recovery};
 use crate::db::access::ImageRow;
 use crate::db::instances::InstanceRow;
 use crate::db::jobs::JobRow;
@@ -28,6 +28,8 @@ pub enum Rendered {
     Message(Box<Envelope>),
     /// The thing is no more: the job is closed.
     Obsolete,
+    /// The database lost its memory: the job waits for the operator.
+    Held,
 }
 
 /// A generation and a job, or why there is none.
@@ -48,11 +50,16 @@ where
 /// Reads what the job needs, in one transaction, and writes its envelope.
 pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
     let job = job.clone();
-    let (incarnation, body) = crate::transact!(app.db(), "render", None, AppError, |tx| {
+    let made = crate::transact!(app.db(), "render", None, AppError, |tx| {
+        let memory = db::recovery::memory(tx).await?;
+        if recovery::is_held(&memory, job.kind) {
+            return Ok(None);
+        }
         let agent = db::agents::find(tx, &job.agent).await?;
         let incarnation = agent.map_or(0, |agent| agent.incarnation);
-        Ok::<_, AppError>((incarnation, body(app, tx, &job).await?))
+        Ok::<_, AppError>(Some((memory.epoch, incarnation, body(app, tx, &job).await?)))
     })?;
+    let Some((epoch, incarnation, body)) = made else { return Ok(Rendered::Held) };
     Ok(match body {
         Body::Obsolete => Rendered::Obsolete,
         Body::Job(generation, body) => Rendered::Message(Box::new(Envelope {
@@ -61,7 +68,7 @@ pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
             kind: body.kind().to_owned(),
             agent: id(&job.agent)?,
             incarnation,
-            epoch: app.epoch(),
+            epoch,
             thing: job.thing.clone(),
             generation,
             budget_ms: u64::try_from(job.budget_ms).unwrap_or(0),

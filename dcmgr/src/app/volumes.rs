@@ -85,6 +85,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
 
 async fn check_quota(tx: &mut Tx, account: &str) -> Result<(), AppError> {
     let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+    super::recovery::refuse_new(tx).await?;
     let Some(limit) = quota.volumes else { return Ok(()) };
     let used = db::volumes::count_of_account(tx, account).await?;
     if used >= limit {

@@ -40,6 +40,8 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         if db::agents::was_replaced(tx, &row.id, hello.nonce).await? {
             return Ok(unwelcome(hello, "another process has taken this agent's place"));
         }
+        let epoch = db::recovery::memory(tx).await?.epoch;
+        super::recovery::weigh_hello(tx, hello, row.incarnation, epoch).await?;
         let incarnation = db::agents::greet(tx, &row, hello).await?;
         db::agents::set_offering(tx, &row, &hello.capacity).await?;
         db::facts::forget_applied(tx, &row.id).await?;
@@ -48,7 +50,7 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
             nonce: hello.nonce,
             incarnation,
             installation: app.installation(),
-            epoch: app.epoch(),
+            epoch,
             heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
             inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
         }))

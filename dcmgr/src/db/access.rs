@@ -117,6 +117,12 @@ pub async fn ssh_key(tx: &mut Tx, id: &str, account: &str) -> Result<Option<api:
     first(tx, statement, (id, account)).await?.as_ref().map(key_view).transpose()
 }
 
+/// The account's key with this line.
+pub async fn ssh_key_with_line(tx: &mut Tx, account: &str, line: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT id FROM ssh_key_pairs WHERE account_id = ? AND public_key = ? ORDER BY seq LIMIT 1";
+    first(tx, statement, (account, line)).await?.map(|row| row.text("id")).transpose()
+}
+
 pub async fn insert_ssh_key(tx: &mut Tx, key: &api::SshKeyPair) -> Result<(), DbError> {
     let statement = "INSERT INTO ssh_key_pairs (id, account_id, display_name, description, finger_print, public_key, created_at, \
                      updated_at) VALUES (?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";

@@ -3,6 +3,7 @@
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::jobs::report::{Capacity, Hello, Inventory};
+use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -74,7 +75,8 @@ pub async fn greet(tx: &mut Tx, row: &AgentRow, hello: &Hello) -> Result<u64, Db
             "INSERT IGNORE INTO former_processes (agent_id, nonce, replaced_at) VALUES (?, ?, UTC_TIMESTAMP(3))";
         run(tx, statement, (&row.id, old.to_string())).await?;
     }
-    let incarnation = row.incarnation + 1;
+    // Above any this process was given: a database that forgot some must not count backwards.
+    let incarnation = row.incarnation.max(hello.last_incarnation) + 1;
     let json = |value: serde_json::Result<String>| value.map_err(|e| super::row::strange("hello", e));
     let statement = "UPDATE agents SET incarnation = ?, nonce = ?, machine_id = ?, version = ?, kinds = ?, capacity = ?, \
                      endpoints = ?, highest_epoch = ?, degraded = NULL, heard_at = UTC_TIMESTAMP(3) WHERE id = ?";
@@ -114,11 +116,19 @@ pub async fn set_offering(tx: &mut Tx, row: &AgentRow, capacity: &Capacity) -> R
 }
 
 /// Heartbeats of one turn: one statement for all that say the same.
-pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str>) -> Result<(), DbError> {
+/// Answers whether that incarnation is the one known here, or an older one; false: it was given by a database that
+/// knew more.
+pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str>) -> Result<bool, DbError> {
     let degraded: Option<String> = degraded.map(|text| text.chars().take(500).collect());
     let statement = "UPDATE agents SET heard_at = UTC_TIMESTAMP(3), degraded = ? WHERE id = ? AND incarnation = ?";
-    db.rows(statement, (degraded, agent, incarnation)).await?;
-    Ok(())
+    let mut connection = db.connection().await?;
+    connection.exec_drop(statement, (degraded, agent, incarnation)).await?;
+    if connection.affected_rows() > 0 {
+        return Ok(true);
+    }
+    drop(connection);
+    let found = db.rows("SELECT incarnation FROM agents WHERE id = ?", (agent,)).await?;
+    found.first().map_or(Ok(true), |row| Ok(row.col::<u64>("incarnation")? >= incarnation))
 }
 
 pub async fn set_inventory(tx: &mut Tx, inventory: &Inventory) -> Result<bool, DbError> {
@@ -164,10 +174,8 @@ pub async fn inventories(db: &Db) -> Result<Vec<InventoryRow>, DbError> {
         .collect()
 }
 
-/// The installation's identity and the database's epoch.
-pub async fn installation(db: &Db) -> Result<(Uuid, u64), DbError> {
-    let found = db.rows("SELECT uuid, epoch FROM installation WHERE one = 1", ()).await?;
-    let row =
-        found.first().ok_or_else(|| super::row::strange("uuid", "the installation row is missing: run migrate"))?;
-    Ok((row.parsed("uuid")?, row.col("epoch")?))
+/// Agents that have ever joined.
+pub async fn joined(tx: &mut Tx) -> Result<Vec<String>, DbError> {
+    let found = rows(tx, "SELECT id FROM agents WHERE incarnation > 0 ORDER BY id", ()).await?;
+    found.iter().map(|row| row.text("id")).collect()
 }

@@ -1,7 +1,7 @@
 //! Generations of things, whatever their table: lifted when the world is found ahead of the rows (DESIGN 3.6).
 
-use super::pool::run;
-use super::{DbError, Tx};
+use super::pool::{first, run};
+use super::{Columns, DbError, Tx};
 use crate::plan::Kind;
 
 /// Lifts the generation (or version) of the thing that a job of `kind` is about past one found on the thing itself.
@@ -29,4 +29,22 @@ pub async fn lift(tx: &mut Tx, kind: Kind, thing: &str, found: u64) -> Result<()
     };
     run(tx, statement, (found, thing)).await?;
     Ok(())
+}
+
+/// The row's generation (or version) now; `None` when there is no row.
+///
+/// # Errors
+/// The server's.
+pub async fn current(tx: &mut Tx, kind: Kind, thing: &str) -> Result<Option<u64>, DbError> {
+    let statement = match kind {
+        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
+            "SELECT generation FROM instances WHERE id = ?"
+        }
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => "SELECT generation FROM volumes WHERE id = ?",
+        Kind::ExportVolume | Kind::UnexportVolume => "SELECT generation FROM attachments WHERE id = ?",
+        Kind::ImportImage | Kind::DeleteImage => "SELECT generation FROM images WHERE id = ?",
+        Kind::ApplyNetwork | Kind::DeleteNetwork => "SELECT version AS generation FROM networks WHERE id = ?",
+        Kind::ApplyPolicy => "SELECT policy_version AS generation FROM host_nodes WHERE id = ?",
+    };
+    first(tx, statement, (thing,)).await?.map(|row| row.col("generation")).transpose()
 }

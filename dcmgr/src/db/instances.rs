@@ -148,6 +148,25 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbErr
     Ok(())
 }
 
+/// A row made for what exists: at the generation found, wished as it is, its disk in use.
+pub async fn set_adopted(tx: &mut Tx, id: &str, generation: u64, is_on: bool) -> Result<(), DbError> {
+    let desired = if is_on { DesiredInstance::On } else { DesiredInstance::Off };
+    let statement = "UPDATE instances SET generation = ?, desired = ?, ran_before = 1 WHERE id = ?";
+    run(tx, statement, (generation, desired_text(desired), id)).await?;
+    Ok(())
+}
+
+/// Which of these have a row, alive or ended.
+pub async fn known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<String>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = vec!["?"; ids.len()].join(", ");
+    let statement = format!("SELECT id FROM instances WHERE id IN ({places})");
+    let values = mysql_async::Params::Positional(ids.iter().map(|id| (*id).into()).collect());
+    rows(tx, statement, values).await?.iter().map(|row| row.text("id")).collect()
+}
+
 /// Live instances of an account: what a quota counts.
 pub async fn count_of_account(tx: &mut Tx, account: &str) -> Result<u64, DbError> {
     let statement = "SELECT COUNT(*) AS n FROM instances WHERE account_id = ? AND terminated_at IS NULL";

@@ -64,6 +64,12 @@ pub async fn insert(tx: &mut Tx, volume: &NewVolume<'_>) -> Result<(), DbError> 
     Ok(())
 }
 
+/// A row made for what exists: at the generation found, holding data.
+pub async fn set_adopted(tx: &mut Tx, id: &str, generation: u64) -> Result<(), DbError> {
+    run(tx, "UPDATE volumes SET generation = ?, was_present = 1 WHERE id = ?", (generation, id)).await?;
+    Ok(())
+}
+
 /// Live volumes of an account: what a quota counts.
 pub async fn count_of_account(tx: &mut Tx, account: &str) -> Result<u64, DbError> {
     let statement = "SELECT COUNT(*) AS n FROM volumes WHERE account_id = ? AND deleted_at IS NULL";

@@ -62,6 +62,9 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(audit::findings))
+        .routes(routes!(audit::adopt))
+        .routes(routes!(audit::remove))
+        .routes(routes!(audit::confirm))
         .routes(routes!(events::events));
     OpenApiRouter::with_openapi(Base::openapi())
         .nest(API, below)

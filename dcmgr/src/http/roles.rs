@@ -24,6 +24,9 @@ pub enum Right {
 const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/accounts", Right::Look),
     ("GET", "/audit", Right::Inspect),
+    ("POST", "/audit/adopt", Right::Operate),
+    ("POST", "/audit/remove", Right::Operate),
+    ("POST", "/audit/confirm", Right::Operate),
     ("GET", "/events", Right::Look),
     ("GET", "/host_nodes", Right::Inspect),
     ("GET", "/host_nodes/{id}", Right::Inspect),

@@ -145,6 +145,8 @@ absent!(nodes:
 );
 absent!(jobs: list(filter: ListFilter) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
+absent!(adoption: adopt(id: &str) -> String; remove(id: &str) -> String;);
+absent!(recovery: confirm() -> (););
 
 pub mod events {
     use super::{App, Caller};

@@ -163,8 +163,17 @@ async fn inventory_came(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -
     }
 }
 
-async fn heartbeat(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
+async fn heartbeat(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
     let Some(beat) = read::<Heartbeat>(&delivery, |beat| &beat.agent) else { return Ok(()) };
     let degraded = beat.degraded.as_deref();
-    Ok(db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await?)
+    if !db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await? {
+        // Given by a database that knew more: its hello will say so, and start it anew here.
+        let envelope = control_message(&beat.agent, control::HELLO_AGAIN, Uuid::now_v7(), serde_json::Value::Null);
+        let body = serde_json::to_vec(&envelope).unwrap_or_default();
+        let durability = Durability::Transient { expires: WELCOME_EXPIRES };
+        if let Err(error) = bus.publish(&Address::Agent(beat.agent), durability, body).await {
+            tracing::debug!(%error, "an agent could not be asked for its hello: its next heartbeat will");
+        }
+    }
+    Ok(())
 }

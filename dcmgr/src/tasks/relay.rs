@@ -124,6 +124,7 @@ async fn ring_one(app: &App, bus: &dyn Bus, job: &JobRow) {
                 }
             }
         }
+        Ok(Rendered::Held) => db::recovery::hold(app.db(), job.id).await.map_err(Into::into),
         Ok(Rendered::Obsolete) => outcome::obsolete(app, job.id).await,
         Err(error) => Err(error),
     };

@@ -70,7 +70,10 @@ async fn look(app: &App) -> Result<(), AppError> {
             }
         })?;
     }
-    db::networks::end_cooling(app.db(), COOL_SECONDS).await?;
+    // Who still answers for an address is not known to a database that forgot.
+    if db::recovery::memory_of(app.db()).await?.lost.is_none() {
+        db::networks::end_cooling(app.db(), COOL_SECONDS).await?;
+    }
     metrics::gauge!("arame_jobs_open").set(db::jobs::open_count(app.db()).await? as f64);
     Ok(())
 }

@@ -46,6 +46,8 @@ pub enum FindingKind {
     ListingIncomplete,
     /// A message was delivered too often and put aside.
     DeadMessage,
+    /// The database is older than what the agents have seen.
+    MemoryLoss,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -61,10 +63,12 @@ pub enum FindingRule {
     NeverTouched,
     /// It settles when the agent is heard again.
     Waiting,
+    /// Nothing that acts is asked of an agent until the operator confirms.
+    Held,
 }
 
 impl FindingKind {
-    pub const ALL: [FindingKind; 7] = [
+    pub const ALL: [FindingKind; 8] = [
         FindingKind::Unknown,
         FindingKind::Missing,
         FindingKind::Lost,
@@ -72,6 +76,7 @@ impl FindingKind {
         FindingKind::AgentSilent,
         FindingKind::ListingIncomplete,
         FindingKind::DeadMessage,
+        FindingKind::MemoryLoss,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -83,17 +88,19 @@ impl FindingKind {
             FindingKind::AgentSilent => "agent_silent",
             FindingKind::ListingIncomplete => "listing_incomplete",
             FindingKind::DeadMessage => "dead_message",
+            FindingKind::MemoryLoss => "memory_loss",
         }
     }
 }
 
 impl FindingRule {
-    pub const ALL: [FindingRule; 5] = [
+    pub const ALL: [FindingRule; 6] = [
         FindingRule::Removed,
         FindingRule::PlannedAgain,
         FindingRule::OperatorDecides,
         FindingRule::NeverTouched,
         FindingRule::Waiting,
+        FindingRule::Held,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -103,6 +110,7 @@ impl FindingRule {
             FindingRule::OperatorDecides => "operator_decides",
             FindingRule::NeverTouched => "never_touched",
             FindingRule::Waiting => "waiting",
+            FindingRule::Held => "held",
         }
     }
 }

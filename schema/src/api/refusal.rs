@@ -67,12 +67,16 @@ pub enum Code {
     IdempotencyConflict,
     /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
+    /// The database lost its memory and the operator has not confirmed yet.
+    Recovering,
+    /// `{id}`
+    NotAdoptable,
     /// `{request}`: filled by the http layer.
     Internal,
 }
 
 impl Code {
-    pub const ALL: [Code; 32] = [
+    pub const ALL: [Code; 34] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -104,6 +108,8 @@ impl Code {
         Code::VolumeNotAttached,
         Code::IdempotencyConflict,
         Code::Unavailable,
+        Code::Recovering,
+        Code::NotAdoptable,
         Code::Internal,
     ];
 }

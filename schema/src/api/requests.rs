@@ -131,6 +131,12 @@ pub struct SetScheduling {
     pub scheduling_enabled: bool,
 }
 
+/// What the operator decides about: a finding's id, or the id of the resource it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Decide {
+    pub id: String,
+}
+
 /// What a list is narrowed to. Start and limit are within bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListFilter {

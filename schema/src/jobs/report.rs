@@ -23,6 +23,10 @@ pub struct Hello {
     pub kinds: Vec<String>,
     /// Highest database epoch ever met (DESIGN 3.6).
     pub highest_epoch: u64,
+    /// Highest incarnation this process was ever given, 0 before its first welcome. One above the row's tells that
+    /// the database forgot.
+    #[serde(default)]
+    pub last_incarnation: u64,
     pub capacity: Capacity,
     /// Where others reach this node's services: `portal`, `http`, `dns`, `initiator_iqn`, …
     #[serde(default)]

@@ -38,7 +38,7 @@ impl Identity {
         Ok(Self { nonce: Uuid::new_v4(), key, machine_id: machine_id(&common.state_dir)? })
     }
 
-    pub fn hello(&self, context: &Context, profile: Profile) -> Hello {
+    pub fn hello(&self, context: &Context, profile: Profile, last_incarnation: u64) -> Hello {
         Hello {
             v: WIRE_VERSION,
             agent: context.id.clone(),
@@ -49,6 +49,7 @@ impl Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kinds: profile.kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             highest_epoch: context.keeps.epoch(),
+            last_incarnation,
             capacity: profile.capacity,
             endpoints: profile.endpoints,
         }

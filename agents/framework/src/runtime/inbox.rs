@@ -50,6 +50,13 @@ impl Runtime {
                 delivery.ack();
                 self.refused(body::<Unwelcome>(&envelope))
             }
+            control::HELLO_AGAIN => {
+                delivery.ack();
+                if !self.schedule.is_awaiting() {
+                    self.schedule.begin();
+                }
+                Flow::Continue(())
+            }
             control::INVENTORY => {
                 self.asked_inventory(envelope.id);
                 delivery.ack();

@@ -82,11 +82,12 @@ fn guests(listing: &mut Listing, survey: Option<&Survey>, records: Vec<Record>, 
     for record in overlays.drain(..) {
         let mark = (record.installation, record.generation);
         let mut overlay = thing("overlay", record.instance.as_str(), "files", &record.instance, mark, true);
-        let orphan = records.contains_key(&record.instance);
+        // Whoever finds no row for it keeps its addresses reserved.
+        let (orphan, nics) = (records.contains_key(&record.instance), json!(record.nics));
         if orphan {
             overlay.facts = orphan_facts(record, survey.is_some(), began);
         }
-        overlay.detail = Some(json!({ "orphan": orphan && survey.is_some() }));
+        overlay.detail = Some(json!({ "orphan": orphan && survey.is_some(), "nics": nics }));
         listing.things.push(overlay);
     }
 }

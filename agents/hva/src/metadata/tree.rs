@@ -109,6 +109,8 @@ mod tests {
             account: "a-demo".parse().unwrap(),
             generation: 1,
             disk_made: true,
+            uuid: uuid::Uuid::nil(),
+            disk_size_bytes: 0,
             hostname: "web1".into(),
             image: "wmi-tiny".parse().unwrap(),
             vcpus: 1,

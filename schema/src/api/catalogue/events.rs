@@ -26,6 +26,7 @@ pub static ALL: &[Sentence] = sentences! {
     "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
     "placed": "ホスト {host} に置かれました", "placed on host {host}";
     "placed_elsewhere": "ホスト {from} では起動できず、{host} に置き直されました", "could not start on {from}, placed on {host}";
+    "adopted": "記録のなかった実体が引き取られました（{by}）", "found without a row and adopted by {by}";
     "no_host_fits": "置けるホストがありません", "no host fits";
     "job_opened": "仕事 {kind} を {agent} に予定しました", "job {kind} was planned for {agent}";
     "job_published": "仕事 {kind} を {agent} に送りました", "job {kind} was sent to {agent}";

@@ -149,6 +149,11 @@ pub static ALL: &[FailureEntry] = failures! {
          "自動では作り直しません。管理者が arame audit を見て、復旧か削除を選んでください。"),
         ("Its data is not found.", "It was there, and a complete listing of the node does not have it: {message}",
          "It is never made again by itself. An operator should look at arame audit, then restore or delete it.");
+    "memory_loss":
+        ("作成の途中でデータベースが古い状態に戻りました。", "その後どうなったかは分かりません: {message}",
+         "削除して作り直してください。"),
+        ("The database went back to a state in which this was being made.", "What became of it is not known: {message}",
+         "Delete it and make it again.");
     "deadline_passed":
         ("期限内に終わりませんでした。", "状態 {state} のまま期限を過ぎました: {message}",
          "arame jobs で待っている仕事を確認してください。"),

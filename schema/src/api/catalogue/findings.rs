@@ -32,6 +32,10 @@ pub fn finding_kind(kind: FindingKind) -> Sentence {
             "{agent} 宛てのメッセージ {thing} が何度配送しても処理されませんでした。",
             "Message {thing} for {agent} was delivered too often and put aside.",
         ),
+        FindingKind::MemoryLoss => (
+            "データベースがエージェントの見たものより古くなっています（{reason}）。",
+            "The database is older than what the agents have seen ({reason}).",
+        ),
     };
     Sentence { code: kind.as_str(), ja, en }
 }
@@ -53,6 +57,10 @@ pub fn finding_rule(rule: FindingRule) -> Sentence {
         FindingRule::Waiting => (
             "エージェントの連絡が戻れば自動で解消します。戻らない場合はノードとログを確認してください。",
             "It settles when the agent is heard again. If it is not, look at the node and its log.",
+        ),
+        FindingRule::Held => (
+            "動いているものはそのままで、仕事は保留されています。不明なものを arame audit adopt または remove で決めてから、arame audit confirm で再開してください。",
+            "What runs goes on and jobs are held. Decide about what is unknown with arame audit adopt or remove, then go on with arame audit confirm.",
         ),
     };
     Sentence { code: rule.as_str(), ja, en }

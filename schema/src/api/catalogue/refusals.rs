@@ -498,6 +498,38 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "Try again in a moment. If it stays so, an operator should look at arame audit."
             )
         ),
+        Code::Recovering => entry!(
+            "recovering",
+            "MessagingFailed",
+            171,
+            503,
+            (
+                "データセンターは復旧中のため、新しいものは作れません。",
+                "データベースが古い状態に戻り、管理者の確認を待っています。",
+                "管理者が arame audit で確認し、arame audit confirm を実行するのを待ってください。"
+            ),
+            (
+                "The data center is recovering; nothing new is made.",
+                "The database went back to an older state and waits for an operator's confirmation.",
+                "Wait until an operator has looked at arame audit and run arame audit confirm."
+            )
+        ),
+        Code::NotAdoptable => entry!(
+            "not_adoptable",
+            "InvalidParameter",
+            115,
+            400,
+            (
+                "{id} を引き取れません。",
+                "引き取れるのは、このデータセンターの印があり、記録のないインスタンスかボリュームだけです。",
+                "arame audit で一覧を確認し、引き取れるものの ID を指定してください。"
+            ),
+            (
+                "{id} cannot be adopted.",
+                "Only an instance or a volume that carries this data center's mark and has no row can be.",
+                "Look at arame audit and name something that can be."
+            )
+        ),
         Code::Internal => entry!(
             "internal",
             "DatabaseError",

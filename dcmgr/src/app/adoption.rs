@@ -1,0 +1,242 @@
+//! Takes in what exists with our mark and without a row: the operator's answer to the audit (DESIGN 3.9).
+//!
+//! Rule: adopting writes rows from what the agent tells and asks nothing of the world; from then on the thing is like
+//! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
+//! is neither an instance nor a volume is refused.
+
+use super::advance::{self, Cause, snapshot};
+use super::{App, AppError, Caller, Ringing, audit, instances, volumes};
+use crate::db::networks::NewVif;
+use crate::db::{self, Tx};
+use arame_schema::api::{Code, Finding, FindingKind, Placement, Refusal};
+use arame_schema::jobs::hva::{Metadata, Nic};
+use arame_schema::jobs::report::InventoryThing;
+use arame_schema::model::{AccountId, Fact, FactName, ImageId};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// What a host keeps of an instance (`hva.describe`); fields it has beyond these do not matter here.
+#[derive(Debug, Deserialize)]
+struct Described {
+    account: AccountId,
+    generation: u64,
+    uuid: Uuid,
+    disk_size_bytes: u64,
+    hostname: String,
+    image: ImageId,
+    vcpus: u32,
+    memory_mib: u64,
+    nics: Vec<Nic>,
+    metadata: Metadata,
+}
+
+/// A thing in an agent's newest inventory.
+struct Place {
+    agent: String,
+    node: String,
+    things: Vec<InventoryThing>,
+}
+
+/// Adopts by the finding's id or by the owner it names. Answers the resource's id.
+///
+/// # Errors
+/// `not_adoptable`, `unknown_resource` for a network or image it needs, a name or address taken by another.
+pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    let owner = owner_of(app, caller, id).await?;
+    let place = place_of(app, &owner).await?;
+    if owner.starts_with("i-") {
+        adopt_instance(app, caller, &owner, &place).await?;
+    } else if owner.starts_with("vol-") {
+        adopt_volume(app, caller, &owner, &place).await?;
+    } else {
+        return Err(refused(id));
+    }
+    Ok(owner)
+}
+
+/// Adopts and deletes.
+///
+/// # Errors
+/// As [`adopt`].
+pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    let owner = adopt(app, caller, id).await?;
+    // Two changes, and a change is known by its request.
+    let caller = &Caller { request: Uuid::now_v7(), ..caller.clone() };
+    if owner.starts_with("i-") {
+        instances::delete(app, caller, &owner).await?;
+    } else {
+        volumes::delete(app, caller, &owner).await?;
+    }
+    Ok(owner)
+}
+
+fn refused(id: &str) -> Refusal {
+    Refusal::new(Code::NotAdoptable).with("id", id)
+}
+
+/// The owner of an unknown thing that the audit shows now.
+async fn owner_of(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    let findings = audit::findings(app, caller, false).await?;
+    let names = |finding: &Finding| finding.id == id || finding.thing == id || finding.owner.as_deref() == Some(id);
+    let mut unknown = findings.into_iter().filter(|finding| finding.kind == FindingKind::Unknown);
+    unknown.find(names).and_then(|finding| finding.owner).ok_or_else(|| refused(id))
+}
+
+async fn place_of(app: &App, owner: &str) -> Result<Place, Refusal> {
+    let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
+    for row in db::agents::inventories(app.db()).await.map_err(AppError::from)? {
+        let of_owner = |thing: &InventoryThing| {
+            thing.owner.as_deref() == Some(owner) && thing.installation == Some(app.installation())
+        };
+        let things: Vec<InventoryThing> = row.inventory.things.into_iter().filter(of_owner).collect();
+        let agent = row.inventory.agent.to_string();
+        let node = agents.iter().find(|known| known.id == agent).map(|known| known.node.clone());
+        if let (Some(node), true) = (node, things.iter().any(|thing| !thing.facts.is_empty())) {
+            return Ok(Place { agent, node, things });
+        }
+    }
+    Err(refused(owner))
+}
+
+async fn adopt_instance(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {
+    let agent = place.agent.parse().map_err(|_| refused(id))?;
+    let told = app.questions().ask(agent, "hva.describe", serde_json::json!({ "instance": id })).await;
+    let told = told.map_err(|sentence| Refusal::new(Code::Unavailable).with("what", sentence))?;
+    let described: Described = serde_json::from_value(told).map_err(|_| refused(id))?;
+    let adopted = crate::change!(app, "adopt instance", Some(caller.request), |tx, ringing| {
+        write_instance(tx, ringing, caller, (id, &described), place).await
+    });
+    adopted.map_err(|error: AppError| taken(error, &described))
+}
+
+/// A key that another row holds.
+fn taken(error: AppError, described: &Described) -> Refusal {
+    let key = match &error {
+        AppError::Db(inner) => inner.duplicate_key().unwrap_or_default(),
+        AppError::Refused(_) | AppError::Seal(_) => String::new(),
+    };
+    let addresses: Vec<String> = described.nics.iter().map(|nic| nic.ipv4.to_string()).collect();
+    match key.rsplit('.').next().unwrap_or_default() {
+        "hostname" => Refusal::new(Code::DuplicateHostname).with("hostname", &described.hostname),
+        "PRIMARY" | "mac" => Refusal::new(Code::DuplicateAddress).with("address", addresses.join(", ")),
+        _ => error.into(),
+    }
+}
+
+async fn write_instance(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    caller: &Caller,
+    (id, described): (&str, &Described),
+    place: &Place,
+) -> Result<(), AppError> {
+    let account = described.account.as_str();
+    db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+    let image = described.image.as_str();
+    db::access::find_image(tx, image).await?.ok_or_else(|| Refusal::unknown(image))?;
+    let policy = db::nodes::bump_policy(tx, &place.node).await?;
+    let user_data = described.metadata.user_data.clone().unwrap_or_default();
+    let placement =
+        Placement { fits: true, host: Some(place.node.clone()), verdicts: Vec::new(), smallest_change: None };
+    let placement = serde_json::to_string(&placement).unwrap_or_default();
+    let ssh_key = key_of(tx, account, &described.metadata).await?;
+    let row = db::instances::NewInstance {
+        id,
+        account,
+        uuid: described.uuid,
+        host: &place.node,
+        image,
+        ssh_key: ssh_key.as_deref(),
+        instance_type: &described.metadata.instance_type,
+        hostname: &described.hostname,
+        display_name: &described.hostname,
+        cpu_cores: described.vcpus,
+        memory_mib: described.memory_mib,
+        disk_mib: described.disk_size_bytes >> 20,
+        user_data: &user_data,
+        need_policy_version: policy,
+        pinned: false,
+        placement: &placement,
+    };
+    db::instances::insert(tx, &row).await?;
+    let power = place.things.iter().flat_map(|thing| &thing.facts).find(|fact| fact.name == FactName::Power);
+    let is_on = power.is_some_and(|fact| fact.value == Fact::Yes);
+    db::instances::set_adopted(tx, id, described.generation, is_on).await?;
+    write_vifs(tx, id, described, place).await?;
+    settle_in(tx, caller, account, id, place).await?;
+    snapshot::policy(tx, ringing, &place.node, Cause::fact()).await?;
+    for nic in &described.nics {
+        snapshot::network(tx, ringing, nic.network.as_str(), Cause::fact()).await?;
+    }
+    advance::instance::advance(tx, ringing, id, Cause::fact()).await
+}
+
+/// The account's key with the same line, if it still has one.
+async fn key_of(tx: &mut Tx, account: &str, metadata: &Metadata) -> Result<Option<String>, AppError> {
+    for key in &metadata.ssh_keys {
+        if let Some(id) = db::access::ssh_key_with_line(tx, account, &key.public_key).await? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+async fn write_vifs(tx: &mut Tx, id: &str, described: &Described, place: &Place) -> Result<(), AppError> {
+    let account = described.account.as_str();
+    let mut nics: Vec<&Nic> = described.nics.iter().collect();
+    nics.sort_by(|a, b| a.network.as_str().cmp(b.network.as_str()));
+    let mut groups = Vec::new();
+    for group in &described.metadata.security_groups {
+        if db::access::hold_group(tx, group.as_str(), account).await? {
+            groups.push(group.to_string());
+        }
+    }
+    for nic in nics {
+        let network = nic.network.as_str();
+        let row = db::networks::lock(tx, network).await?.filter(|row| row.account == account);
+        row.ok_or_else(|| Refusal::unknown(network))?;
+        let need_version = db::networks::bump(tx, network).await?;
+        db::recovery::take_reserved(tx, nic.vif.as_str()).await?;
+        let vif = NewVif {
+            id: nic.vif.as_str(),
+            account,
+            instance: id,
+            network,
+            host: &place.node,
+            index: nic.index,
+            mac: nic.mac,
+            ipv4: nic.ipv4,
+            need_version,
+            groups: &groups,
+        };
+        db::networks::insert_vif(tx, &vif).await?;
+    }
+    Ok(())
+}
+
+/// Its facts as last listed, and the timeline's first line.
+async fn settle_in(tx: &mut Tx, caller: &Caller, account: &str, id: &str, place: &Place) -> Result<(), AppError> {
+    for fact in place.things.iter().flat_map(|thing| &thing.facts).filter(|fact| fact.thing == id) {
+        db::facts::observe(tx, &place.agent, fact).await?;
+    }
+    instances::record(tx, caller, account, id, "adopted", &[("by", caller.token.clone())]).await?;
+    Ok(db::events::audit(tx, &caller.who(), "audit.adopt", id).await?)
+}
+
+async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {
+    // A volume's mark names no account: the operator's request does.
+    let account = caller.owner()?;
+    let thing = place.things.iter().find(|thing| thing.kind == "volume").ok_or_else(|| refused(id))?;
+    let size_bytes = thing.detail.as_ref().and_then(|detail| detail["size_bytes"].as_u64());
+    let size_bytes = size_bytes.ok_or_else(|| refused(id))?;
+    crate::change!(app, "adopt volume", Some(caller.request), |tx, ringing| {
+        db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+        let row =
+            db::volumes::NewVolume { id, account, node: &place.node, key: &thing.name, size_bytes, display_name: id };
+        db::volumes::insert(tx, &row).await?;
+        db::volumes::set_adopted(tx, id, thing.generation).await?;
+        settle_in(tx, caller, account, id, place).await?;
+        advance::volume::advance(tx, ringing, id, Cause::fact()).await
+    })?;
+    Ok(())
+}
