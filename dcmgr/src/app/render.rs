@@ -142,6 +142,7 @@ fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: Option<StoredImage>) -
         size_bytes: image.size_bytes,
         format: format_of(&image.format),
         disk_size_bytes: row.disk_mib << 20,
+        used: row.ran_before,
     })
 }
 
