@@ -1,9 +1,11 @@
 //! Decisions: pure functions of wishes and facts. No clock, no database, no randomness (DESIGN 3.3).
 
 pub mod attachment;
+pub mod backup;
 pub mod image;
 pub mod instance;
 pub mod job;
+pub mod migration;
 pub mod placement;
 pub mod snapshot;
 pub mod volume;
