@@ -11,3 +11,10 @@ pub mod snapshot;
 pub mod volume;
 
 pub use job::{Kind, Open, Step, Wanted, step};
+
+#[cfg(test)]
+mod tables;
+#[cfg(test)]
+mod walk;
+#[cfg(test)]
+mod walks;
