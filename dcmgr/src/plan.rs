@@ -1,11 +1,20 @@
 //! Decisions: pure functions of wishes and facts. No clock, no database, no randomness (DESIGN 3.3).
 
 pub mod attachment;
+pub mod backup;
 pub mod image;
 pub mod instance;
 pub mod job;
+pub mod migration;
 pub mod placement;
 pub mod snapshot;
 pub mod volume;
 
 pub use job::{Kind, Open, Step, Wanted, step};
+
+#[cfg(test)]
+mod tables;
+#[cfg(test)]
+mod walk;
+#[cfg(test)]
+mod walks;

@@ -53,6 +53,7 @@ async fn serve(bytes: Vec<u8>, format: DiskFormat, free: bool) -> Server {
         size_bytes: bytes.len() as u64,
         format,
         disk_size_bytes: 8 << 20,
+        used: false,
     };
     let whole = Bytes::from(bytes);
     let router = axum::Router::new().fallback(move || {

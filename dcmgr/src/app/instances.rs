@@ -502,6 +502,8 @@ pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Re
             return Err(refuse_state(&row, "running"));
         }
         db::events::audit(tx, &caller.who(), "instance.reboot", id).await?;
+        // A generation of its own: a reboot that is still on its way when the next is asked for is refused.
+        db::instances::bump(tx, id).await?;
         db::instances::set_operation(tx, id, Some(caller.request)).await?;
         record(tx, caller, &row.account, id, "reboot_requested", &[("by", caller.token.clone())]).await?;
         advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await

@@ -50,16 +50,13 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
         // Overtaken by a newer wish or answered before: what it saw may be older than what the open job does.
         return look_again(tx, ringing, &job).await;
     }
-    let gone = job.kind == Kind::DeleteInstance && matches!(outcome.result, JobResult::Done);
     let mut changed = Changed::default();
     for report in outcome.facts.iter().filter(|report| belongs(report, &job)) {
         if db::facts::observe(tx, &job.agent, report).await? {
             changed.note(tx, report).await?;
         }
     }
-    if gone {
-        unplug_all(tx, &job, outcome, &mut changed).await?;
-    }
+    unplug_unnamed(tx, &job, outcome, &mut changed).await?;
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
     if job.kind == Kind::ImportImage && cause.attempt == 1 {
@@ -131,12 +128,16 @@ async fn look_again(tx: &mut Tx, ringing: &mut Ringing, job: &JobRow) -> Result<
     advance_thing(tx, ringing, job, Cause::fact()).await
 }
 
-/// A deleted instance has no plug left on its host, named or not: their exports may go.
-async fn unplug_all(tx: &mut Tx, job: &JobRow, outcome: &Outcome, changed: &mut Changed) -> Result<(), AppError> {
-    let Some(seen) = outcome.facts.iter().find(|f| f.name == FactName::Domain && f.value == Fact::No) else {
-        return Ok(());
-    };
+/// A look at a domain names every plug it has or had: one that it does not name is not there. Else a plug that a job was
+/// to make, and that failed before it, would stay maybe.
+async fn unplug_unnamed(tx: &mut Tx, job: &JobRow, outcome: &Outcome, changed: &mut Changed) -> Result<(), AppError> {
+    let is_look = |fact: &&FactReport| fact.name == FactName::Domain && fact.thing == job.thing;
+    let Some(seen) = outcome.facts.iter().find(is_look) else { return Ok(()) };
+    let named = |id: &str| outcome.facts.iter().any(|fact| fact.name == FactName::Plugged && fact.thing == id);
     for attachment in db::volumes::attachments_of_instance(tx, &job.thing).await? {
+        if named(&attachment.id) {
+            continue;
+        }
         let report = FactReport {
             thing: attachment.id.clone(),
             name: FactName::Plugged,

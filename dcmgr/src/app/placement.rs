@@ -107,6 +107,7 @@ pub async fn replace(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> R
     let told = serde_json::to_string(&placement).unwrap_or_default();
     db::instances::set_host(tx, &row.id, &host, version, &told).await?;
     db::networks::move_vifs(tx, &row.id, &host).await?;
+    db::volumes::renew_exports(tx, &row.id).await?;
     let values = [("from", old.clone()), ("host", host.clone())];
     let event = db::events::NewEvent {
         account: Some(&row.account),

@@ -3,13 +3,14 @@
 //! Job rows hold no bodies: no secret is stored in them, a snapshot that waited carries the newest version, and a
 //! message rung again tells the same as the rows do.
 
-use super::{App, AppError, recovery};
+use super::{App, AppError, advance, recovery};
 use crate::db::access::ImageRow;
 use crate::db::instances::InstanceRow;
 use crate::db::jobs::JobRow;
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, DbError, Tx};
 use crate::plan::Kind;
+use crate::plan::attachment::is_pluggable;
 use arame_schema::jobs::hva::{self, DiskFormat, Power};
 use arame_schema::jobs::sta::{ExportedTarget, StoredImage};
 use arame_schema::jobs::{Envelope, Job, nsa, sta};
@@ -134,7 +135,7 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
         memory_mib: row.memory_mib,
         power,
         boot: boot_disk(&row, &image, stored)?,
-        volumes: plugged_volumes(app, tx, &row).await?,
+        volumes: plugged_volumes(app, tx, &row, &job.agent).await?,
         nics,
         metadata: metadata(tx, &row, domain).await?,
     };
@@ -149,6 +150,7 @@ fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: Option<StoredImage>) -
         size_bytes: image.size_bytes,
         format: format_of(&image.format),
         disk_size_bytes: row.disk_mib << 20,
+        used: row.ran_before,
     })
 }
 
@@ -197,17 +199,23 @@ async fn metadata(tx: &mut Tx, row: &InstanceRow, domain: String) -> Result<hva:
     })
 }
 
-/// Wanted attachments whose export surely stands: plugging needs it (DESIGN 3.2).
-async fn plugged_volumes(app: &App, tx: &mut Tx, row: &InstanceRow) -> Result<Vec<hva::PluggedVolume>, AppError> {
+/// Attachments that belong into the spec, as their plan says.
+async fn plugged_volumes(
+    app: &App,
+    tx: &mut Tx,
+    row: &InstanceRow,
+    agent: &str,
+) -> Result<Vec<hva::PluggedVolume>, AppError> {
     let mut volumes = Vec::new();
     for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
-        if !open.wanted || row.desired == DesiredInstance::Gone {
+        let (wish, facts) = advance::attachment::facts_at(tx, &open, agent).await?;
+        if !is_pluggable(wish, facts) || row.desired == DesiredInstance::Gone {
             continue;
         }
-        let facts = db::facts::of_thing(tx, &open.id).await?;
-        let target = facts.into_iter().find(|f| f.name == FactName::Exported && f.value == Fact::Yes);
-        let Some((agent, detail)) = target.and_then(|fact| Some((fact.agent, fact.detail?))) else { continue };
-        tracing::trace!(%agent, "exported by");
+        let told = db::facts::of_thing(tx, &open.id).await?;
+        let target = told.into_iter().filter(|fact| fact.name == FactName::Exported);
+        let target = target.max_by_key(|fact| (fact.value, fact.generation));
+        let Some(detail) = target.and_then(|fact| fact.detail) else { continue };
         let Ok(target) = serde_json::from_value::<ExportedTarget>(detail) else { continue };
         let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { continue };
         volumes.push(hva::PluggedVolume {

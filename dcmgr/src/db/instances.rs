@@ -185,10 +185,14 @@ pub async fn set_desired(tx: &mut Tx, id: &str, desired: DesiredInstance, shutdo
     Ok(())
 }
 
-/// The spec changed (a disk came or goes): the next generation.
+/// The spec changed (a disk came or goes): the next generation. Failures that pass are forgotten, else a disk that is to
+/// go would stay plugged for ever.
 pub async fn bump(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "UPDATE instances SET generation = generation + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,))
-        .await?;
+    // MySQL assigns from left to right: the flag is read after what it decides.
+    let statement = "UPDATE instances SET generation = generation + 1, \
+                     failure_message = IF(failure_final = 1, failure_message, NULL), \
+                     failure_code = IF(failure_final = 1, failure_code, NULL), updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (id,)).await?;
     Ok(())
 }
 
@@ -221,8 +225,12 @@ pub async fn set_host(tx: &mut Tx, id: &str, host: &str, policy_version: u64, pl
     Ok(())
 }
 
+/// Its disk holds data from now on. What is found of a launch that was given up, or on a host being left, is removed: it
+/// was not used.
 pub async fn set_ran(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "UPDATE instances SET ran_before = 1 WHERE id = ? AND ran_before = 0", (id,)).await?;
+    let statement = "UPDATE instances SET ran_before = 1 WHERE id = ? AND ran_before = 0 AND failure_code IS NULL \
+                     AND leaving_host = 0";
+    run(tx, statement, (id,)).await?;
     Ok(())
 }
 
@@ -419,10 +427,11 @@ pub async fn placement(db: &Db, id: &str) -> Result<Option<api::Placement>, DbEr
     found.first().map_or(Ok(None), |row| row.json_opt("placement"))
 }
 
-/// Forgets a failure that is not final: any new fact resets the attempts (DESIGN 3.10).
+/// Forgets a failure that is not final: any new fact resets the attempts (DESIGN 3.10). The generation is raised with it:
+/// the removal of what failed may still be on its way, and must not meet what is made now.
 pub async fn forget_passing_failure(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    let statement = "UPDATE instances SET failure_code = NULL, failure_message = NULL WHERE id = ? AND failure_code IS NOT NULL \
-                     AND failure_final = 0";
+    let statement = "UPDATE instances SET failure_code = NULL, failure_message = NULL, generation = generation + 1 WHERE id = ? \
+                     AND failure_code IS NOT NULL AND failure_final = 0";
     run(tx, statement, (id,)).await?;
     Ok(())
 }

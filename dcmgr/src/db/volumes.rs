@@ -83,8 +83,10 @@ pub async fn set_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
+/// It holds data from now on. What turns up of a creation that was given up does not: it is removed.
 pub async fn set_seen_present(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "UPDATE volumes SET was_present = 1 WHERE id = ? AND was_present = 0", (id,)).await?;
+    let statement = "UPDATE volumes SET was_present = 1 WHERE id = ? AND was_present = 0 AND failure_code IS NULL";
+    run(tx, statement, (id,)).await?;
     Ok(())
 }
 
@@ -168,6 +170,18 @@ pub async fn next_epoch(tx: &mut Tx, volume: &str) -> Result<u64, DbError> {
 pub async fn set_attachment_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     run(tx, "UPDATE attachments SET wanted = 0, generation = generation + 1 WHERE id = ? AND wanted = 1", (id,))
         .await?;
+    Ok(())
+}
+
+/// An instance's host changed: its exports are made anew for that host, in the next epoch of each volume.
+pub async fn renew_exports(tx: &mut Tx, instance: &str) -> Result<(), DbError> {
+    let volumes = "UPDATE volumes SET epoch = epoch + 1 WHERE id IN \
+                   (SELECT volume_id FROM attachments WHERE instance_id = ? AND open = 1 AND wanted = 1)";
+    run(tx, volumes, (instance,)).await?;
+    let attachments = "UPDATE attachments t SET generation = generation + 1, \
+                       epoch = (SELECT v.epoch FROM volumes v WHERE v.id = t.volume_id) \
+                       WHERE instance_id = ? AND open = 1 AND wanted = 1";
+    run(tx, attachments, (instance,)).await?;
     Ok(())
 }
 

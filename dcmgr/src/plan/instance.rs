@@ -3,7 +3,8 @@
 //! ```text
 //!   wish on,  prerequisites met ──► apply ──► power yes at the wish's generation
 //!   wish off                    ──► apply (power off) ──► power no
-//!   wish gone, or leaving host  ──► delete ──► domain no, power no
+//!   wish gone                   ──► delete ──► domain no, power no
+//!   leaving host                ──► delete ──► and the host knows that it was left
 //! ```
 
 use super::{Kind, Wanted};
@@ -25,8 +26,10 @@ pub struct Wish {
 pub struct Facts {
     pub domain: Fact,
     pub power: Fact,
-    /// Spec generation that the domain carries.
+    /// Spec generation that the domain carries. It is written before the disks are plugged and unplugged.
     pub generation: u64,
+    /// Every attachment's plug is surely as it is wished.
+    pub disks_settled: bool,
 }
 
 /// What stands outside the instance.
@@ -45,8 +48,11 @@ pub struct Surroundings {
 pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted> {
     let wanted = |kind| Some(Wanted { kind, generation: wish.generation });
     let exists = facts.domain.may_be_so() || facts.power.may_be_so();
-    if wish.desired == DesiredInstance::Gone || wish.leaving_host {
+    if wish.desired == DesiredInstance::Gone {
         return if exists { wanted(Kind::DeleteInstance) } else { None };
+    }
+    if wish.leaving_host {
+        return if has_left(wish, facts) { None } else { wanted(Kind::DeleteInstance) };
     }
     if around.failed {
         // A launch that failed for good leaves nothing on the host; a disk that was used is never removed.
@@ -58,7 +64,7 @@ pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted
     match wish.desired {
         DesiredInstance::On if !around.ready => None,
         DesiredInstance::On => {
-            let current = facts.domain.is_surely_so() && facts.generation >= wish.generation;
+            let current = facts.domain.is_surely_so() && !is_behind(wish, facts);
             match (facts.power.is_surely_so() && current, wish.reboot) {
                 (false, _) => wanted(Kind::ApplyInstance),
                 (true, true) => wanted(Kind::RebootInstance),
@@ -66,7 +72,7 @@ pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted
             }
         }
         DesiredInstance::Off => {
-            let behind = exists && facts.generation < wish.generation;
+            let behind = exists && is_behind(wish, facts);
             if facts.power.may_be_so() || facts.domain == Fact::Maybe || behind {
                 wanted(Kind::ApplyInstance)
             } else {
@@ -75,6 +81,16 @@ pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted
         }
         DesiredInstance::Gone => None,
     }
+}
+
+fn is_behind(wish: Wish, facts: Facts) -> bool {
+    facts.generation < wish.generation || !facts.disks_settled
+}
+
+/// Whether a host that is being left holds nothing and will take nothing: a delete of this generation was answered there.
+/// That nothing was seen is not enough, because a job still on its way would start the guest on two hosts.
+pub fn has_left(wish: Wish, facts: Facts) -> bool {
+    facts.domain == Fact::No && facts.power == Fact::No && facts.generation >= wish.generation
 }
 
 /// A disk that held data and is gone: never made again (DESIGN 3.9).

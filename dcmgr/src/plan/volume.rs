@@ -24,13 +24,13 @@ pub fn next_job(wish: Wish, present: Fact, around: Surroundings) -> Option<Wante
         (false, Fact::No) => None,
         (false, _) if around.attached => None,
         (false, Fact::Maybe | Fact::Yes) => job(Kind::DeleteVolume),
+        // A creation that failed for good must leave nothing, also what turns up after all.
+        (true, Fact::Maybe | Fact::Yes) if around.failed && !around.was_present => job(Kind::DeleteVolume),
         (true, Fact::Yes) => None,
         // It held data: nothing blank is ever made in its name. Look again when unsure, else it is lost.
         (true, Fact::Maybe) if around.was_present => job(Kind::ObserveVolume),
         (true, Fact::No) if around.was_present => None,
         (true, Fact::No) if around.failed => None,
-        // A creation that failed for good must leave nothing.
-        (true, Fact::Maybe) if around.failed => job(Kind::DeleteVolume),
         (true, Fact::No | Fact::Maybe) => job(Kind::CreateVolume),
     }
 }

@@ -63,6 +63,10 @@ pub struct BootDisk {
     pub format: DiskFormat,
     /// Virtual size of the overlay; at least the image's own virtual size.
     pub disk_size_bytes: u64,
+    /// The guest was seen running with it: it holds data. A missing one is a loss and is never made (DESIGN 3.9), also
+    /// where every trace of it is gone.
+    #[serde(default)]
+    pub used: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,6 +83,8 @@ pub fn state(view: VolumeView) -> VolumeState {
         (false, _, _) => VolumeState::Deleting,
         (true, Fact::No, _) if view.was_present => VolumeState::Lost,
         (true, Fact::No | Fact::Maybe, _) if view.failed => VolumeState::Failed,
+        // What turns up of a creation that was given up is removed, never offered.
+        (true, Fact::Yes, _) if view.failed && !view.was_present => VolumeState::Failed,
         (true, Fact::No | Fact::Maybe, _) => VolumeState::Creating,
         (true, Fact::Yes, None) => VolumeState::Available,
         (true, Fact::Yes, Some(attachment)) => attached_state(attachment),

@@ -27,6 +27,10 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
         return Err(Stopped::Refused { found_generation: buried, facts: Vec::new() });
     }
     work.check()?;
+    // Before the record: it would be a trace of a disk that is not there.
+    if spec.boot.used && found.record.is_none() && !hva.store.has_disk(&spec.instance).await? {
+        return Err(data_lost(spec));
+    }
     let mut record = record(hva, spec, &found, work).await?;
     let mut power = found.domain.as_ref().map_or(SeenPower::Off, |domain| domain.power);
     if let (Power::Off { method, grace_ms }, true) = (spec.power, power != SeenPower::Off) {
@@ -87,10 +91,14 @@ async fn build(
     tokio::try_join!(disk(hva, spec, record, work), ports).map(|_| ())
 }
 
+fn data_lost(spec: &InstanceSpec) -> Stopped {
+    let message = format!("the boot disk of {} was here and is gone; it is not made again", spec.instance);
+    Stopped::failed("data_lost", message, Retry::Never)
+}
+
 async fn disk(hva: &Hva, spec: &InstanceSpec, record: &mut Record, work: &Work) -> Result<(), Stopped> {
     if record.disk_made && !hva.store.has_disk(&spec.instance).await? {
-        let message = format!("the boot disk of {} was here and is gone; it is not made again", spec.instance);
-        return Err(Stopped::failed("data_lost", message, Retry::Never));
+        return Err(data_lost(spec));
     }
     if record.disk_made && spec.power != Power::On {
         // What is off does not read its image: none is fetched again for it.

@@ -51,6 +51,7 @@ pub fn spec(name: &str, tag: u16, last: u8) -> InstanceSpec {
             size_bytes: 1,
             format: DiskFormat::Qcow2,
             disk_size_bytes: 64 << 20,
+            used: false,
         },
         volumes: vec![],
         nics: vec![Nic {

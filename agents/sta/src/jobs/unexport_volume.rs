@@ -1,7 +1,7 @@
 //! `sta.volume.unexport`: the attachment's targets up to this epoch are gone with their sessions and accounts.
 //!
 //! Rule: answered `exported` no only after all of it was read back absent (DESIGN 7); and remembered, so that a late
-//! export of the same wish cannot raise it again.
+//! export of the same wish cannot raise it again. The answer names the generation remembered.
 
 use super::export_volume::judge_mark;
 use super::{effect, foreign, see_export, settle};
@@ -13,7 +13,12 @@ use arame_schema::jobs::sta::UnexportVolume;
 
 pub async fn run(sta: &Sta, job: UnexportVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let ended = remove(sta, &job, work).await;
-    settle(ended, see_export(sta, &job.attachment, work).await)
+    let mut facts = settle(ended, see_export(sta, &job.attachment, work).await)?;
+    // The removal is remembered under this generation: nothing older can export it again.
+    for fact in &mut facts {
+        fact.generation = fact.generation.max(work.generation);
+    }
+    Ok(facts)
 }
 
 async fn remove(sta: &Sta, job: &UnexportVolume, work: &Work) -> Result<(), Stopped> {

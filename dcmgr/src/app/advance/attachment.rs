@@ -2,9 +2,10 @@
 
 use super::super::{AppError, Ringing};
 use super::{At, Cause, queue, volume};
+use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
-use crate::plan::attachment::{Facts, Wish, is_over, next_job};
+use crate::plan::attachment::{Facts, Wish, is_over, next_job, plug_to_go};
 use arame_schema::model::{Fact, FactName};
 
 /// The volume is locked first, then its attachment.
@@ -16,11 +17,11 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     };
     let Some(agent) = db::nodes::agent_of_storage(tx, &disk.node).await? else { return Ok(()) };
     let wish = Wish { wanted: open.wanted, generation: open.generation };
-    let facts = Facts {
-        volume: db::facts::value(tx, &disk.id, &agent, FactName::Volume).await?.0,
-        exported: exported(tx, id).await?,
-        plugged: plugged(tx, id).await?,
-    };
+    let volume = db::facts::value(tx, &disk.id, &agent, FactName::Volume).await?.0;
+    let mut facts = facts_of(tx, id, volume).await?;
+    if !wish.wanted {
+        facts.plugged = unplugged(tx, &open.instance, facts.plugged).await?;
+    }
     if is_over(wish, facts) {
         db::volumes::close_attachment(tx, id).await?;
         db::facts::forget_thing(tx, id).await?;
@@ -43,7 +44,7 @@ async fn leftover(
     cause: Cause,
 ) -> Result<(), AppError> {
     let Some(agent) = db::nodes::agent_of_storage(tx, &disk.node).await? else { return Ok(()) };
-    let facts = Facts { volume: Fact::Yes, exported: exported(tx, id).await?, plugged: plugged(tx, id).await? };
+    let facts = facts_of(tx, id, Fact::Yes).await?;
     let Some(closed) = db::volumes::find_attachment(tx, id).await? else { return Ok(()) };
     if facts.exported == Fact::No && facts.plugged == Fact::No {
         db::facts::forget_thing(tx, id).await?;
@@ -55,17 +56,45 @@ async fn leftover(
     Ok(())
 }
 
+async fn facts_of(tx: &mut Tx, id: &str, volume: Fact) -> Result<Facts, AppError> {
+    let (exported, export_generation) = export_of(tx, id).await?;
+    Ok(Facts { volume, exported, export_generation, plugged: plugged(tx, id).await? })
+}
+
+/// What counts of a plug that is to go.
+async fn unplugged(tx: &mut Tx, instance: &str, plugged: Fact) -> Result<Fact, AppError> {
+    let Some(row) = db::instances::find(tx, instance).await? else { return Ok(plugged) };
+    let Some(agent) = db::nodes::agent_of_host(tx, row.host.as_deref().unwrap_or_default()).await? else {
+        return Ok(plugged);
+    };
+    let (domain, generation) = db::facts::value(tx, instance, &agent, FactName::Domain).await?;
+    // A failure that is final was answered: nothing more of it is on its way.
+    Ok(plug_to_go(plugged, domain, generation >= row.generation || row.failure_final))
+}
+
+/// What an instance's plan reads of an attachment of it; its plug is that of one host.
+pub async fn facts_at(tx: &mut Tx, open: &AttachmentRow, host_agent: &str) -> Result<(Wish, Facts), AppError> {
+    let plugged = db::facts::value(tx, &open.id, host_agent, FactName::Plugged).await?.0;
+    let (exported, export_generation) = export_of(tx, &open.id).await?;
+    let wish = Wish { wanted: open.wanted, generation: open.generation };
+    Ok((wish, Facts { volume: Fact::Yes, exported, export_generation, plugged }))
+}
+
+/// The export, at whatever storage node, and the generation it carries.
+async fn export_of(tx: &mut Tx, attachment: &str) -> Result<(Fact, u64), AppError> {
+    let facts = db::facts::of_thing(tx, attachment).await?;
+    let exports = facts.iter().filter(|fact| fact.name == FactName::Exported);
+    Ok(exports.map(|fact| (fact.value, fact.generation)).max().unwrap_or((Fact::No, 0)))
+}
+
 /// The export, at whatever storage node.
 pub async fn exported(tx: &mut Tx, attachment: &str) -> Result<Fact, AppError> {
-    most(tx, attachment, FactName::Exported).await
+    Ok(export_of(tx, attachment).await?.0)
 }
 
 /// The most present of all plugs: one maybe on one host is a maybe.
 pub async fn plugged(tx: &mut Tx, attachment: &str) -> Result<Fact, AppError> {
-    most(tx, attachment, FactName::Plugged).await
-}
-
-async fn most(tx: &mut Tx, attachment: &str, name: FactName) -> Result<Fact, AppError> {
     let facts = db::facts::of_thing(tx, attachment).await?;
-    Ok(facts.iter().filter(|fact| fact.name == name).map(|fact| fact.value).max().unwrap_or(Fact::No))
+    let plugs = facts.iter().filter(|fact| fact.name == FactName::Plugged);
+    Ok(plugs.map(|fact| fact.value).max().unwrap_or(Fact::No))
 }

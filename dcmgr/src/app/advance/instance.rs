@@ -5,7 +5,8 @@ use super::image::{self, Readiness};
 use super::{At, Cause, queue, snapshot};
 use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
-use crate::plan::instance::{Facts, Surroundings, Wish, is_lost, next_job};
+use crate::plan::attachment::{is_plug_settled, is_pluggable, is_unplug_settled};
+use crate::plan::instance::{Facts, Surroundings, Wish, has_left, is_lost, next_job};
 use crate::plan::{Kind, Wanted};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, InstanceView, state};
 use arame_schema::model::{Fact, FactName};
@@ -16,17 +17,18 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
     let Some(host) = row.host.clone() else { return Ok(()) };
     let Some(agent) = db::nodes::agent_of_host(tx, &host).await? else { return Ok(()) };
-    let facts = facts_at(tx, id, &agent).await?;
-    if row.leaving_host && facts.domain == Fact::No && facts.power == Fact::No && row.desired != DesiredInstance::Gone {
-        return Box::pin(place_again(tx, ringing, &row, cause)).await;
-    }
-    let around = surroundings(tx, &row, facts).await?;
+    let disks_settled = disks_settled(tx, &row, &agent).await?;
+    let facts = Facts { disks_settled, ..facts_at(tx, id, &agent).await? };
     let wish = Wish {
         desired: row.desired,
         generation: row.generation,
         reboot: row.operation.is_some(),
         leaving_host: row.leaving_host,
     };
+    if row.leaving_host && has_left(wish, facts) && row.desired != DesiredInstance::Gone {
+        return Box::pin(place_again(tx, ringing, &row, cause)).await;
+    }
+    let around = surroundings(tx, &row, facts).await?;
     if is_lost(facts, around) && row.desired != DesiredInstance::Gone && row.failure_code.is_none() {
         let told = ("disk_lost", "the host's complete listing does not have its disk");
         db::instances::set_failure(tx, id, Some(told), true).await?;
@@ -46,10 +48,27 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     settle_state(tx, ringing, &row, &agent, cause).await
 }
 
+/// The disks are looked at separately.
 pub(super) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts, AppError> {
     let (domain, generation) = db::facts::value(tx, id, agent, FactName::Domain).await?;
     let (power, _) = db::facts::value(tx, id, agent, FactName::Power).await?;
-    Ok(Facts { domain, power, generation })
+    Ok(Facts { domain, power, generation, disks_settled: true })
+}
+
+/// Whether every attachment's plug on this host is as it is wished.
+async fn disks_settled(tx: &mut Tx, row: &InstanceRow, agent: &str) -> Result<bool, AppError> {
+    for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
+        let (wish, facts) = super::attachment::facts_at(tx, &open, agent).await?;
+        let settled = match row.desired {
+            DesiredInstance::On => is_plug_settled(wish, facts),
+            DesiredInstance::Off => is_unplug_settled(wish, facts),
+            DesiredInstance::Gone => true,
+        };
+        if !settled {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn surroundings(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Surroundings, AppError> {
@@ -101,10 +120,10 @@ async fn write_maybe(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts, 
         db::facts::set_maybe(tx, &row.id, agent, FactName::Power).await?;
     }
     for attachment in db::volumes::attachments_of_instance(tx, &row.id).await? {
-        let plugged = db::facts::value(tx, &attachment.id, agent, FactName::Plugged).await?.0;
-        let exported = super::attachment::exported(tx, &attachment.id).await?;
-        let will_plug = attachment.wanted && exported == Fact::Yes && job.kind == Kind::ApplyInstance;
-        if (will_plug && plugged != Fact::Yes) || (!attachment.wanted && plugged == Fact::Yes) {
+        let (wish, facts) = super::attachment::facts_at(tx, &attachment, agent).await?;
+        let will_plug = is_pluggable(wish, facts) && job.kind == Kind::ApplyInstance;
+        let plugged = facts.plugged.is_surely_so();
+        if (will_plug && !plugged) || (!attachment.wanted && plugged) {
             db::facts::set_maybe(tx, &attachment.id, agent, FactName::Plugged).await?;
         }
     }
@@ -172,7 +191,12 @@ async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<()
 /// Everything on the host that failed it is gone: another host is tried.
 async fn place_again(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cause) -> Result<(), AppError> {
     if placement::replace(tx, ringing, row).await? {
-        return Box::pin(advance(tx, ringing, &row.id, Cause { attempt: 1, delay_ms: 0, ..cause })).await;
+        let again = Cause { attempt: 1, delay_ms: 0, ..cause };
+        Box::pin(advance(tx, ringing, &row.id, again)).await?;
+        for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
+            Box::pin(super::attachment::advance(tx, ringing, &open.id, again)).await?;
+        }
+        return Ok(());
     }
     let agent = match &row.host {
         Some(host) => db::nodes::agent_of_host(tx, host).await?.unwrap_or_default(),

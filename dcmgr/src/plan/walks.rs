@@ -1,0 +1,77 @@
+//! The walks of the plans: one model each, of the rows as dcmgr keeps them and of the world as it is.
+//!
+//! Rules: a model's world imports nothing of a plan but its types; it is the agent, not the planner. What dcmgr writes
+//! around a plan (maybe first, generations, attempts, leaving a host) is modelled as `app` does it, and a sabotage is one
+//! rule left out: its walk must find a wrong history, else the rule is not proved. Time is left out: a deadline is a
+//! trouble that can come at any moment.
+
+mod backup;
+mod image;
+mod instance;
+mod meeting;
+mod migration;
+mod snapshot;
+mod volume;
+
+use arame_schema::model::Fact;
+
+/// One rule left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    None,
+    /// The transaction that queues a job does not write maybe.
+    DropMaybe,
+    /// The agent does a job that is older than the thing it finds, or than the thing's grave.
+    SkipGenerationCheck,
+    /// The outcome of a superseded or lost job settles facts.
+    SettleLateOutcome,
+    /// A newer wish queues its job and leaves the older one open.
+    ForgetToSupersede,
+    /// What an incomplete listing does not name is taken as absent.
+    ConcludeFromIncompleteListing,
+    /// A host is left because nothing was seen there, without a delete that forbids what is still on its way.
+    LeaveHostWithoutDelete,
+    /// A failure is forgotten without a new generation: what was on its way before still counts.
+    ForgetFailureInPlace,
+    /// An export is removed although its plug may exist.
+    UnexportUnderPlug,
+    /// A disk is put into a domain's spec although its export does not surely stand.
+    PlugWithoutExport,
+    /// A domain counts as current by its generation alone, whatever is plugged.
+    ForgetDisks,
+    /// That no plug was seen is believed although the host does not carry the wish without it.
+    BelieveOlderLook,
+    /// A reboot is asked for without a new generation.
+    RebootInPlace,
+    /// An attachment ends because no export was seen, without a removal that forbids one still on its way.
+    EndWithoutUnexport,
+    /// Something that held data and is missing is made again.
+    CreateAgain,
+    /// A thing is deleted although an attachment of it is open.
+    DeleteWhileAttached,
+    /// A launch waits for every nsa instead of one.
+    WaitForEveryNsa,
+    /// A snapshot on its way is superseded by each newer version.
+    SupersedeSnapshots,
+    /// A guest that waits elsewhere is taken as absent when it is only not heard.
+    ResumeWhileMaybe,
+    /// The waiting guest is removed before the sender is told that it keeps its guest.
+    RemoveBeforeKeep,
+    /// A host is given disks while it may still do what is older than the wish.
+    AttachWithoutClearing,
+    /// A fence is believed before it is proved.
+    BelieveUnprovedFence,
+}
+
+fn seen(is_so: bool) -> Fact {
+    if is_so { Fact::Yes } else { Fact::No }
+}
+
+/// Whether a fact says surely what is not so.
+fn is_false(fact: Fact, is_so: bool) -> bool {
+    match fact {
+        Fact::Yes => !is_so,
+        Fact::No => is_so,
+        Fact::Maybe => false,
+    }
+}
