@@ -14,6 +14,7 @@ use crate::Hva;
 use crate::driver::{DriverError, SeenDomain, SeenPower};
 use crate::records::Record;
 use arame_framework::agent::{Stopped, Work};
+use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation};
 use serde_json::json;
@@ -55,7 +56,7 @@ impl Found {
             return Err(Stopped::failed("foreign_thing", message, Retry::Never));
         }
         let found_generation = self.generation();
-        if found_generation > work.generation {
+        if found_generation > work.generation && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
             return Err(Stopped::Refused { found_generation, facts: Vec::new() });
         }
         Ok(())

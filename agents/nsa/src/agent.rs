@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError, Tombstone};
 use crate::{watch, why};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::rehearsal;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::nsa::{ApplyNetwork, DeleteNetwork, NetworkSnapshot};
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
@@ -105,7 +106,7 @@ impl NsaAgent {
             standing: ArcSwapOption::empty(),
             switch_trouble: ArcSwapOption::empty(),
         });
-        let watch = AbortOnDropHandle::new(tokio::spawn(watch::run(Arc::downgrade(&inner))));
+        let watch = AbortOnDropHandle::new(rehearsal::spawn(watch::run(Arc::downgrade(&inner))));
         Ok(Self { inner, _watch: watch })
     }
 
@@ -133,6 +134,7 @@ impl Inner {
     /// A fault's point, left early when a newer job takes over.
     async fn reach(&self, point: Point, work: &Work) -> Result<(), Stopped> {
         tokio::select! {
+            biased;
             struck = self.faults.reach(point) => {
                 struck.map_err(|struck| Stopped::failed("simulated", struck.to_string(), Retry::Later))
             }
@@ -168,6 +170,7 @@ impl Inner {
             Ok(network.bring_up(&*self.links).await)
         };
         tokio::select! {
+            biased;
             done = ensure => done,
             () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
         }
@@ -245,7 +248,7 @@ impl Inner {
         work.crash_point("before_effect");
         let (store, installation) = (self.store.clone(), work.standing.installation);
         let (version, snapshot) = (served.version, served.snapshot.clone());
-        let written = tokio::task::spawn_blocking(move || store.write(installation, version, &snapshot)).await;
+        let written = rehearsal::blocking(move || store.write(installation, version, &snapshot)).await;
         match written {
             Ok(done) => done.map_err(|error| stopped_by_store(&error))?,
             Err(panic) => return Err(Stopped::failed("internal", panic.to_string(), Retry::Later)),
@@ -374,7 +377,7 @@ impl Agent for NsaAgent {
         let incarnation = standing.incarnation;
         self.inner.standing.store(Some(Arc::new(standing)));
         let inner = Arc::downgrade(&self.inner);
-        tokio::spawn(async move {
+        rehearsal::spawn(async move {
             tokio::time::sleep(CONFIRMED_AFTER).await;
             let Some(inner) = inner.upgrade() else { return };
             if inner.standing.load().as_ref().is_some_and(|now| now.incarnation == incarnation) {

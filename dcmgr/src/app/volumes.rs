@@ -10,7 +10,6 @@ use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
 use arame_schema::model::{AttachmentId, VolumeId};
-use rand::RngCore;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
     let (alive, state) = match filter.state.as_deref() {
@@ -35,7 +34,7 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal
 
 fn entropy() -> [u8; 8] {
     let mut bytes = [0; 8];
-    rand::rng().fill_bytes(&mut bytes);
+    crate::rehearsal::fill_bytes(&mut bytes);
     bytes
 }
 
@@ -175,7 +174,7 @@ async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) ->
     let id = AttachmentId::from_entropy(entropy()).to_string();
     // 96 random bits as RFC 7143 asks, in 16 characters: the longest secret every initiator takes.
     let mut bits = [0; 12];
-    rand::rng().fill_bytes(&mut bits);
+    crate::rehearsal::fill_bytes(&mut bits);
     let secret = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, bits);
     Ok(AttachmentRow {
         chap_user: id.clone(),

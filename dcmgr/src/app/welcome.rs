@@ -4,6 +4,7 @@ use super::advance::{self, Cause};
 use super::{App, AppError, Ringing};
 use crate::db::agents::AgentRow;
 use crate::db::{self, Tx};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{Hello, Welcome};
 use arame_schema::limits::{HEARTBEAT_INTERVAL, INVENTORY_INTERVAL};
 use uuid::Uuid;
@@ -43,7 +44,9 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         let incarnation = db::agents::greet(tx, &row, hello).await?;
         db::agents::set_offering(tx, &row, &hello.capacity).await?;
         db::facts::forget_applied(tx, &row.id).await?;
-        db::jobs::ring_all_of(tx, &row.id).await?;
+        if !rehearsal::sabotaged(Sabotage::ForgetToRingAfterHello) {
+            db::jobs::ring_all_of(tx, &row.id).await?;
+        }
         Ok(Answer::Welcome(Welcome {
             nonce: hello.nonce,
             incarnation,

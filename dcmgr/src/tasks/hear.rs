@@ -115,7 +115,7 @@ async fn hello(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(
             (control::UNWELCOME, serde_json::to_value(Unwelcome { nonce, reason }), false)
         }
     };
-    let envelope = control_message(&hello.agent, kind, Uuid::now_v7(), body.unwrap_or_default());
+    let envelope = control_message(&hello.agent, kind, arame_framework::rehearsal::uuid_v7(), body.unwrap_or_default());
     let durability = Durability::Persistent { expires: Some(WELCOME_EXPIRES) };
     let body = serde_json::to_vec(&envelope).unwrap_or_default();
     if let Err(error) = bus.publish(&Address::Agent(hello.agent.clone()), durability, body).await {

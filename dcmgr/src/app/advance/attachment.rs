@@ -5,6 +5,7 @@ use super::{At, Cause, queue, volume};
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::attachment::{Facts, Wish, is_over, next_job};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::model::{Fact, FactName};
 
 /// The volume is locked first, then its attachment.
@@ -19,7 +20,10 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let facts = Facts {
         volume: db::facts::value(tx, &disk.id, &agent, FactName::Volume).await?.0,
         exported: exported(tx, id).await?,
-        plugged: plugged(tx, id).await?,
+        plugged: match rehearsal::sabotaged(Sabotage::UnexportWhilePlugged) {
+            false => plugged(tx, id).await?,
+            true => Fact::No,
+        },
     };
     if is_over(wish, facts) {
         db::volumes::close_attachment(tx, id).await?;

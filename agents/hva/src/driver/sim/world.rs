@@ -4,6 +4,7 @@ use crate::driver::{DriverError, Mark, SeenDomain, SeenPower};
 use crate::policy::Policy;
 use crate::records::Record;
 use crate::switch::Port;
+use arame_framework::rehearsal;
 use arame_schema::jobs::report::Retry;
 use arame_schema::limits::TOMBSTONE_AGE;
 use arame_schema::model::{AttachmentId, InstanceId, VifId};
@@ -143,7 +144,7 @@ impl World {
 /// The file is there whole. Not flushed to the disk: the simulator outlives its process, not the machine.
 pub async fn write(path: PathBuf, bytes: Vec<u8>) -> Result<(), DriverError> {
     let shown = path.clone();
-    let written = tokio::task::spawn_blocking(move || {
+    let written = rehearsal::blocking(move || {
         let part = path.with_extension("part");
         std::fs::write(&part, bytes)?;
         std::fs::rename(&part, &path)

@@ -1,0 +1,145 @@
+//! A whole data center from one seed, in one thread, on virtual time: whatever goes wrong for a while, everything
+//! ends as it was asked for or says why not, and nothing is left; and the same seed does the same again.
+//!
+//! `ARAME_SEEDS` runs so many, `ARAME_SEED` one of them, with its whole trace. Each sabotage must be found by some
+//! seed: an invariant whose violation nobody sees does not count. Usage intervals are not checked: there are none yet.
+
+use arame_framework::rehearsal::Sabotage;
+use arame_spec::simulation::machine::Machine;
+use arame_spec::simulation::report::{Report, Summary};
+use arame_spec::simulation::run::run;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Seeds of a usual run of all tests.
+const SEEDS: u64 = 25;
+
+/// The first seed, when none is named.
+const FIRST: u64 = 1;
+
+/// Within so many seeds each sabotage must be found.
+const SABOTAGED_SEEDS: u64 = 40;
+
+/// Seeds that once found a defect of the product.
+const REGRESSIONS: &[u64] = &[];
+
+fn machine() -> Option<Arc<Machine>> {
+    if !arame_spec::database::is_installed() {
+        arame_framework::testkit::skip("mariadb");
+        return None;
+    }
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
+    Some(Arc::new(Machine::start().expect("a private MariaDB starts")))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+fn print_trace(report: &Report) {
+    for note in &report.trace {
+        println!("{:>12.6} {}", note.at.as_secs_f64(), note.line);
+    }
+}
+
+fn must_hold(report: &Report) {
+    if let Some(violation) = &report.violation {
+        panic!("seed {}: {violation}\nrepeat with ARAME_SEED={} (the whole trace)", report.seed, report.seed);
+    }
+    assert_eq!(report.failed, 0, "seed {}: something failed although all trouble passed", report.seed);
+}
+
+#[test]
+fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
+    let Some(machine) = machine() else { return };
+    if let Some(seed) = number("ARAME_SEED") {
+        let report = run(&machine, seed, None).unwrap();
+        print_trace(&report);
+        return must_hold(&report);
+    }
+    let (seeds, first) = (number("ARAME_SEEDS").unwrap_or(SEEDS), number("ARAME_FIRST_SEED").unwrap_or(FIRST));
+    let (began, mut summary) = (Instant::now(), Summary::default());
+    for seed in REGRESSIONS.iter().copied().chain(first..first + seeds) {
+        let report = run(&machine, seed, None).unwrap();
+        summary.add(&report);
+        if report.violation.is_some() || report.failed > 0 {
+            println!("{summary}");
+        }
+        must_hold(&report);
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("{summary}  {:<34} {:>8.1} s, {:.1} seeds/s", "took", took, summary.seeds as f64 / took);
+    let (times, hits) = summary.troubles();
+    assert!(hits * 2 >= times, "only {hits} of {times} strokes met an open job");
+    assert!(times >= summary.seeds * 3, "only {times} strokes in {} seeds", summary.seeds);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_line_for_line_and_another_is_not() {
+    let Some(machine) = machine() else { return };
+    for seed in [7, 8] {
+        let (first, again) = (run(&machine, seed, None).unwrap(), run(&machine, seed, None).unwrap());
+        let differs = first.trace.iter().zip(&again.trace).position(|(one, other)| one != other);
+        if let Some(at) = differs {
+            let around =
+                |report: &Report| report.trace[at.saturating_sub(5)..(at + 3).min(report.trace.len())].to_vec();
+            panic!("seed {seed} differs at line {at}:\n{:#?}\n{:#?}", around(&first), around(&again));
+        }
+        assert_eq!(first.trace.len(), again.trace.len());
+        assert_eq!(first.hash, again.hash, "the traces are alike, the rows at the end are not");
+        println!("seed {seed}: {} lines, {}", first.trace.len(), first.hash);
+        let other = run(&machine, seed + 100, None).unwrap();
+        assert_ne!(first.hash, other.hash, "the control: another seed is another run");
+    }
+}
+
+/// The first seed that does not accept a sabotage, and what it says.
+fn found(machine: &Arc<Machine>, sabotage: Sabotage, seeds: u64) -> Option<(u64, String)> {
+    (FIRST..FIRST + seeds).find_map(|seed| {
+        let report = run(machine, seed, Some(sabotage)).unwrap();
+        let failed = (report.failed > 0).then(|| "something failed although all trouble passed".to_owned());
+        report.violation.or(failed).map(|told| (seed, told))
+    })
+}
+
+fn must_be_found(sabotage: Sabotage) {
+    let Some(machine) = machine() else { return };
+    let began = Instant::now();
+    let (seed, told) = found(&machine, sabotage, SABOTAGED_SEEDS).expect("no seed found it");
+    let told = told.lines().next().unwrap_or_default().to_owned();
+    println!("{sabotage:?}: found by seed {seed} after {:.1} s: {told}", began.elapsed().as_secs_f64());
+}
+
+#[test]
+fn a_planner_that_forgets_its_maybes_is_found() {
+    must_be_found(Sabotage::DropMaybe);
+}
+
+#[test]
+fn an_agent_that_goes_back_in_time_is_found() {
+    must_be_found(Sabotage::SkipGenerationCheck);
+}
+
+#[test]
+fn an_outcome_that_settles_too_late_is_found() {
+    must_be_found(Sabotage::SettleLateOutcome);
+}
+
+#[test]
+fn an_address_that_does_not_cool_is_found() {
+    must_be_found(Sabotage::ReleaseWithoutCooling);
+}
+
+#[test]
+fn an_export_that_goes_before_its_plug_is_found() {
+    must_be_found(Sabotage::UnexportWhilePlugged);
+}
+
+#[test]
+fn a_hello_that_rings_nothing_is_healed_by_the_timer() {
+    let Some(machine) = machine() else { return };
+    assert_eq!(found(&machine, Sabotage::ForgetToRingAfterHello, 5), None);
+}
