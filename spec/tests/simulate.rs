@@ -129,6 +129,11 @@ fn an_outcome_that_settles_too_late_is_found() {
 }
 
 #[test]
+fn an_older_observation_that_wins_is_found() {
+    must_be_found(Sabotage::BelieveOlderObservations);
+}
+
+#[test]
 fn an_address_that_does_not_cool_is_found() {
     must_be_found(Sabotage::ReleaseWithoutCooling);
 }

@@ -30,6 +30,8 @@ pub enum Sabotage {
     SkipGenerationCheck,
     /// An outcome settles facts although its job is closed.
     SettleLateOutcome,
+    /// An older observation of a fact wins over a newer one.
+    BelieveOlderObservations,
     /// A released address is free at once.
     ReleaseWithoutCooling,
     /// An export goes although a plug may be there.

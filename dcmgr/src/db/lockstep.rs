@@ -9,11 +9,13 @@ use super::DbError;
 use crate::rehearsal;
 use mysql_async::prelude::Queryable;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Where trouble may strike.
@@ -45,6 +47,8 @@ struct Lockstep {
 
 thread_local! {
     static LOCKSTEP: RefCell<Option<Lockstep>> = const { RefCell::new(None) };
+    /// What each session's clock was set to.
+    static CLOCKS: RefCell<BTreeMap<u32, Duration>> = const { RefCell::new(BTreeMap::new()) };
     /// Transactions begun and not ended.
     static OPEN: Cell<u32> = const { Cell::new(0) };
 }
@@ -57,6 +61,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         LOCKSTEP.with(|lockstep| lockstep.borrow_mut().take());
         OPEN.set(0);
+        CLOCKS.with_borrow_mut(BTreeMap::clear);
     }
 }
 
@@ -79,12 +84,12 @@ pub(super) async fn settle<F: Future>(work: F) -> F::Output {
     }
 }
 
-/// The virtual time as the session's clock; nothing when not in lockstep.
-pub(super) async fn set_clock(session: &mut impl Queryable) -> Result<(), DbError> {
-    if current().is_none() {
+/// The virtual time as the clock of the session with this number; nothing when not in lockstep.
+pub(super) async fn set_clock(session: &mut impl Queryable, number: u32) -> Result<(), DbError> {
+    let now = rehearsal::Stage::elapsed();
+    if current().is_none() || CLOCKS.with_borrow_mut(|clocks| clocks.insert(number, now)) == Some(now) {
         return Ok(());
     }
-    let now = rehearsal::Stage::elapsed();
     let seconds = rehearsal::EPOCH_SECONDS + now.as_secs();
     let statement = format!("SET timestamp = {seconds}.{:06}", now.subsec_micros());
     Ok(settle(session.query_drop(statement)).await?)

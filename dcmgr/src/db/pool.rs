@@ -124,7 +124,8 @@ impl Db {
             return Err(lockstep::error(trouble));
         }
         let mut connection = self.connection().await?;
-        lockstep::set_clock(&mut connection).await?;
+        let number = connection.id();
+        lockstep::set_clock(&mut connection, number).await?;
         // The connection goes back inside: its pool is in the same runtime.
         Ok(lockstep::settle(async move { connection.exec(statement, params).await }).await?)
     }
@@ -143,7 +144,8 @@ impl Db {
             return Err(lockstep::error(trouble));
         }
         let mut connection = self.connection().await?;
-        lockstep::set_clock(&mut connection).await?;
+        let number = connection.id();
+        lockstep::set_clock(&mut connection, number).await?;
         let done = async move {
             connection.exec_drop(statement, params).await?;
             Ok::<_, mysql_async::Error>(connection.affected_rows())
@@ -167,7 +169,8 @@ impl Db {
             Ok(tx) => tx?,
             Err(_) => return Err(DbError::PoolExhausted(CONNECTION_WAIT)),
         };
-        lockstep::set_clock(&mut tx).await?;
+        let number = tx.id();
+        lockstep::set_clock(&mut tx, number).await?;
         lockstep::opened();
         Ok(tx)
     }

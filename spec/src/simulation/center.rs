@@ -29,6 +29,9 @@ pub const DCMGR: &str = "dcmgr";
 /// What each simulated effect takes about.
 const LATENCY_MS: u64 = 40;
 
+/// A supervisor's pause before it starts again what ended.
+const DISPLACED_PAUSE: Duration = Duration::from_secs(1);
+
 /// Who starts what has ended looks this often.
 const SUPERVISOR_LOOKS_EVERY: Duration = Duration::from_millis(50);
 
@@ -55,6 +58,7 @@ struct State {
     /// Dead processes and when they are started again.
     dead: VecDeque<(String, tokio::time::Instant)>,
     restarts: u64,
+    displaced: u64,
     /// A panic, or another end nobody asked for.
     ended_badly: Option<String>,
 }
@@ -130,6 +134,10 @@ impl Center {
 
     pub fn restarts(&self) -> u64 {
         self.lock().restarts
+    }
+
+    pub fn displaced(&self) -> u64 {
+        self.lock().displaced
     }
 
     /// What ended although nobody killed it.
@@ -212,9 +220,16 @@ impl Center {
         self.lock().processes.insert(name.to_owned(), process.clone());
         let (center, name) = (self.clone(), name.to_owned());
         process.spawn(async move {
-            let ended = center.run_agent(&name).await;
-            // Only a refused hello or a broken world ends an agent: its supervisor starts it again, and we hear of it.
-            center.note_bad_end(format!("{name}: {ended:?}"));
+            match center.run_agent(&name).await {
+                // A hello of its dead predecessor came after its own. It ends, as it must: two processes may not
+                // serve one id, and it cannot know that the other is dead. Its supervisor starts it again.
+                Err(error) if error.to_string().starts_with("another process joined") => {
+                    rehearsal::note(|| format!("displaced: {error}"));
+                    center.lock().displaced += 1;
+                    center.kill(&name, DISPLACED_PAUSE);
+                }
+                ended => center.note_bad_end(format!("{name}: {ended:?}")),
+            }
         });
     }
 

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(150);
 
+/// How often a client tries what comes too early.
+const TRIES_EARLY: u32 = 40;
+
 pub struct Clients {
     center: Arc<Center>,
     rng: Mutex<StdRng>,
@@ -103,13 +106,15 @@ impl Clients {
     async fn insist(&self, account: &str, order: &Order) -> Result<Option<String>, Option<Code>> {
         let key = rehearsal::uuid_v4().to_string();
         let end = tokio::time::Instant::now() + PATIENCE;
-        let mut in_doubt = false;
+        let (mut in_doubt, mut tries) = (false, 0);
         while tokio::time::Instant::now() < end {
             if let Some((app, process)) = self.center.serving() {
                 let caller = caller(account, &key);
                 match process.spawn(request(app, caller, order.clone())).await {
                     Ok(Ok(made)) => return Ok(made),
                     Ok(Err(refusal)) if is_passing(&refusal) => in_doubt = true,
+                    // It is being made, or let go: a person looks again.
+                    Ok(Err(refusal)) if is_too_early(order, refusal.code) && tries < TRIES_EARLY => tries += 1,
                     Ok(Err(refusal)) if in_doubt && is_done(order, refusal.code) => return Ok(None),
                     Ok(Err(refusal)) => return Err(Some(refusal.code)),
                     Err(died) if process.is_over() || died.is_cancelled() => in_doubt = true,
@@ -137,15 +142,15 @@ impl Clients {
         let machine = machines.choose(&mut *self.rng()).cloned();
         let pick = self.rng().random_range(0..100);
         match (pick, machine) {
-            (0..=29, _) | (30..=64, None) => {
+            (0..=21, _) | (22..=59, None) => {
                 let damaged = self.rng().random_ratio(1, 25);
                 Some(Order::Launch { name: self.name("m"), damaged })
             }
-            (30..=36, Some(machine)) => Some(Order::PowerOff { machine }),
-            (37..=44, Some(machine)) => Some(Order::PowerOn { machine }),
-            (45..=49, Some(machine)) => Some(Order::Reboot { machine }),
-            (50..=64, Some(machine)) => Some(Order::Delete { machine }),
-            (65..=69, _) => {
+            (22..=31, Some(machine)) => Some(Order::PowerOff { machine }),
+            (32..=40, Some(machine)) => Some(Order::PowerOn { machine }),
+            (41..=45, Some(machine)) => Some(Order::Reboot { machine }),
+            (46..=59, Some(machine)) => Some(Order::Delete { machine }),
+            (60..=64, _) => {
                 let rule = format!("tcp:{0},{0},ip4:0.0.0.0", self.rng().random_range(1..1000));
                 let group = format!("sg-{}", account.trim_start_matches("a-"));
                 (!wishes.busy.contains(&group)).then_some(Order::ChangeRules { group, rule })
@@ -216,6 +221,12 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
 /// A refusal that speaks of the server and not of the order.
 fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::Internal | Code::Unavailable)
+}
+
+/// A disk that is not free yet may be soon.
+fn is_too_early(order: &Order, code: Code) -> bool {
+    matches!(order, Order::Attach { .. }) && code == Code::InvalidVolumeState
+        || matches!(order, Order::Reboot { .. }) && code == Code::InvalidInstanceState
 }
 
 /// What a repeated order may find when the first try was done and its answer lost.

@@ -56,12 +56,13 @@ impl Model {
         }
     }
 
-    /// The same, and no address known under two MACs; called now and then, and when an address was given out.
-    pub fn look_at_addresses(&self) {
+    /// The same, and what rows and worlds say of each other at any moment; called now and then.
+    pub fn look_at_rows(&self) {
         self.look();
         let mut state = self.lock();
-        let told = self.machine.rows(ADDRESSES).and_then(|rows| state.addresses(&rows));
-        if let Err(error) = told {
+        let addresses = self.machine.rows(ADDRESSES).and_then(|rows| state.addresses(&rows));
+        let ended = self.machine.lines(ENDED).and_then(|ended| state.what_ended_is_gone(&ended));
+        if let Err(error) = addresses.and(ended) {
             state.note(error);
         }
     }
@@ -70,8 +71,12 @@ impl Model {
     ///
     /// # Errors
     /// Something is there that nobody asked for.
-    pub fn missing(&self, wishes: &Wishes) -> anyhow::Result<String> {
+    pub fn missing(&self, wishes: &Wishes, on_the_way: usize) -> anyhow::Result<String> {
         let mut text = String::new();
+        if on_the_way > 0 {
+            // What they made may not be known to them yet.
+            return Ok(format!("{on_the_way} orders are on their way\n"));
+        }
         for (table, wished) in [("instances", machine_ends(wishes)), ("volumes", disk_ends(wishes))] {
             let found = self.machine.rows(&format!("SELECT id, state FROM {table}"))?;
             let found: BTreeMap<&str, &str> = found.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
@@ -97,7 +102,7 @@ impl Model {
     /// # Errors
     /// The first thing that is not.
     pub fn when_quiet(&self, wishes: &Wishes) -> anyhow::Result<()> {
-        self.look_at_addresses();
+        self.look_at_rows();
         let mut state = self.lock();
         if let Some(violation) = &state.violation {
             bail!("{violation}");
@@ -214,6 +219,10 @@ impl Model {
 const ADDRESSES: &str = "SELECT v.network_id, INET_NTOA(v.ipv4), v.mac, v.id, IFNULL(i.host_node_id, ''), i.hostname \
     FROM network_vifs v JOIN instances i ON i.id = v.instance_id WHERE v.deleted_at IS NULL";
 
+/// Ids of what is no more, by its row.
+const ENDED: &str = "SELECT id FROM instances WHERE terminated_at IS NOT NULL UNION ALL SELECT id FROM volumes WHERE deleted_at IS NOT NULL \
+    UNION ALL SELECT id FROM attachments WHERE closed_at IS NOT NULL";
+
 fn machine_ends(wishes: &Wishes) -> BTreeMap<&str, &str> {
     wishes.machines.iter().map(|(id, machine)| (id.as_str(), machine.end.as_str())).collect()
 }
@@ -293,6 +302,29 @@ impl State {
             let highest = self.generations.entry((agent.clone(), thing.clone())).or_default();
             ensure!(generation >= *highest, "{agent} went back with {thing} from {highest} to {generation}");
             *highest = generation;
+        }
+        Ok(())
+    }
+
+    /// A row says that something is no more only when it surely is.
+    fn what_ended_is_gone(&self, ended: &[String]) -> anyhow::Result<()> {
+        let ended: BTreeSet<&str> = ended.iter().map(String::as_str).collect();
+        for (host, world) in self.worlds.hosts() {
+            for (id, domain) in entries(&world["domains"]) {
+                ensure!(!ended.contains(id.as_str()), "{id} has ended and is on {host}: {domain}");
+                let mut plugs = ["live", "kept"].iter().flat_map(|place| texts(&domain[place]));
+                let plug = plugs.find(|plug| ended.contains(plug));
+                ensure!(plug.is_none(), "{plug:?} has ended and {id} has it on {host}: {domain}");
+            }
+            for id in texts(&world["disks"]) {
+                ensure!(!ended.contains(id), "{id} has ended and its disk is on {host}");
+            }
+        }
+        for (_, volume) in entries(&self.worlds.storage()["volumes"]) {
+            ensure!(!ended.contains(text(&volume["mark"], "owner")), "a disk was deleted and is there: {volume}");
+        }
+        for (target, _) in entries(&self.worlds.storage()["targets"]) {
+            ensure!(!ended.contains(attachment_of(target)), "an attachment has ended and is exported: {target}");
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub struct Report {
     pub struck: BTreeMap<String, Struck>,
     pub bus: Stats,
     pub restarts: u64,
+    /// Agents that ended because a late hello of their former process was heard after their own.
+    pub displaced: u64,
     /// States in which machines and disks ended.
     pub ends: BTreeMap<String, u64>,
     /// Machines and disks that failed although only trouble that passes had come.
@@ -56,6 +58,7 @@ pub struct Summary {
     pub struck: BTreeMap<String, Struck>,
     pub bus: Stats,
     pub restarts: u64,
+    pub displaced: u64,
     pub ends: BTreeMap<String, u64>,
     pub failed: u64,
     pub hashes: Vec<(u64, String)>,
@@ -82,6 +85,7 @@ impl Summary {
         }
         self.add_bus(&report.bus);
         self.restarts += report.restarts;
+        self.displaced += report.displaced;
         self.failed += report.failed;
         if self.hashes.len() < HASHES_SHOWN {
             self.hashes.push((report.seed, report.hash.clone()));
@@ -127,6 +131,7 @@ impl fmt::Display for Summary {
             writeln!(f, "    {kind:<32} {:>10} {:>10}", struck.times, struck.hits)?;
         }
         writeln!(f, "  {:<34} {:>10}", "processes started again", self.restarts)?;
+        writeln!(f, "  {:<34} {:>10}", "of them displaced by a late hello", self.displaced)?;
         let bus = &self.bus;
         let lines = [
             ("messages published", bus.published),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Turns of one run: orders, a pause, perhaps trouble.
-const TURNS: u32 = 12;
+const TURNS: u32 = 14;
 
 /// Virtual time until everything must be up.
 const COME_UP: Duration = Duration::from_secs(60);
@@ -100,8 +100,8 @@ impl Run {
         }
         self.trouble.heal(&self.center);
         let healed = Instant::now();
-        self.settle().await?;
-        self.report.settled_in = healed.elapsed();
+        self.settle(STAYS_QUIET).await?;
+        self.report.settled_in = healed.elapsed().saturating_sub(STAYS_QUIET);
         self.look_closely().await?;
         self.report.ends = self.model.ends()?;
         self.empty().await
@@ -121,7 +121,7 @@ impl Run {
 
     /// What ends a run at once.
     fn check(&self) -> anyhow::Result<()> {
-        self.model.look_at_addresses();
+        self.model.look_at_rows();
         for told in [self.model.violation(), self.center.ended_badly(), self.clients.stuck()] {
             if let Some(told) = told {
                 bail!("{told}");
@@ -131,7 +131,7 @@ impl Run {
     }
 
     async fn turn(&mut self) -> anyhow::Result<()> {
-        for _ in 0..self.rng.random_range(0..=3) {
+        for _ in 0..self.rng.random_range(0..=4) {
             let account = ACCOUNTS[usize::from(self.rng.random_ratio(1, 4))];
             if let Some(order) = self.clients.draw(account) {
                 self.clients.send(account, order);
@@ -174,15 +174,15 @@ impl Run {
     }
 
     /// Waits until everything is as wished, and stays so.
-    async fn settle(&self) -> anyhow::Result<()> {
+    async fn settle(&self, stays: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + SETTLE;
         let mut quiet_since = None;
         loop {
             self.check()?;
-            let missing = self.model.missing(&self.clients.wishes())?;
+            let missing = self.model.missing(&self.clients.wishes(), self.clients.on_the_way())?;
             let now = Instant::now();
             if missing.is_empty() && self.is_quiet() {
-                if now - *quiet_since.get_or_insert(now) >= STAYS_QUIET {
+                if now - *quiet_since.get_or_insert(now) >= stays {
                     return self.model.when_quiet(&self.clients.wishes());
                 }
             } else {
@@ -215,11 +215,11 @@ impl Run {
         for (id, machine) in wishes.machines.iter().filter(|(_, machine)| machine.end != End::Terminated) {
             self.clients.send(machine.account, Order::Delete { machine: id.clone() });
         }
-        self.settle().await?;
+        self.settle(Duration::ZERO).await?;
         for (id, disk) in wishes.disks.iter().filter(|(_, disk)| disk.end != DiskEnd::Deleted) {
             self.clients.send(disk.account, Order::DeleteDisk { disk: id.clone() });
         }
-        self.settle().await?;
+        self.settle(Duration::ZERO).await?;
         self.model.nothing_is_left()?;
         let end = Instant::now() + COOLS;
         while self.center.machine.number("SELECT COUNT(*) FROM ip_leases")? > 0 {
@@ -255,6 +255,7 @@ impl Run {
         self.report.struck = self.trouble.struck();
         self.report.bus = self.center.broker.stats();
         self.report.restarts = self.center.restarts();
+        self.report.displaced = self.center.displaced();
         let folder = self.center.folder().display().to_string();
         let own = |line: &str| line.replace(&folder, "FOLDER");
         self.report.trace =

@@ -41,9 +41,9 @@ pub struct Trouble {
 pub fn bus_faults() -> Faults {
     Faults {
         drop: 0.03,
-        duplicate: 0.08,
-        delay: 0.25,
-        delay_max: Duration::from_millis(2500),
+        duplicate: 0.12,
+        delay: 0.35,
+        delay_max: Duration::from_millis(5000),
         reorder: 0.10,
         unconfirmed: 0.03,
     }
