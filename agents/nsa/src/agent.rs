@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError, Tombstone};
 use crate::{watch, why};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
-use arame_framework::rehearsal;
+use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::nsa::{ApplyNetwork, DeleteNetwork, NetworkSnapshot};
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
@@ -146,6 +146,7 @@ impl Inner {
         same_thing(&snapshot.network, work)?;
         self.reach(Point::ApplyBefore, work).await?;
         work.check()?;
+        self.refuse_older_than_disk(&snapshot.network, work)?;
         let network = match self.network(&snapshot.network) {
             Some(network) => self.apply_to_known(network, snapshot, work).await?,
             None => self.apply_to_new(snapshot, work).await?,
@@ -158,6 +159,19 @@ impl Inner {
         }
         self.reach(Point::ApplyAfter, work).await?;
         Ok(seen(&network))
+    }
+
+    /// A version may be on disk and not be served: its job failed after it was written. The next process would serve it,
+    /// and an older one must not replace it.
+    fn refuse_older_than_disk(&self, id: &NetworkId, work: &Work) -> Result<(), Stopped> {
+        let newest = self.store.newest(id);
+        if work.generation >= newest || rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
+            return Ok(());
+        }
+        let observed = work.standing.observe();
+        let served = self.network(id).map(|network| self.fact_of(&network, observed));
+        let facts = vec![served.unwrap_or_else(|| work.fact(FactName::Applied, Fact::No, observed))];
+        Err(Stopped::Refused { found_generation: newest, facts })
     }
 
     /// Left early when a newer job takes over: the link's steps may stop anywhere, the newer one goes on from there.
@@ -187,7 +201,7 @@ impl Inner {
             return Err(Stopped::failed("foreign_network", message, Retry::Never));
         }
         let served = network.served();
-        if work.generation < served.version {
+        if work.generation < served.version && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
             let facts = vec![self.fact_of(&network, work.standing.observe())];
             return Err(Stopped::Refused { found_generation: served.version, facts });
         }
