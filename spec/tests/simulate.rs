@@ -2,7 +2,7 @@
 //! ends as it was asked for or says why not, and nothing is left; and the same seed does the same again.
 //!
 //! `ARAME_SEEDS` runs so many, `ARAME_SEED` one of them, with its whole trace. Each sabotage must be found by some
-//! seed: an invariant whose violation nobody sees does not count. Usage intervals are not checked: there are none yet.
+//! seed (`ARAME_SABOTAGE` shows how): an invariant whose violation nobody sees does not count. Usage intervals are not checked: there are none yet.
 
 use arame_framework::rehearsal::Sabotage;
 use arame_spec::simulation::machine::Machine;
@@ -39,6 +39,12 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }
 
+/// The one that `ARAME_SABOTAGE` names, for looking at how a seed found it.
+fn sabotage() -> Option<Sabotage> {
+    let named = std::env::var("ARAME_SABOTAGE").ok()?;
+    Sabotage::ALL.into_iter().find(|sabotage| format!("{sabotage:?}") == named)
+}
+
 fn print_trace(report: &Report) {
     for note in &report.trace {
         println!("{:>12.6} {}", note.at.as_secs_f64(), note.line);
@@ -56,7 +62,7 @@ fn must_hold(report: &Report) {
 fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
     let Some(machine) = machine() else { return };
     if let Some(seed) = number("ARAME_SEED") {
-        let report = run(&machine, seed, None).unwrap();
+        let report = run(&machine, seed, sabotage()).unwrap();
         print_trace(&report);
         return must_hold(&report);
     }

@@ -40,6 +40,18 @@ pub enum Sabotage {
     ForgetToRingAfterHello,
 }
 
+impl Sabotage {
+    pub const ALL: [Self; 7] = [
+        Self::DropMaybe,
+        Self::SkipGenerationCheck,
+        Self::SettleLateOutcome,
+        Self::BelieveOlderObservations,
+        Self::ReleaseWithoutCooling,
+        Self::UnexportWhilePlugged,
+        Self::ForgetToRingAfterHello,
+    ];
+}
+
 /// Whether a step shall be left out here and now.
 pub fn sabotaged(what: Sabotage) -> bool {
     cfg!(debug_assertions) && with(|stage| stage.sabotage == Some(what)).unwrap_or(false)
