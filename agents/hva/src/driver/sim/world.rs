@@ -60,7 +60,11 @@ pub struct SimPort {
 impl Domain {
     pub fn seen(&self) -> SeenDomain {
         let plugged = self.kept.union(&self.live).cloned().collect();
-        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged }
+        let half_plugged = match self.power {
+            SeenPower::Off => Vec::new(),
+            SeenPower::On | SeenPower::Paused => self.kept.symmetric_difference(&self.live).cloned().collect(),
+        };
+        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged, half_plugged }
     }
 
     pub fn start(&mut self) {
