@@ -1,14 +1,14 @@
 //! A whole data center from one seed, in one thread, on virtual time: whatever goes wrong for a while, everything
 //! ends as it was asked for or says why not, and nothing is left; and the same seed does the same again.
 //!
-//! `ARAME_SEEDS` runs so many, `ARAME_SEED` one of them, with its whole trace. Each sabotage must be found by some
+//! `ARAME_SEEDS` runs so many, on `ARAME_WORKERS` threads, `ARAME_SEED` one of them, with its whole trace. Each sabotage must be found by some
 //! seed (`ARAME_SABOTAGE` shows how): an invariant whose violation nobody sees does not count. Usage intervals are not checked: there are none yet.
 
 use arame_framework::rehearsal::Sabotage;
 use arame_spec::simulation::machine::Machine;
 use arame_spec::simulation::report::{Report, Summary};
 use arame_spec::simulation::run::run;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Seeds of a usual run of all tests.
@@ -20,8 +20,12 @@ const FIRST: u64 = 1;
 /// Within so many seeds each sabotage must be found.
 const SABOTAGED_SEEDS: u64 = 40;
 
-/// Seeds that once found a defect of the product.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that found a defect of the product when they were first run: a snapshot written and never served; a disk that
+/// could not be plugged and was told as plugged.
+const REGRESSIONS: &[u64] = &[6, 1040, 2038];
+
+/// A campaign that refuses so many seeds has said enough.
+const REFUSED_MAX: usize = 5;
 
 fn machine() -> Option<Arc<Machine>> {
     if !arame_spec::database::is_installed() {
@@ -51,11 +55,36 @@ fn print_trace(report: &Report) {
     }
 }
 
-fn must_hold(report: &Report) {
-    if let Some(violation) = &report.violation {
-        panic!("seed {}: {violation}\nrepeat with ARAME_SEED={} (the whole trace)", report.seed, report.seed);
+fn accepted(report: &Report) -> Result<(), String> {
+    let failed = (report.failed > 0).then(|| "something failed although all trouble passed".to_owned());
+    match report.violation.clone().or(failed) {
+        Some(told) => Err(format!("seed {0}: {told}\nARAME_SEED={0} prints the whole run", report.seed)),
+        None => Ok(()),
     }
-    assert_eq!(report.failed, 0, "seed {}: something failed although all trouble passed", report.seed);
+}
+
+/// What the threads of a campaign share.
+#[derive(Default)]
+struct Campaign {
+    summary: Summary,
+    refused: Vec<String>,
+}
+
+/// Runs seeds on a machine of its own until there are none left, or too many were refused.
+fn work_on(seeds: &Mutex<impl Iterator<Item = u64>>, machine: &Arc<Machine>, campaign: &Mutex<Campaign>) {
+    loop {
+        if campaign.lock().unwrap().refused.len() >= REFUSED_MAX {
+            return;
+        }
+        let Some(seed) = seeds.lock().unwrap().next() else { return };
+        let report = run(machine, seed, None).unwrap();
+        let mut campaign = campaign.lock().unwrap();
+        campaign.summary.add(&report);
+        campaign.refused.extend(accepted(&report).inspect_err(|told| println!("{told}")).err());
+        if campaign.summary.seeds % 50 == 0 {
+            println!("{} seeds, {} refused", campaign.summary.seeds, campaign.refused.len());
+        }
+    }
 }
 
 #[test]
@@ -64,20 +93,22 @@ fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
     if let Some(seed) = number("ARAME_SEED") {
         let report = run(&machine, seed, sabotage()).unwrap();
         print_trace(&report);
-        return must_hold(&report);
+        return accepted(&report).unwrap();
     }
-    let (seeds, first) = (number("ARAME_SEEDS").unwrap_or(SEEDS), number("ARAME_FIRST_SEED").unwrap_or(FIRST));
-    let (began, mut summary) = (Instant::now(), Summary::default());
-    for seed in REGRESSIONS.iter().copied().chain(first..first + seeds) {
-        let report = run(&machine, seed, None).unwrap();
-        summary.add(&report);
-        if report.violation.is_some() || report.failed > 0 {
-            println!("{summary}");
+    let (count, first) = (number("ARAME_SEEDS").unwrap_or(SEEDS), number("ARAME_FIRST_SEED").unwrap_or(FIRST));
+    let seeds = Mutex::new(REGRESSIONS.iter().copied().chain(first..first + count));
+    let (began, campaign) = (Instant::now(), Mutex::new(Campaign::default()));
+    std::thread::scope(|scope| {
+        for _ in 1..number("ARAME_WORKERS").unwrap_or(1) {
+            scope.spawn(|| work_on(&seeds, &Arc::new(Machine::start().unwrap()), &campaign));
         }
-        must_hold(&report);
-    }
+        work_on(&seeds, &machine, &campaign);
+    });
+    let Campaign { mut summary, refused } = campaign.into_inner().unwrap();
+    summary.hashes.sort();
     let took = began.elapsed().as_secs_f64();
     println!("{summary}  {:<34} {:>8.1} s, {:.1} seeds/s", "took", took, summary.seeds as f64 / took);
+    assert!(refused.is_empty(), "{} of {} seeds:\n{}", refused.len(), summary.seeds, refused.join("\n\n"));
     let (times, hits) = summary.troubles();
     assert!(hits * 2 >= times, "only {hits} of {times} strokes met an open job");
     assert!(times >= summary.seeds * 3, "only {times} strokes in {} seeds", summary.seeds);
@@ -102,55 +133,57 @@ fn the_same_seed_is_the_same_run_line_for_line_and_another_is_not() {
     }
 }
 
-/// The first seed that does not accept a sabotage, and what it says.
-fn found(machine: &Arc<Machine>, sabotage: Sabotage, seeds: u64) -> Option<(u64, String)> {
-    (FIRST..FIRST + seeds).find_map(|seed| {
+/// The first seed that does not accept a sabotage, and what it says. The likely one is tried first.
+fn found(machine: &Arc<Machine>, sabotage: Sabotage, likely: u64, seeds: u64) -> Option<String> {
+    (likely..likely + 1).chain(FIRST..FIRST + seeds).find_map(|seed| {
         let report = run(machine, seed, Some(sabotage)).unwrap();
-        let failed = (report.failed > 0).then(|| "something failed although all trouble passed".to_owned());
-        report.violation.or(failed).map(|told| (seed, told))
+        accepted(&report).err()
     })
 }
 
-fn must_be_found(sabotage: Sabotage) {
+fn must_be_found(sabotage: Sabotage, likely: u64) {
     let Some(machine) = machine() else { return };
     let began = Instant::now();
-    let (seed, told) = found(&machine, sabotage, SABOTAGED_SEEDS).expect("no seed found it");
-    let told = told.lines().next().unwrap_or_default().to_owned();
-    println!("{sabotage:?}: found by seed {seed} after {:.1} s: {told}", began.elapsed().as_secs_f64());
+    let told = found(&machine, sabotage, likely, SABOTAGED_SEEDS).expect("no seed found it");
+    let told = told.lines().next().unwrap_or_default();
+    println!("{sabotage:?}: after {:.1} s: {told}", began.elapsed().as_secs_f64());
 }
 
 #[test]
 fn a_planner_that_forgets_its_maybes_is_found() {
-    must_be_found(Sabotage::DropMaybe);
+    must_be_found(Sabotage::DropMaybe, 1);
 }
 
 #[test]
 fn an_agent_that_goes_back_in_time_is_found() {
-    must_be_found(Sabotage::SkipGenerationCheck);
-}
-
-#[test]
-fn an_outcome_that_settles_too_late_is_found() {
-    must_be_found(Sabotage::SettleLateOutcome);
+    must_be_found(Sabotage::SkipGenerationCheck, 3);
 }
 
 #[test]
 fn an_older_observation_that_wins_is_found() {
-    must_be_found(Sabotage::BelieveOlderObservations);
+    must_be_found(Sabotage::BelieveOlderObservations, 25);
 }
 
 #[test]
 fn an_address_that_does_not_cool_is_found() {
-    must_be_found(Sabotage::ReleaseWithoutCooling);
+    must_be_found(Sabotage::ReleaseWithoutCooling, 3);
 }
 
 #[test]
 fn an_export_that_goes_before_its_plug_is_found() {
-    must_be_found(Sabotage::UnexportWhilePlugged);
+    must_be_found(Sabotage::UnexportWhilePlugged, 2);
+}
+
+/// Not an invariant of this campaign: the order of observations makes up for it. It stands in the way of what only a
+/// restored database could bring.
+#[test]
+fn an_outcome_that_settles_too_late_is_harmless_while_observations_keep_their_order() {
+    let Some(machine) = machine() else { return };
+    assert_eq!(found(&machine, Sabotage::SettleLateOutcome, 25, 4), None);
 }
 
 #[test]
 fn a_hello_that_rings_nothing_is_healed_by_the_timer() {
     let Some(machine) = machine() else { return };
-    assert_eq!(found(&machine, Sabotage::ForgetToRingAfterHello, 5), None);
+    assert_eq!(found(&machine, Sabotage::ForgetToRingAfterHello, 25, 4), None);
 }

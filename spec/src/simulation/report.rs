@@ -87,9 +87,7 @@ impl Summary {
         self.restarts += report.restarts;
         self.displaced += report.displaced;
         self.failed += report.failed;
-        if self.hashes.len() < HASHES_SHOWN {
-            self.hashes.push((report.seed, report.hash.clone()));
-        }
+        self.hashes.push((report.seed, report.hash.clone()));
     }
 
     fn add_bus(&mut self, bus: &Stats) {
@@ -148,7 +146,7 @@ impl fmt::Display for Summary {
             writeln!(f, "    {what:<32} {count:>10}")?;
         }
         writeln!(f, "  {:<34} {:>10}", "failed under passing trouble", self.failed)?;
-        for (seed, hash) in &self.hashes {
+        for (seed, hash) in self.hashes.iter().take(HASHES_SHOWN) {
             writeln!(f, "  trace of seed {seed:<20} {hash}")?;
         }
         Ok(())
