@@ -221,9 +221,9 @@ impl Center {
         let (center, name) = (self.clone(), name.to_owned());
         process.spawn(async move {
             match center.run_agent(&name).await {
-                // A hello of its dead predecessor came after its own. It ends, as it must: two processes may not
-                // serve one id, and it cannot know that the other is dead. Its supervisor starts it again.
-                Err(error) if error.to_string().starts_with("another process joined") => {
+                // A hello of its dead predecessor was heard after its own, and it was silent meanwhile. It ends, as it
+                // must: two processes may not serve one id. Its supervisor starts it again.
+                Err(error) if is_displaced(&error) => {
                     rehearsal::note(|| format!("displaced: {error}"));
                     center.lock().displaced += 1;
                     center.kill(&name, DISPLACED_PAUSE);
@@ -250,6 +250,12 @@ impl Center {
         self.lock().drivers.insert(name.to_owned(), driver);
         arame_framework::runtime::run(common, self.broker.bus(name), agent, CancellationToken::new()).await
     }
+}
+
+/// It was told that another process of its id is there.
+fn is_displaced(error: &anyhow::Error) -> bool {
+    let told = error.to_string();
+    told.starts_with("another process joined") || told.ends_with("another process has taken this agent's place")
 }
 
 async fn build(root: &Path, name: &str) -> anyhow::Result<(Arc<dyn Agent>, Driver)> {

@@ -1,6 +1,7 @@
 //! The agent's introduction: who it is, read once; when to say it again.
 //!
-//! Rule: one nonce per process. A welcome with another nonce and a higher incarnation means that another process
+//! Rule: one nonce per process, ordered by the moment the process began: a hello of a dead one that arrives late is told
+//! from its successor's. A welcome with another nonce and a higher incarnation means that another process
 //! joined under this id: the older one, this, has to go.
 
 use super::Context;
@@ -36,7 +37,7 @@ impl Identity {
         let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the key {}", path.display()))?;
         let key = Secret::new(key.trim());
         anyhow::ensure!(!key.expose().is_empty(), "the key file {} is empty", path.display());
-        Ok(Self { nonce: rehearsal::uuid_v4(), key, machine_id: machine_id(&common.state_dir)? })
+        Ok(Self { nonce: rehearsal::uuid_v7(), key, machine_id: machine_id(&common.state_dir)? })
     }
 
     pub fn hello(&self, context: &Context, profile: Profile) -> Hello {
