@@ -58,7 +58,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
         {
             return Ok(made);
         }
-        let node = choose_node(app, tx, request.volume_size).await?;
+        let node = choose_node(tx, request.volume_size).await?;
         let id = VolumeId::from_entropy(entropy()).to_string();
         // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
         let key = format!("v{}", hex::encode(entropy()));
@@ -94,8 +94,9 @@ async fn check_quota(tx: &mut Tx, account: &str) -> Result<(), AppError> {
 }
 
 /// The storage node with the most room that is heard and well; its row is locked and judged again.
-async fn choose_node(app: &App, tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
-    let mut nodes = db::nodes::storage(app.db()).await?;
+async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
+    // On the transaction's own connection: a second one for each would let a crowd wait for itself.
+    let mut nodes = db::nodes::storage_candidates(tx).await?;
     let room =
         |node: &arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
     let well = |node: &arame_schema::api::StorageNode| {

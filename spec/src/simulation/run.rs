@@ -21,8 +21,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Turns of one run: orders, a pause, perhaps trouble.
+/// Turns of one run: orders, a pause, perhaps trouble. One run in [`SLOW_ONE_IN`] is slow: its pauses are long enough for
+/// addresses to cool and to be given out again while somebody is away.
 const TURNS: u32 = 14;
+const SLOW_ONE_IN: u32 = 6;
+const PAUSE_MS: std::ops::Range<u64> = 50..2_500;
+const SLOW_PAUSE_MS: std::ops::Range<u64> = 2_000..30_000;
+
+/// Between two looks of the world model while things go wrong, beside those after each effect.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// Virtual time until everything must be up.
 const COME_UP: Duration = Duration::from_secs(60);
@@ -95,8 +102,9 @@ impl Run {
         self.come_up().await?;
         self.center.broker.set_faults(self.rng.random(), bus_faults());
         self.trouble.set_on(true);
+        let pauses = if self.rng.random_ratio(1, SLOW_ONE_IN) { SLOW_PAUSE_MS } else { PAUSE_MS };
         for _ in 0..TURNS {
-            self.turn().await?;
+            self.turn(pauses.clone()).await?;
         }
         self.trouble.heal(&self.center);
         let healed = Instant::now();
@@ -130,14 +138,14 @@ impl Run {
         Ok(())
     }
 
-    async fn turn(&mut self) -> anyhow::Result<()> {
+    async fn turn(&mut self, pauses: std::ops::Range<u64>) -> anyhow::Result<()> {
         for _ in 0..self.rng.random_range(0..=4) {
             let account = ACCOUNTS[usize::from(self.rng.random_ratio(1, 4))];
             if let Some(order) = self.clients.draw(account) {
                 self.clients.send(account, order);
             }
         }
-        let pause = self.rng.random_range(50..2_500);
+        let pause = self.rng.random_range(pauses);
         self.wait(pause).await?;
         if self.rng.random_bool(0.6) {
             self.wait_for_a_job().await?;
@@ -149,7 +157,7 @@ impl Run {
     async fn wait(&self, millis: u64) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_millis(millis);
         while Instant::now() < end {
-            sleep(Duration::from_millis(250).min(end - Instant::now())).await;
+            sleep(LOOK_EVERY.min(end - Instant::now())).await;
             self.check()?;
         }
         Ok(())
