@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Seeds of a usual run of all tests.
-const SEEDS: u64 = 25;
+const SEEDS: u64 = 20;
 
 /// The first seed, when none is named.
 const FIRST: u64 = 1;
