@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// One in so many passes of an agent's point ends the agent there.
-const AGENT_POINT_ONE_IN: u32 = 30;
+const AGENT_POINT_ONE_IN: u32 = 20;
 
 /// The same after a commit of dcmgr that queued jobs, before it rings them.
 const COMMIT_POINT_ONE_IN: u32 = 60;
@@ -40,12 +40,12 @@ pub struct Trouble {
 /// What the bus does to messages meanwhile.
 pub fn bus_faults() -> Faults {
     Faults {
-        drop: 0.03,
+        drop: 0.08,
         duplicate: 0.12,
         delay: 0.35,
         delay_max: Duration::from_millis(5000),
         reorder: 0.10,
-        unconfirmed: 0.03,
+        unconfirmed: 0.05,
     }
 }
 
@@ -160,7 +160,8 @@ impl Trouble {
                 center.kill(DCMGR, self.pause(100..4_000));
             }
             50..=69 => self.cut(center, agent),
-            70..=77 => self.lose_database(),
+            70..=76 => self.lose_database(),
+            77..=82 => self.kill_guest(center),
             _ => self.fail_once(center, agent),
         }
     }
@@ -184,6 +185,17 @@ impl Trouble {
             tokio::time::sleep(pause).await;
             own.database_away.store(false, Ordering::Relaxed);
         });
+    }
+
+    /// A guest dies by itself: it is wished on, so it is started again.
+    fn kill_guest(&self, center: &Center) {
+        let running = "SELECT a.id, i.id FROM instances i JOIN host_nodes h ON h.id = i.host_node_id \
+                       JOIN agents a ON a.id = h.agent_id WHERE i.state = 'running' ORDER BY i.id";
+        let running = self.machine.rows(running).unwrap_or_default();
+        let Some(guest) = running.choose(&mut *self.rng()).cloned() else { return };
+        let (Some(Driver::Hva(sim)), Ok(instance)) = (center.driver(&guest[0]), guest[1].parse()) else { return };
+        self.count("guest dies");
+        tokio::spawn(async move { sim.kill_guest(&instance).await });
     }
 
     /// A driver's next step of some kind fails, or hangs until it fails, once.
