@@ -103,7 +103,10 @@ fn format_of(text: &str) -> DiskFormat {
 }
 
 async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
-    let Some(row) = db::instances::find(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let Some(row) = db::instances::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    if db::jobs::open_of(tx, &job.thing, &job.agent).await?.is_none_or(|(open, _)| open != job.id) {
+        return Ok(Body::Obsolete);
+    }
     let Some(image) = db::access::find_image(tx, &row.image).await? else { return Ok(Body::Obsolete) };
     let stored = db::facts::of_thing(tx, &row.image).await?.into_iter().find_map(|fact| {
         let here = fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= image.generation;
@@ -127,7 +130,7 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
         memory_mib: row.memory_mib,
         power,
         boot: boot_disk(&row, &image, stored)?,
-        volumes: plugged_volumes(app, tx, &row).await?,
+        volumes: plugged_volumes(app, tx, &row, &job.agent).await?,
         nics,
         metadata: metadata(tx, &row, domain).await?,
     };
@@ -190,8 +193,14 @@ async fn metadata(tx: &mut Tx, row: &InstanceRow, domain: String) -> Result<hva:
     })
 }
 
-/// Wanted attachments whose export surely stands: plugging needs it (DESIGN 3.2).
-async fn plugged_volumes(app: &App, tx: &mut Tx, row: &InstanceRow) -> Result<Vec<hva::PluggedVolume>, AppError> {
+/// Wanted attachments whose export surely stands: plugging needs it (DESIGN 3.2). The job may have been queued before it
+/// stood: what this message plugs is maybe plugged before it is sent (DESIGN 3.4).
+async fn plugged_volumes(
+    app: &App,
+    tx: &mut Tx,
+    row: &InstanceRow,
+    host: &str,
+) -> Result<Vec<hva::PluggedVolume>, AppError> {
     let mut volumes = Vec::new();
     for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
         if !open.wanted || row.desired == DesiredInstance::Gone {
@@ -203,6 +212,9 @@ async fn plugged_volumes(app: &App, tx: &mut Tx, row: &InstanceRow) -> Result<Ve
         tracing::trace!(%agent, "exported by");
         let Ok(target) = serde_json::from_value::<ExportedTarget>(detail) else { continue };
         let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { continue };
+        if db::facts::value(tx, &open.id, host, FactName::Plugged).await?.0 != Fact::Yes {
+            db::facts::set_maybe(tx, &open.id, host, FactName::Plugged).await?;
+        }
         volumes.push(hva::PluggedVolume {
             volume: id(&open.volume)?,
             attachment: id(&open.id)?,
