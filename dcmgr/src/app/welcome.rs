@@ -47,15 +47,29 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         if !rehearsal::sabotaged(Sabotage::ForgetToRingAfterHello) {
             db::jobs::ring_all_of(tx, &row.id).await?;
         }
-        Ok(Answer::Welcome(Welcome {
-            nonce: hello.nonce,
-            incarnation,
-            installation: app.installation(),
-            epoch: app.epoch(),
-            heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
-            inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
-        }))
+        Ok(Answer::Welcome(welcome(app, hello.nonce, incarnation)))
     })
+}
+
+fn welcome(app: &App, nonce: Uuid, incarnation: u64) -> Welcome {
+    Welcome {
+        nonce,
+        incarnation,
+        installation: app.installation(),
+        epoch: app.epoch(),
+        heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+        inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// For an agent whose heart beats in an older incarnation than its row's: its last welcome was lost, and without it
+/// the agent would count as silent for ever. Said again, it is taken by the process it is for; another one ends.
+///
+/// # Errors
+/// The database's.
+pub async fn again(app: &App, agent: &str, incarnation: u64) -> Result<Option<Welcome>, AppError> {
+    let row = db::agents::get(app.db(), agent).await?.filter(|row| row.incarnation > incarnation);
+    Ok(row.and_then(|row| Some(welcome(app, row.nonce?, row.incarnation))))
 }
 
 /// A hello that a process left behind, arriving after its successor was heard: taken for a newcomer's, it would end the

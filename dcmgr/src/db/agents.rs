@@ -57,6 +57,11 @@ pub async fn all(db: &Db) -> Result<Vec<AgentRow>, DbError> {
     db.rows(format!("{SELECT} ORDER BY id"), ()).await?.iter().map(read).collect()
 }
 
+/// One agent, outside a transaction.
+pub async fn get(db: &Db, id: &str) -> Result<Option<AgentRow>, DbError> {
+    db.rows(format!("{SELECT} WHERE id = ?"), (id,)).await?.first().map(read).transpose()
+}
+
 /// Agents of a kind, in a transaction.
 pub async fn of_kind(tx: &mut Tx, kind: &str) -> Result<Vec<AgentRow>, DbError> {
     rows(tx, format!("{SELECT} WHERE kind = ? ORDER BY id"), (kind,)).await?.iter().map(read).collect()
@@ -113,12 +118,11 @@ pub async fn set_offering(tx: &mut Tx, row: &AgentRow, capacity: &Capacity) -> R
     Ok(())
 }
 
-/// Heartbeats of one turn: one statement for all that say the same.
-pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str>) -> Result<(), DbError> {
+/// Notes a heartbeat. Answers false when it is of another incarnation than the row's.
+pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str>) -> Result<bool, DbError> {
     let degraded: Option<String> = degraded.map(|text| text.chars().take(500).collect());
     let statement = "UPDATE agents SET heard_at = UTC_TIMESTAMP(3), degraded = ? WHERE id = ? AND incarnation = ?";
-    db.rows(statement, (degraded, agent, incarnation)).await?;
-    Ok(())
+    Ok(db.run(statement, (degraded, agent, incarnation)).await? == 1)
 }
 
 pub async fn set_inventory(tx: &mut Tx, inventory: &Inventory) -> Result<bool, DbError> {
