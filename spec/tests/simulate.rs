@@ -20,9 +20,9 @@ const FIRST: u64 = 1;
 /// Within so many seeds each sabotage must be found.
 const SABOTAGED_SEEDS: u64 = 40;
 
-/// Seeds that found a defect of the product when they were first run: a snapshot written and never served; a disk that
-/// could not be plugged and was told as plugged.
-const REGRESSIONS: &[u64] = &[6, 1040, 2038];
+/// Seeds that found a defect of the product when they were first run: a disk that could not be plugged and was told as
+/// plugged; a lost welcome that left an agent silent for ever; an export that went although a message would plug it.
+const REGRESSIONS: &[u64] = &[1040, 40_050, 40_131];
 
 /// A campaign that refuses so many seeds has said enough.
 const REFUSED_MAX: usize = 5;
@@ -151,17 +151,17 @@ fn must_be_found(sabotage: Sabotage, likely: u64) {
 
 #[test]
 fn a_planner_that_forgets_its_maybes_is_found() {
-    must_be_found(Sabotage::DropMaybe, 1);
+    must_be_found(Sabotage::DropMaybe, 5);
 }
 
 #[test]
 fn an_agent_that_goes_back_in_time_is_found() {
-    must_be_found(Sabotage::SkipGenerationCheck, 3);
+    must_be_found(Sabotage::SkipGenerationCheck, 8);
 }
 
 #[test]
 fn an_older_observation_that_wins_is_found() {
-    must_be_found(Sabotage::BelieveOlderObservations, 25);
+    must_be_found(Sabotage::BelieveOlderObservations, 7);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn an_address_that_does_not_cool_is_found() {
 
 #[test]
 fn an_export_that_goes_before_its_plug_is_found() {
-    must_be_found(Sabotage::UnexportWhilePlugged, 2);
+    must_be_found(Sabotage::UnexportWhilePlugged, 18);
 }
 
 /// Not an invariant of this campaign: the order of observations makes up for it. It stands in the way of what only a
@@ -179,11 +179,11 @@ fn an_export_that_goes_before_its_plug_is_found() {
 #[test]
 fn an_outcome_that_settles_too_late_is_harmless_while_observations_keep_their_order() {
     let Some(machine) = machine() else { return };
-    assert_eq!(found(&machine, Sabotage::SettleLateOutcome, 25, 4), None);
+    assert_eq!(found(&machine, Sabotage::SettleLateOutcome, 25, 3), None);
 }
 
 #[test]
 fn a_hello_that_rings_nothing_is_healed_by_the_timer() {
     let Some(machine) = machine() else { return };
-    assert_eq!(found(&machine, Sabotage::ForgetToRingAfterHello, 25, 4), None);
+    assert_eq!(found(&machine, Sabotage::ForgetToRingAfterHello, 25, 3), None);
 }
