@@ -130,11 +130,8 @@ impl Run {
     /// What ends a run at once.
     fn check(&self) -> anyhow::Result<()> {
         self.model.look_at_rows();
-        for told in [self.model.violation(), self.center.ended_badly(), self.clients.stuck()] {
-            if let Some(told) = told {
-                bail!("{told}");
-            }
-        }
+        let told = self.model.violation().or_else(|| self.center.ended_badly()).or_else(|| self.clients.stuck());
+        ensure!(told.is_none(), "{}", told.unwrap_or_default());
         Ok(())
     }
 
