@@ -81,7 +81,7 @@ fn work_on(seeds: &Mutex<impl Iterator<Item = u64>>, machine: &Arc<Machine>, cam
         let mut campaign = campaign.lock().unwrap();
         campaign.summary.add(&report);
         campaign.refused.extend(accepted(&report).inspect_err(|told| println!("{told}")).err());
-        if campaign.summary.seeds % 50 == 0 {
+        if campaign.summary.seeds.is_multiple_of(50) {
             println!("{} seeds, {} refused", campaign.summary.seeds, campaign.refused.len());
         }
     }
