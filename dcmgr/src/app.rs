@@ -185,6 +185,8 @@ impl App {
 
     /// Rings what a committed change queued; used by [`change!`](crate::change), which is the way to change.
     pub async fn committed(&self, ringing: Ringing) {
+        crate::rehearsal::pause().await;
+        crate::rehearsal::point("after_commit", if ringing.jobs.is_empty() { "" } else { "ring" });
         for job in ringing.jobs {
             if self.inner.ring.try_send(job).is_err() {
                 let _ = db::jobs::unclaim(&self.inner.db, job).await;
@@ -238,7 +240,7 @@ impl App {
                 return Err(Refusal::new(Code::AccountNotPermitted).with("account", other));
             }
         };
-        let request = Uuid::now_v7();
+        let request = crate::rehearsal::uuid_v7();
         Ok(Caller { token: row.id, role, account, request, address: address.to_owned(), idempotency_key: None })
     }
 

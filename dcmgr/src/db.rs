@@ -14,6 +14,7 @@ pub mod facts;
 pub mod generations;
 pub mod instances;
 pub mod jobs;
+pub mod lockstep;
 pub mod networks;
 pub mod nodes;
 pub mod pool;

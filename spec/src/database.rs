@@ -11,9 +11,19 @@ use tokio::process::{Child, Command};
 /// Longest the server may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// As in production: a commit is on disk.
+const SAFE: &[&str] = &["--innodb-flush-log-at-trx-commit=1"];
+
+/// Nothing is flushed, and nothing in the background changes how a statement is executed.
+const IN_MEMORY: &[&str] = &["--innodb-flush-log-at-trx-commit=0", "--innodb-stats-auto-recalc=OFF"];
+
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";
+
 pub struct Database {
     folder: TempDir,
     server: Child,
+    settings: &'static [&'static str],
 }
 
 /// Where Debian and Ubuntu put the server.
@@ -32,7 +42,21 @@ impl Database {
     /// # Errors
     /// No server on this machine, or it does not come up.
     pub async fn start() -> anyhow::Result<Database> {
-        let folder = tempfile::Builder::new().prefix("arame-db-").tempdir()?;
+        Self::start_in(tempfile::Builder::new().prefix("arame-db-").tempdir()?, SAFE).await
+    }
+
+    /// The same for many short runs: its files are in memory, where the machine has such a place.
+    ///
+    /// # Errors
+    /// As [`Database::start`].
+    pub async fn start_in_memory() -> anyhow::Result<Database> {
+        let mut names = tempfile::Builder::new();
+        let names = names.prefix("arame-db-");
+        let folder = if Path::new(MEMORY).is_dir() { names.tempdir_in(MEMORY)? } else { names.tempdir()? };
+        Self::start_in(folder, IN_MEMORY).await
+    }
+
+    async fn start_in(folder: TempDir, settings: &'static [&'static str]) -> anyhow::Result<Database> {
         let data = folder.path().join("data");
         // Its own: a server that starts removes what looks like temporary tables of a dead one from a shared folder.
         let temporary = folder.path().join("tmp");
@@ -54,14 +78,14 @@ impl Database {
             let printed = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
             bail!("mariadb-install-db ended with {}: {printed}", done.status);
         }
-        let server = Self::launch(folder.path())?;
+        let server = Self::launch(folder.path(), settings)?;
         std::fs::write(folder.path().join("password"), "")?;
-        let database = Database { folder, server };
+        let database = Database { folder, server, settings };
         database.wait().await?;
         Ok(database)
     }
 
-    fn launch(folder: &Path) -> anyhow::Result<Child> {
+    fn launch(folder: &Path, settings: &[&str]) -> anyhow::Result<Child> {
         let server = program("mariadbd").context("skipped: needs mariadb")?;
         Ok(Command::new(server)
             .arg("--no-defaults")
@@ -70,7 +94,8 @@ impl Database {
             .arg(format!("--pid-file={}", folder.join("pid").display()))
             .arg(format!("--tmpdir={}", folder.join("tmp").display()))
             .args(["--skip-networking", "--skip-name-resolve", "--user=root", "--skip-log-bin"])
-            .args(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"])
+            .args(["--innodb-buffer-pool-size=64M", "--performance-schema=OFF"])
+            .args(settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -122,7 +147,7 @@ impl Database {
     /// It does not come back.
     pub async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.server.kill().await?;
-        self.server = Self::launch(self.folder.path())?;
+        self.server = Self::launch(self.folder.path(), self.settings)?;
         self.wait().await
     }
 }

@@ -88,6 +88,7 @@ pub fn point(name: &str) {
 
 /// Passes a point in a job of the given kind.
 pub fn point_of(name: &str, kind: &str) {
+    crate::rehearsal::point(name, kind);
     READ.get_or_init(arm_from_environment);
     if !ANY.load(Ordering::Acquire) {
         return;

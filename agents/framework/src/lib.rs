@@ -7,6 +7,7 @@ pub mod agent;
 pub mod bus;
 pub mod config;
 pub mod crash;
+pub mod rehearsal;
 pub mod runtime;
 pub mod telemetry;
 pub mod testkit;

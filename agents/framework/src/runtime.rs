@@ -23,6 +23,7 @@ use crate::agent::{Agent, Standing};
 use crate::bus::amqp::{AmqpBus, Role};
 use crate::bus::{Address, Bus, Delivery, Durability, Link, Source};
 use crate::config::Common;
+use crate::rehearsal;
 use anyhow::Context as _;
 use arame_schema::jobs::exchange;
 use arame_schema::model::AgentId;
@@ -178,6 +179,8 @@ impl Runtime {
             let hello = self.schedule.due.unwrap_or_else(Instant::now);
             let expiry = self.lanes.next_due();
             let flow = tokio::select! {
+                // In this order: nothing that ends or is due waits behind a flood of jobs.
+                biased;
                 () = stop.cancelled() => break Ok(()),
                 Some(event) = news.recv() => self.learn(event),
                 changed = link.changed() => match changed {
@@ -185,15 +188,15 @@ impl Runtime {
                     Err(_) => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
                 },
                 () = tokio::time::sleep_until(hello), if self.schedule.is_awaiting() => self.say_hello(),
-                delivery = jobs.recv() => match delivery {
-                    Some(delivery) => self.receive(delivery, Instant::now()).await,
-                    None => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
-                },
                 () = tokio::time::sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
                     self.lanes.expire(Instant::now());
                     ControlFlow::Continue(())
                 }
                 _ = sweep.tick() => self.sweep(),
+                delivery = jobs.recv() => match delivery {
+                    Some(delivery) => self.receive(delivery, Instant::now()).await,
+                    None => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
+                },
             };
             if let ControlFlow::Break(error) = flow {
                 break Err(error);
@@ -232,7 +235,7 @@ impl Runtime {
         let last_incarnation = self.joined.as_ref().map_or(0, |joined| joined.standing.incarnation);
         let hello = self.identity.hello(&self.context, profile, last_incarnation);
         let (bus, events) = (self.context.bus.clone(), self.events.clone());
-        tokio::spawn(async move {
+        rehearsal::spawn(async move {
             let sent = match serde_json::to_vec(&hello) {
                 // Worthless once the next one is sent.
                 Ok(body) => {
@@ -251,11 +254,11 @@ impl Runtime {
 
     fn sweep(&self) -> ControlFlow<anyhow::Error> {
         let context = self.context.clone();
-        tokio::task::spawn_blocking(move || {
+        rehearsal::spawn(rehearsal::blocking(move || {
             if let Err(error) = context.keeps.sweep(SystemTime::now()) {
                 tracing::error!(error = format!("{error:#}"), "tombstones cannot be swept");
             }
-        });
+        }));
         ControlFlow::Continue(())
     }
 
@@ -291,7 +294,7 @@ impl Runtime {
 
     async fn set_epoch(&self, epoch: u64) -> anyhow::Result<()> {
         let context = self.context.clone();
-        let set = tokio::task::spawn_blocking(move || context.keeps.set_epoch(epoch)).await?;
+        let set = rehearsal::blocking(move || context.keeps.set_epoch(epoch)).await?;
         set.context("the database epoch cannot be kept")
     }
 }

@@ -14,6 +14,7 @@ use crate::switch::Switch;
 use crate::switch::ovs::Ovs;
 use crate::{console, host, jobs, metadata};
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::rehearsal;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, FactReport, Retry};
 use arame_schema::model::{InstanceId, Observation};
@@ -106,7 +107,7 @@ impl Hva {
         });
         if let Some(mut notices) = notices {
             let watching = Arc::downgrade(&hva);
-            tokio::spawn(async move {
+            rehearsal::spawn(async move {
                 while let Some(instance) = notices.recv().await {
                     let Some(hva) = watching.upgrade() else { return };
                     hva.guest_stopped(&instance);

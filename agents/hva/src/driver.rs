@@ -64,6 +64,8 @@ pub struct SeenDomain {
     pub left: bool,
     /// Attachments plugged into the running guest or into the kept definition.
     pub plugged: Vec<AttachmentId>,
+    /// Those of them that only one of the two has although the guest runs: on their way in, or out.
+    pub half_plugged: Vec<AttachmentId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

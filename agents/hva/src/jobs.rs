@@ -1,7 +1,8 @@
 //! The jobs of a hypervisor host, one file each, and what they share: what was found, and the facts about it.
 //!
 //! Rule: a job first looks what is there, refuses to go back in time, acts through the drivers, then looks again; only
-//! the second look is answered. Its observation is taken before looking.
+//! the second look is answered. The generation answered is the last one that was carried out to its end: a job that
+//! failed half way must not look done. Its observation is taken before looking.
 
 pub mod apply;
 pub mod delete;
@@ -14,6 +15,7 @@ use crate::Hva;
 use crate::driver::{DriverError, SeenDomain, SeenPower};
 use crate::records::Record;
 use arame_framework::agent::{Stopped, Work};
+use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation};
 use serde_json::json;
@@ -32,6 +34,15 @@ impl Found {
     pub fn generation(&self) -> u64 {
         let domain = self.domain.as_ref().map_or(0, |domain| domain.mark.generation);
         domain.max(self.record.as_ref().map_or(0, |record| record.generation))
+    }
+
+    /// The newest generation that was carried out to its end, as far as is known.
+    fn applied(&self) -> u64 {
+        match (&self.record, &self.domain) {
+            (Some(record), _) => record.applied,
+            (None, Some(domain)) => domain.mark.generation,
+            (None, None) => 0,
+        }
     }
 
     /// Every attachment this instance has, or had and was not yet seen without.
@@ -55,7 +66,7 @@ impl Found {
             return Err(Stopped::failed("foreign_thing", message, Retry::Never));
         }
         let found_generation = self.generation();
-        if found_generation > work.generation {
+        if found_generation > work.generation && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
             return Err(Stopped::Refused { found_generation, facts: Vec::new() });
         }
         Ok(())
@@ -89,7 +100,7 @@ pub async fn facts(hva: &Hva, work: &Work, instance: &InstanceId) -> Result<Vec<
 
 /// What is found, as facts.
 pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> Vec<FactReport> {
-    let generation = found.generation();
+    let generation = found.applied();
     let exists = found.domain.is_some() || found.record.is_some();
     let fact = |thing: &str, name, value, detail| FactReport {
         thing: thing.to_owned(),
@@ -113,8 +124,13 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         fact(thing, FactName::Power, power, detail),
     ];
     let plugged: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.plugged);
+    let half: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.half_plugged);
     for attachment in found.attachments() {
-        let value = if plugged.contains(&attachment) { Fact::Yes } else { Fact::No };
+        let value = match (plugged.contains(&attachment), half.contains(&attachment)) {
+            (_, true) => Fact::Maybe,
+            (true, false) => Fact::Yes,
+            (false, false) => Fact::No,
+        };
         facts.push(fact(attachment.as_str(), FactName::Plugged, value, None));
     }
     facts

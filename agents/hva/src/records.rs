@@ -14,6 +14,9 @@ pub struct Record {
     pub instance: InstanceId,
     pub account: AccountId,
     pub generation: u64,
+    /// The last generation that was carried out to its end. A job that failed on its way has written its own above.
+    #[serde(default)]
+    pub applied: u64,
     /// The overlay was finished once: from then on a missing overlay is a loss, never made again (DESIGN 3.9).
     #[serde(default)]
     pub disk_made: bool,
@@ -46,6 +49,7 @@ impl Record {
             instance: spec.instance.clone(),
             account: spec.account.clone(),
             generation,
+            applied: before.map_or(0, |old| old.applied),
             disk_made: before.is_some_and(|old| old.disk_made),
             uuid: spec.uuid,
             disk_size_bytes: spec.boot.disk_size_bytes,

@@ -9,6 +9,7 @@ use arame_hva::driver::sim::{Action, CRASH_STATUS, FailsAs, Fault, Point, Sim};
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::*;
+use arame_schema::jobs::report::FactReport;
 use arame_schema::model::{Fact, FactName};
 use fixtures::*;
 use std::path::Path;
@@ -96,6 +97,29 @@ async fn interrupted_at_any_step_the_same_job_ends_in_the_same_place() {
         }
     }
     println!("{histories} histories");
+}
+
+/// A guest that runs gets a disk, and the plugging fails: what is answered must not look done.
+#[tokio::test]
+async fn a_disk_that_could_not_be_plugged_is_neither_plugged_nor_of_the_new_generation() {
+    let (hva, sim) = host(&config::SimConfig::default()).await;
+    let mut spec = spec("half", 100, 5);
+    let first = hva.handle(apply(&spec), work(&standing(), "i-half", 1)).await.unwrap();
+    assert_eq!(generation(&first), 1, "the control: what went well carries its generation");
+    spec.volumes = vec![volume("one", "10.99.0.254:3260")];
+    sim.inject(fault("ensure_plugged", Point::BeforeEffect, Action::Fail));
+    let failed = hva.handle(apply(&spec), work(&standing(), "i-half", 2)).await;
+    let Err(Stopped::Failed { facts, .. }) = failed else { panic!("{failed:?}") };
+    assert_eq!(fact(&facts, "att-one", FactName::Plugged), Some(Fact::Maybe));
+    assert_eq!(generation(&facts), 1, "the wish of generation 2 is not met");
+    let older = hva.handle(apply(&spec), work(&standing(), "i-half", 1)).await;
+    assert!(matches!(older, Err(Stopped::Refused { found_generation: 2, .. })), "but nothing goes back: {older:?}");
+    let again = hva.handle(apply(&spec), work(&standing(), "i-half", 2)).await.unwrap();
+    assert_eq!((fact(&again, "att-one", FactName::Plugged), generation(&again)), (Some(Fact::Yes), 2));
+}
+
+fn generation(facts: &[FactReport]) -> u64 {
+    facts.iter().find(|fact| fact.name == FactName::Domain).unwrap().generation
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError, Tombstone};
 use crate::{watch, why};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::nsa::{ApplyNetwork, DeleteNetwork, NetworkSnapshot};
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
@@ -105,7 +106,7 @@ impl NsaAgent {
             standing: ArcSwapOption::empty(),
             switch_trouble: ArcSwapOption::empty(),
         });
-        let watch = AbortOnDropHandle::new(tokio::spawn(watch::run(Arc::downgrade(&inner))));
+        let watch = AbortOnDropHandle::new(rehearsal::spawn(watch::run(Arc::downgrade(&inner))));
         Ok(Self { inner, _watch: watch })
     }
 
@@ -133,6 +134,7 @@ impl Inner {
     /// A fault's point, left early when a newer job takes over.
     async fn reach(&self, point: Point, work: &Work) -> Result<(), Stopped> {
         tokio::select! {
+            biased;
             struck = self.faults.reach(point) => {
                 struck.map_err(|struck| Stopped::failed("simulated", struck.to_string(), Retry::Later))
             }
@@ -144,6 +146,7 @@ impl Inner {
         same_thing(&snapshot.network, work)?;
         self.reach(Point::ApplyBefore, work).await?;
         work.check()?;
+        self.refuse_older_than_disk(&snapshot.network, work)?;
         let network = match self.network(&snapshot.network) {
             Some(network) => self.apply_to_known(network, snapshot, work).await?,
             None => self.apply_to_new(snapshot, work).await?,
@@ -158,6 +161,19 @@ impl Inner {
         Ok(seen(&network))
     }
 
+    /// A version may be on disk and not be served: its job failed after it was written. The next process would serve it,
+    /// and an older one must not replace it.
+    fn refuse_older_than_disk(&self, id: &NetworkId, work: &Work) -> Result<(), Stopped> {
+        let newest = self.store.newest(id);
+        if work.generation >= newest || rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
+            return Ok(());
+        }
+        let observed = work.standing.observe();
+        let served = self.network(id).map(|network| self.fact_of(&network, observed));
+        let facts = vec![served.unwrap_or_else(|| work.fact(FactName::Applied, Fact::No, observed))];
+        Err(Stopped::Refused { found_generation: newest, facts })
+    }
+
     /// Left early when a newer job takes over: the link's steps may stop anywhere, the newer one goes on from there.
     async fn ensure_up(&self, network: &Network, work: &Work) -> Result<Result<(), LinkError>, Stopped> {
         let ensure = async {
@@ -168,6 +184,7 @@ impl Inner {
             Ok(network.bring_up(&*self.links).await)
         };
         tokio::select! {
+            biased;
             done = ensure => done,
             () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
         }
@@ -184,7 +201,7 @@ impl Inner {
             return Err(Stopped::failed("foreign_network", message, Retry::Never));
         }
         let served = network.served();
-        if work.generation < served.version {
+        if work.generation < served.version && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
             let facts = vec![self.fact_of(&network, work.standing.observe())];
             return Err(Stopped::Refused { found_generation: served.version, facts });
         }
@@ -245,7 +262,7 @@ impl Inner {
         work.crash_point("before_effect");
         let (store, installation) = (self.store.clone(), work.standing.installation);
         let (version, snapshot) = (served.version, served.snapshot.clone());
-        let written = tokio::task::spawn_blocking(move || store.write(installation, version, &snapshot)).await;
+        let written = rehearsal::blocking(move || store.write(installation, version, &snapshot)).await;
         match written {
             Ok(done) => done.map_err(|error| stopped_by_store(&error))?,
             Err(panic) => return Err(Stopped::failed("internal", panic.to_string(), Retry::Later)),
@@ -374,7 +391,7 @@ impl Agent for NsaAgent {
         let incarnation = standing.incarnation;
         self.inner.standing.store(Some(Arc::new(standing)));
         let inner = Arc::downgrade(&self.inner);
-        tokio::spawn(async move {
+        rehearsal::spawn(async move {
             tokio::time::sleep(CONFIRMED_AFTER).await;
             let Some(inner) = inner.upgrade() else { return };
             if inner.standing.load().as_ref().is_some_and(|now| now.incarnation == incarnation) {

@@ -1,16 +1,19 @@
 //! Snapshots on disk, one file a network, and tombstones of deleted networks.
 //!
 //! Rule: a file is either the old snapshot or the new one, never half: written beside, synced, renamed, directory
-//! synced. A tombstone outlives its network by [`TOMBSTONE_AGE`], so that a frozen job cannot raise the dead.
+//! synced. What was begun to be written may be on disk although its writing failed: an older one is not written
+//! over it. A tombstone outlives its network by [`TOMBSTONE_AGE`], so that a frozen job cannot raise the dead.
 
 use crate::snapshot::Served;
 use arame_schema::jobs::nsa::NetworkSnapshot;
 use arame_schema::limits::TOMBSTONE_AGE;
 use arame_schema::model::NetworkId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use uuid::Uuid;
 
@@ -60,6 +63,8 @@ pub struct Loaded {
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+    /// The newest version of each network whose writing began: it may be on disk, served or not.
+    newest: Arc<Mutex<BTreeMap<NetworkId, u64>>>,
 }
 
 impl Store {
@@ -68,7 +73,7 @@ impl Store {
     /// # Errors
     /// They cannot be made.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let store = Self { dir: dir.to_owned() };
+        let store = Self { dir: dir.to_owned(), newest: Arc::default() };
         let deleted = store.dir.join("deleted");
         fs::create_dir_all(&deleted).map_err(|e| failed("making", &deleted, e))?;
         Ok(store)
@@ -87,13 +92,26 @@ impl Store {
     /// # Errors
     /// The disk is full or broken; the old snapshot is still there.
     pub fn write(&self, installation: Uuid, version: u64, snapshot: &NetworkSnapshot) -> Result<(), StoreError> {
+        self.remember(&snapshot.network, version);
         let stored = Stored { form: FORM, installation, version, snapshot: snapshot.clone() };
         write_whole(&self.path(&snapshot.network), &stored)
+    }
+
+    /// The newest version that may be on disk; 0 when there was none.
+    pub fn newest(&self, network: &NetworkId) -> u64 {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(network).copied().unwrap_or(0)
+    }
+
+    fn remember(&self, network: &NetworkId, version: u64) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = newest.entry(network.clone()).or_default();
+        *known = version.max(*known);
     }
 
     /// # Errors
     /// The disk refuses.
     pub fn remove(&self, network: &NetworkId) -> Result<(), StoreError> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).remove(network);
         remove_if_there(&self.path(network))
     }
 
@@ -147,6 +165,7 @@ impl Store {
             }
         };
         let network = stored.snapshot.network.clone();
+        self.remember(&network, stored.version);
         if self.tombstone(&network).is_some_and(|grave| grave.generation >= stored.version) {
             // A delete cut short after its tombstone.
             remove_if_there(path)?;

@@ -7,6 +7,7 @@
 use crate::export::TargetMark;
 use crate::faults::Faults;
 use crate::mark::Mark;
+use arame_framework::rehearsal;
 use arame_schema::jobs::hva::DiskFormat;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ impl World {
     /// Takes the time a verb takes.
     pub async fn wait(&self) {
         if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+            tokio::time::sleep(rehearsal::jitter(self.latency)).await;
         }
     }
 

@@ -214,7 +214,7 @@ pub fn check_key(key: &str) -> Result<(), StoreError> {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match arame_framework::rehearsal::blocking(work).await {
         Ok(result) => result,
         Err(ended) => Err(StoreError::Unavailable { reason: format!("the work on files ended early: {ended}") }),
     }

@@ -61,7 +61,7 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
 pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
     let owner = adopt(app, caller, id).await?;
     // Two changes, and a change is known by its request.
-    let caller = &Caller { request: Uuid::now_v7(), ..caller.clone() };
+    let caller = &Caller { request: crate::rehearsal::uuid_v7(), ..caller.clone() };
     if owner.starts_with("i-") {
         instances::delete(app, caller, &owner).await?;
     } else {

@@ -91,7 +91,7 @@ async fn queue(
             wanted
         }
     };
-    let id = Uuid::now_v7();
+    let id = crate::rehearsal::uuid_v7();
     let job = db::jobs::NewJob {
         id,
         kind: wanted.kind,

@@ -51,7 +51,7 @@ async fn ask_all(app: &App) -> Result<Asked, Refusal> {
     let at = db::audit::now(app.db()).await.map_err(AppError::from)?;
     let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
     let asked: BTreeSet<String> = agents.iter().filter(|agent| agent.online).map(|agent| agent.id.clone()).collect();
-    let question = uuid::Uuid::now_v7();
+    let question = crate::rehearsal::uuid_v7();
     app.questions().want_inventories(question, &asked);
     let deadline = tokio::time::Instant::now() + FRESH_WAIT;
     while tokio::time::Instant::now() < deadline {

@@ -12,9 +12,7 @@ use arame_schema::api::{
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
 use arame_schema::model::{InstanceId, MacAddress, VifId};
-use rand::RngCore;
 use std::net::Ipv4Addr;
-use uuid::Uuid;
 
 /// Boot disk when neither a type nor a size is named.
 const DISK_MIB_DEFAULT: u64 = 1024;
@@ -210,7 +208,7 @@ fn duplicate_of(error: AppError, hostname: Option<&str>, request: &CreateInstanc
 
 fn entropy() -> [u8; 8] {
     let mut bytes = [0; 8];
-    rand::rng().fill_bytes(&mut bytes);
+    crate::rehearsal::fill_bytes(&mut bytes);
     bytes
 }
 
@@ -244,7 +242,7 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
     let row = db::instances::NewInstance {
         id,
         account,
-        uuid: Uuid::new_v4(),
+        uuid: crate::rehearsal::uuid_v4(),
         host: &host,
         image: &image.id,
         ssh_key: ssh_key.as_deref(),

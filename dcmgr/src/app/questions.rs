@@ -46,7 +46,7 @@ impl Questions {
     /// # Errors
     /// A sentence: nobody answered, or the agent's own.
     pub async fn ask(&self, agent: AgentId, question: &str, arguments: Value) -> Result<Value, String> {
-        let id = Uuid::now_v7();
+        let id = crate::rehearsal::uuid_v7();
         let (sender, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock().map_err(|_| "too many questions".to_owned())?;

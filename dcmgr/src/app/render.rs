@@ -111,7 +111,10 @@ fn format_of(text: &str) -> DiskFormat {
 }
 
 async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
-    let Some(row) = db::instances::find(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let Some(row) = db::instances::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    if db::jobs::open_of(tx, &job.thing, &job.agent).await?.is_none_or(|(open, _)| open != job.id) {
+        return Ok(Body::Obsolete);
+    }
     let Some(image) = db::access::find_image(tx, &row.image).await? else { return Ok(Body::Obsolete) };
     let stored = db::facts::of_thing(tx, &row.image).await?.into_iter().find_map(|fact| {
         let here = fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= image.generation;
@@ -199,7 +202,8 @@ async fn metadata(tx: &mut Tx, row: &InstanceRow, domain: String) -> Result<hva:
     })
 }
 
-/// Attachments that belong into the spec, as their plan says.
+/// Attachments that belong into the spec, as their plan says. The job may have been queued before their exports stood:
+/// what this message plugs is maybe plugged before it is sent (DESIGN 3.4).
 async fn plugged_volumes(
     app: &App,
     tx: &mut Tx,
@@ -218,6 +222,9 @@ async fn plugged_volumes(
         let Some(detail) = target.and_then(|fact| fact.detail) else { continue };
         let Ok(target) = serde_json::from_value::<ExportedTarget>(detail) else { continue };
         let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { continue };
+        if facts.plugged != Fact::Yes {
+            db::facts::set_maybe(tx, &open.id, agent, FactName::Plugged).await?;
+        }
         volumes.push(hva::PluggedVolume {
             volume: id(&open.volume)?,
             attachment: id(&open.id)?,

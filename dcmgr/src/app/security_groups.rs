@@ -6,7 +6,6 @@ use crate::db::{self, Tx};
 use arame_schema::api::{Code, CreateSecurityGroup, ListFilter, Page, Refusal, SecurityGroup, UpdateSecurityGroup};
 use arame_schema::model::SecurityGroupId;
 use arame_schema::model::security_group::{self, Source};
-use rand::RngCore;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<SecurityGroup>, Refusal> {
     let found = db::access::groups(app.db(), caller.scope()).await.map_err(AppError::from)?;
@@ -41,7 +40,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateSecurityGroup) ->
     let account = caller.owner()?.to_owned();
     let id = crate::change!(app, "create security group", Some(caller.request), |tx, _ringing| {
         let mut entropy = [0; 8];
-        rand::rng().fill_bytes(&mut entropy);
+        crate::rehearsal::fill_bytes(&mut entropy);
         let id = SecurityGroupId::from_entropy(entropy).to_string();
         check_rules(tx, &request.rule, &account, &id).await?;
         let name = request.display_name.as_deref().unwrap_or_default();

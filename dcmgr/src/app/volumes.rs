@@ -10,7 +10,6 @@ use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
 use arame_schema::model::{AttachmentId, VolumeId};
-use rand::RngCore;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
     let (alive, state) = match filter.state.as_deref() {
@@ -35,7 +34,7 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal
 
 fn entropy() -> [u8; 8] {
     let mut bytes = [0; 8];
-    rand::rng().fill_bytes(&mut bytes);
+    crate::rehearsal::fill_bytes(&mut bytes);
     bytes
 }
 
@@ -59,7 +58,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
         {
             return Ok(made);
         }
-        let node = choose_node(app, tx, request.volume_size).await?;
+        let node = choose_node(tx, request.volume_size).await?;
         let id = VolumeId::from_entropy(entropy()).to_string();
         // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
         let key = format!("v{}", hex::encode(entropy()));
@@ -96,8 +95,9 @@ async fn check_quota(tx: &mut Tx, account: &str) -> Result<(), AppError> {
 }
 
 /// The storage node with the most room that is heard and well; its row is locked and judged again.
-async fn choose_node(app: &App, tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
-    let mut nodes = db::nodes::storage(app.db()).await?;
+async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
+    // On the transaction's own connection: a second one for each would let a crowd wait for itself.
+    let mut nodes = db::nodes::storage_candidates(tx).await?;
     let room =
         |node: &arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
     let well = |node: &arame_schema::api::StorageNode| {
@@ -176,7 +176,7 @@ async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) ->
     let id = AttachmentId::from_entropy(entropy()).to_string();
     // 96 random bits as RFC 7143 asks, in 16 characters: the longest secret every initiator takes.
     let mut bits = [0; 12];
-    rand::rng().fill_bytes(&mut bits);
+    crate::rehearsal::fill_bytes(&mut bits);
     let secret = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, bits);
     Ok(AttachmentRow {
         chap_user: id.clone(),

@@ -4,6 +4,7 @@ use super::advance::{self, Cause};
 use super::{App, AppError, Ringing};
 use crate::db::agents::AgentRow;
 use crate::db::{self, Tx};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{Hello, Welcome};
 use arame_schema::limits::{HEARTBEAT_INTERVAL, INVENTORY_INTERVAL};
 use uuid::Uuid;
@@ -37,7 +38,7 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         if row.key_sha256 != db::seed::digest(hello.key.expose()) {
             return Ok(unwelcome(hello, "the key is not the one made when this agent joined"));
         }
-        if db::agents::was_replaced(tx, &row.id, hello.nonce).await? {
+        if is_late(&row, hello.nonce) || db::agents::was_replaced(tx, &row.id, hello.nonce).await? {
             return Ok(unwelcome(hello, "another process has taken this agent's place"));
         }
         let epoch = db::recovery::memory(tx).await?.epoch;
@@ -45,16 +46,55 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         let incarnation = db::agents::greet(tx, &row, hello).await?;
         db::agents::set_offering(tx, &row, &hello.capacity).await?;
         db::facts::forget_applied(tx, &row.id).await?;
-        db::jobs::ring_all_of(tx, &row.id).await?;
-        Ok(Answer::Welcome(Welcome {
-            nonce: hello.nonce,
-            incarnation,
-            installation: app.installation(),
-            epoch,
-            heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
-            inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
-        }))
+        if !rehearsal::sabotaged(Sabotage::ForgetToRingAfterHello) {
+            db::jobs::ring_all_of(tx, &row.id).await?;
+        }
+        Ok(Answer::Welcome(welcome(app, hello.nonce, incarnation, epoch)))
     })
+}
+
+fn welcome(app: &App, nonce: Uuid, incarnation: u64, epoch: u64) -> Welcome {
+    Welcome {
+        nonce,
+        incarnation,
+        installation: app.installation(),
+        epoch,
+        heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+        inventory_ms: u64::try_from(INVENTORY_INTERVAL.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What to tell an agent whose heart beats in another incarnation than its row's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Again {
+    /// Its last welcome was lost, and without it the agent would count as silent for ever. Said again, it is taken by
+    /// the process it is for; another one ends.
+    Welcome(Welcome),
+    /// Its incarnation was given by a database that knew more: its hello will say so, and it starts anew here.
+    Hello,
+}
+
+/// # Errors
+/// The database's.
+pub async fn again(app: &App, agent: &str, incarnation: u64) -> Result<Option<Again>, AppError> {
+    let Some(row) = db::agents::get(app.db(), agent).await? else { return Ok(None) };
+    if row.incarnation < incarnation {
+        return Ok(Some(Again::Hello));
+    }
+    let epoch = db::recovery::memory_of(app.db()).await?.epoch;
+    let nonce = row.nonce.filter(|_| row.incarnation > incarnation);
+    Ok(nonce.map(|nonce| Again::Welcome(welcome(app, nonce, row.incarnation, epoch))))
+}
+
+/// A hello that a process left behind, arriving after its successor was heard: taken for a newcomer's, it would end the
+/// living one. A nonce tells when its process began, by the host's clock; should that clock have gone back, the newcomer
+/// is taken once its predecessor is silent.
+fn is_late(row: &AgentRow, nonce: Uuid) -> bool {
+    let began = |nonce: Uuid| nonce.get_timestamp().map(|time| time.to_unix());
+    match row.nonce {
+        Some(known) => row.online && known != nonce && began(nonce).is_some() && began(nonce) < began(known),
+        None => false,
+    }
 }
 
 fn unwelcome(hello: &Hello, reason: &str) -> Answer {
@@ -102,4 +142,43 @@ async fn host(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<()
         advance::instance::advance(tx, ringing, &instance, Cause::fact()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Builder;
+
+    fn row(nonce: Option<Uuid>, online: bool) -> AgentRow {
+        AgentRow {
+            id: "hva.h1".into(),
+            kind: "hva".into(),
+            node: "hn-h1".into(),
+            key_sha256: String::new(),
+            incarnation: 1,
+            nonce,
+            version: None,
+            kinds: Vec::new(),
+            capacity: arame_schema::jobs::report::Capacity::default(),
+            endpoints: std::collections::BTreeMap::new(),
+            degraded: None,
+            heard_at: None,
+            online,
+        }
+    }
+
+    fn begun_at(millis: u64) -> Uuid {
+        Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid()
+    }
+
+    #[test]
+    fn a_hello_of_a_process_older_than_the_one_that_is_heard_is_late() {
+        let known = row(Some(begun_at(2_000)), true);
+        assert!(is_late(&known, begun_at(1_000)));
+        assert!(!is_late(&known, begun_at(2_000)), "its own hello, said again");
+        assert!(!is_late(&known, begun_at(3_000)), "its successor's");
+        assert!(!is_late(&row(Some(begun_at(2_000)), false), begun_at(1_000)), "the known one is silent");
+        assert!(!is_late(&known, Uuid::from_u128(1)), "an agent of another version says no time");
+        assert!(!is_late(&row(None, true), begun_at(1_000)));
+    }
 }

@@ -3,7 +3,6 @@
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::jobs::report::{Capacity, Hello, Inventory};
-use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -56,6 +55,11 @@ pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<AgentRow>, DbError> {
 
 pub async fn all(db: &Db) -> Result<Vec<AgentRow>, DbError> {
     db.rows(format!("{SELECT} ORDER BY id"), ()).await?.iter().map(read).collect()
+}
+
+/// One agent, outside a transaction.
+pub async fn get(db: &Db, id: &str) -> Result<Option<AgentRow>, DbError> {
+    db.rows(format!("{SELECT} WHERE id = ?"), (id,)).await?.first().map(read).transpose()
 }
 
 /// Agents of a kind, in a transaction.
@@ -115,20 +119,11 @@ pub async fn set_offering(tx: &mut Tx, row: &AgentRow, capacity: &Capacity) -> R
     Ok(())
 }
 
-/// Heartbeats of one turn: one statement for all that say the same.
-/// Answers whether that incarnation is the one known here, or an older one; false: it was given by a database that
-/// knew more.
+/// Notes a heartbeat. Answers false when it is of another incarnation than the row's.
 pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str>) -> Result<bool, DbError> {
     let degraded: Option<String> = degraded.map(|text| text.chars().take(500).collect());
     let statement = "UPDATE agents SET heard_at = UTC_TIMESTAMP(3), degraded = ? WHERE id = ? AND incarnation = ?";
-    let mut connection = db.connection().await?;
-    connection.exec_drop(statement, (degraded, agent, incarnation)).await?;
-    if connection.affected_rows() > 0 {
-        return Ok(true);
-    }
-    drop(connection);
-    let found = db.rows("SELECT incarnation FROM agents WHERE id = ?", (agent,)).await?;
-    found.first().map_or(Ok(true), |row| Ok(row.col::<u64>("incarnation")? >= incarnation))
+    Ok(db.run(statement, (degraded, agent, incarnation)).await? == 1)
 }
 
 pub async fn set_inventory(tx: &mut Tx, inventory: &Inventory) -> Result<bool, DbError> {

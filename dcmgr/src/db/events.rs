@@ -23,7 +23,7 @@ pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO events (id, at, account_id, resource, code, vals, job_id, request_id) \
                      VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?)";
     let row = (
-        Uuid::now_v7().to_string(),
+        crate::rehearsal::uuid_v7().to_string(),
         event.account,
         event.resource,
         event.code,

@@ -3,6 +3,7 @@
 
 use super::pool::{first, rows, run};
 use super::{Columns, DbError, Tx};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::FactReport;
 use arame_schema::model::{Fact, FactName, Observation};
 use serde_json::Value;
@@ -56,6 +57,9 @@ pub async fn value(tx: &mut Tx, thing: &str, agent: &str, name: FactName) -> Res
 
 /// Writes maybe, before the job that will touch the fact is queued (DESIGN 3.4).
 pub async fn set_maybe(tx: &mut Tx, thing: &str, agent: &str, name: FactName) -> Result<(), DbError> {
+    if rehearsal::sabotaged(Sabotage::DropMaybe) {
+        return Ok(());
+    }
     let statement = "INSERT INTO facts (thing, agent_id, name, value, updated_at) VALUES (?, ?, ?, 'maybe', UTC_TIMESTAMP(3)) \
                      ON DUPLICATE KEY UPDATE value = 'maybe', updated_at = UTC_TIMESTAMP(3)";
     run(tx, statement, (thing, agent, name.as_str())).await?;
@@ -73,7 +77,7 @@ pub async fn observe(tx: &mut Tx, agent: &str, report: &FactReport) -> Result<bo
     .await?;
     if let Some(row) = held {
         let held = Observation { incarnation: row.col("incarnation")?, seq: row.col("observed")? };
-        if held > report.observed {
+        if held > report.observed && !rehearsal::sabotaged(Sabotage::BelieveOlderObservations) {
             return Ok(false);
         }
     }

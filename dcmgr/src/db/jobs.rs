@@ -164,7 +164,9 @@ pub async fn ring_everything(db: &Db) -> Result<(), DbError> {
 
 /// Open jobs past their deadline.
 pub async fn overdue(db: &Db) -> Result<Vec<Uuid>, DbError> {
-    let found = db.rows("SELECT id FROM jobs WHERE open = 1 AND deadline < UTC_TIMESTAMP(3) LIMIT 100", ()).await?;
+    let found = db
+        .rows("SELECT id FROM jobs WHERE open = 1 AND deadline < UTC_TIMESTAMP(3) ORDER BY seq LIMIT 100", ())
+        .await?;
     found.iter().map(|row| row.parsed("id")).collect()
 }
 

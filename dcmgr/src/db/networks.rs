@@ -2,6 +2,7 @@
 
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::api;
 use arame_schema::jobs::nsa::NetworkHost;
 use arame_schema::model::MacAddress;
@@ -157,6 +158,10 @@ pub async fn groups_of_vif(tx: &mut Tx, vif: &str) -> Result<Vec<String>, DbErro
 /// Ends an interface: its address and MAC cool until these versions are acknowledged (DESIGN 3.11).
 pub async fn release_vif(tx: &mut Tx, vif: &VifRow, network_version: u64, policy_version: u64) -> Result<(), DbError> {
     run(tx, "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (&vif.id,)).await?;
+    if rehearsal::sabotaged(Sabotage::ReleaseWithoutCooling) {
+        run(tx, "DELETE FROM ip_leases WHERE vif_id = ?", (&vif.id,)).await?;
+        return Ok(());
+    }
     let statement = "UPDATE ip_leases SET released_at = UTC_TIMESTAMP(3), cool_network_version = ?, cool_policy_version = ? \
                      WHERE network_id = ? AND ipv4 = ? AND vif_id = ?";
     run(tx, statement, (network_version, policy_version, &vif.network, u32::from(vif.ipv4), &vif.id)).await?;
@@ -180,10 +185,7 @@ pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
                         AND f.generation < ip_leases.cool_network_version) \
         AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = ip_leases.host_node_id AND f.name = 'applied' \
                         AND f.generation < ip_leases.cool_policy_version) LIMIT 500";
-    let mut connection = db.connection().await?;
-    use mysql_async::prelude::Queryable;
-    connection.exec_drop(statement, (least_seconds,)).await?;
-    Ok(connection.affected_rows())
+    db.run(statement, (least_seconds,)).await
 }
 
 /// The hosts of a network's snapshot.
@@ -236,7 +238,7 @@ pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, Db
     let statement = "SELECT m.vif_id, g.rule FROM network_vif_security_groups m \
                      JOIN security_groups g ON g.id = m.security_group_id \
                      JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
-                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL";
+                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL ORDER BY m.vif_id, g.id";
     for row in rows(tx, statement, (host,)).await? {
         let vif = row.text("vif_id")?;
         if let Some(port) = ports.iter_mut().find(|port| port.vif.id == vif) {

@@ -145,6 +145,11 @@ pub async fn storage(db: &Db) -> Result<Vec<api::StorageNode>, DbError> {
     db.rows(format!("{STORAGE} ORDER BY s.seq"), ()).await?.iter().map(storage_view).collect()
 }
 
+/// The same in a transaction, without locking: to rank them.
+pub async fn storage_candidates(tx: &mut Tx) -> Result<Vec<api::StorageNode>, DbError> {
+    rows(tx, format!("{STORAGE} ORDER BY s.seq"), ()).await?.iter().map(storage_view).collect()
+}
+
 pub async fn storage_one(db: &Db, id: &str) -> Result<Option<api::StorageNode>, DbError> {
     db.rows(format!("{STORAGE} WHERE s.id = ?"), (id,)).await?.first().map(storage_view).transpose()
 }

@@ -1,9 +1,10 @@
 //! Connections and the one transaction helper.
 
 use super::DbError;
+use super::lockstep::{self, Moment, Trouble};
+use crate::rehearsal;
 use mysql_async::prelude::{Queryable, StatementLike};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts};
-use rand::Rng;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -102,7 +103,8 @@ impl Db {
     /// # Errors
     /// [`DbError::PoolExhausted`], or the server's.
     pub async fn connection(&self) -> Result<Conn, DbError> {
-        match tokio::time::timeout(CONNECTION_WAIT, self.pool.get_conn()).await {
+        let found = async { tokio::time::timeout(CONNECTION_WAIT, self.pool.get_conn()).await };
+        match lockstep::settle(found).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(DbError::PoolExhausted(CONNECTION_WAIT)),
         }
@@ -117,8 +119,38 @@ impl Db {
         S: StatementLike,
         P: Into<Params> + Send,
     {
+        lockstep::pause().await;
+        if let Some(trouble) = lockstep::trouble(Moment::Read) {
+            return Err(lockstep::error(trouble));
+        }
         let mut connection = self.connection().await?;
-        Ok(connection.exec(statement, params).await?)
+        let number = connection.id();
+        lockstep::set_clock(&mut connection, number).await?;
+        // The connection goes back inside: its pool is in the same runtime.
+        Ok(lockstep::settle(async move { connection.exec(statement, params).await }).await?)
+    }
+
+    /// Runs one statement outside a transaction; answers how many rows matched.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn run<S, P>(&self, statement: S, params: P) -> Result<u64, DbError>
+    where
+        S: StatementLike,
+        P: Into<Params> + Send,
+    {
+        lockstep::pause().await;
+        if let Some(trouble) = lockstep::trouble(Moment::Read) {
+            return Err(lockstep::error(trouble));
+        }
+        let mut connection = self.connection().await?;
+        let number = connection.id();
+        lockstep::set_clock(&mut connection, number).await?;
+        let done = async move {
+            connection.exec_drop(statement, params).await?;
+            Ok::<_, mysql_async::Error>(connection.affected_rows())
+        };
+        Ok(lockstep::settle(done).await?)
     }
 
     /// Whether the server answers now.
@@ -127,10 +159,20 @@ impl Db {
     }
 
     async fn begin(&self) -> Result<Tx, DbError> {
-        match tokio::time::timeout(CONNECTION_WAIT, self.pool.start_transaction(TxOpts::default())).await {
-            Ok(tx) => Ok(tx?),
-            Err(_) => Err(DbError::PoolExhausted(CONNECTION_WAIT)),
+        lockstep::pause().await;
+        if let Some(trouble) = lockstep::trouble(Moment::Begin) {
+            return Err(lockstep::error(trouble));
         }
+        let begun =
+            async { tokio::time::timeout(CONNECTION_WAIT, self.pool.start_transaction(TxOpts::default())).await };
+        let mut tx = match lockstep::settle(begun).await {
+            Ok(tx) => tx?,
+            Err(_) => return Err(DbError::PoolExhausted(CONNECTION_WAIT)),
+        };
+        let number = tx.id();
+        lockstep::set_clock(&mut tx, number).await?;
+        lockstep::opened();
+        Ok(tx)
     }
 
     /// The runs of one write transaction; used by [`transact!`](crate::transact), which is the way to write.
@@ -194,8 +236,9 @@ impl Attempts<'_> {
     where
         E: From<DbError> + Contended,
     {
+        lockstep::closed();
         match result {
-            Ok(value) => match tx.commit().await.map_err(DbError::from) {
+            Ok(value) => match self.commit(tx).await {
                 Ok(()) => return ControlFlow::Break(Ok(value)),
                 Err(error) if error.is_connection_lost() => {
                     return ControlFlow::Break(match self.db.happened(self.request).await {
@@ -208,18 +251,33 @@ impl Attempts<'_> {
             },
             Err(error) => {
                 // Dropping rolls back when the connection is used next; the locks must go now.
-                let _ = tx.rollback().await;
+                let _ = lockstep::settle(tx.rollback()).await;
                 if !error.is_contended() || self.run >= RUNS_MAX {
                     return ControlFlow::Break(Err(error));
                 }
             }
         }
-        let pause = rand::rng().random_range(2..20u64) * u64::from(self.run);
+        let pause = rehearsal::random_range(2..20) * u64::from(self.run);
         tracing::debug!(transaction = self.name, run = self.run, pause_ms = pause, "contention: running it again");
         metrics::counter!("arame_transactions_run_again_total").increment(1);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         self.run += 1;
         ControlFlow::Continue(())
+    }
+
+    async fn commit(&self, tx: Tx) -> Result<(), DbError> {
+        rehearsal::note(|| format!("commit {}", self.name));
+        match lockstep::trouble(Moment::Commit) {
+            None => Ok(lockstep::settle(tx.commit()).await?),
+            Some(trouble @ Trouble::LostAfterCommit) => {
+                lockstep::settle(tx.commit()).await?;
+                Err(lockstep::error(trouble))
+            }
+            Some(trouble @ (Trouble::Lost | Trouble::Deadlock)) => {
+                let _ = lockstep::settle(tx.rollback()).await;
+                Err(lockstep::error(trouble))
+            }
+        }
     }
 }
 
@@ -243,7 +301,7 @@ where
     S: StatementLike,
     P: Into<Params> + Send,
 {
-    Ok(tx.exec(statement, params).await?)
+    Ok(lockstep::settle(tx.exec(statement, params)).await?)
 }
 
 /// The first row, if any.
@@ -255,7 +313,8 @@ where
     S: StatementLike,
     P: Into<Params> + Send,
 {
-    Ok(tx.exec(statement, params).await?.into_iter().next())
+    let found: Vec<Row> = lockstep::settle(tx.exec(statement, params)).await?;
+    Ok(found.into_iter().next())
 }
 
 /// Runs a statement; answers how many rows matched (`client_found_rows`).
@@ -267,6 +326,6 @@ where
     S: StatementLike,
     P: Into<Params> + Send,
 {
-    tx.exec_drop(statement, params).await?;
+    lockstep::settle(tx.exec_drop(statement, params)).await?;
     Ok(tx.affected_rows())
 }

@@ -7,7 +7,6 @@ use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rand::RngCore;
 use std::path::Path;
 
 const NONCE_BYTES: usize = 12;
@@ -45,7 +44,7 @@ impl Vault {
     /// [`SealError::Open`] stands for every failure of the cipher.
     pub fn seal(&self, secret: &str) -> Result<String, SealError> {
         let mut nonce = [0u8; NONCE_BYTES];
-        rand::rng().fill_bytes(&mut nonce);
+        crate::rehearsal::fill_bytes(&mut nonce);
         let sealed = self.cipher.encrypt(&Nonce::from(nonce), secret.as_bytes()).map_err(|_| SealError::Open)?;
         Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
     }

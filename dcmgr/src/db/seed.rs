@@ -4,7 +4,6 @@
 use super::pool::run;
 use super::{Db, DbError, Tx};
 use ipnet::Ipv4Net;
-use mysql_async::prelude::Queryable;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -170,10 +169,9 @@ pub fn finger_print(key: &ssh_key::PublicKey) -> Result<String, ssh_key::Error> 
 /// # Errors
 /// The database's.
 pub async fn install(db: &Db) -> Result<(), DbError> {
-    let mut connection = db.connection().await?;
-    let uuid = uuid::Uuid::new_v4().to_string();
+    let uuid = crate::rehearsal::uuid_v4().to_string();
     let statement = "INSERT IGNORE INTO installation (one, uuid, epoch, created_at) VALUES (1, ?, 1, UTC_TIMESTAMP(3))";
-    connection.exec_drop(statement, (uuid,)).await?;
+    db.run(statement, (uuid,)).await?;
     Ok(())
 }
 

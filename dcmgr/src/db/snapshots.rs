@@ -18,7 +18,7 @@ pub async fn behind(db: &Db) -> Result<Vec<(String, Kind)>, DbError> {
         AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
         LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = a.id AND f.name = 'applied' AND f.value = 'yes' \
         LEFT JOIN jobs j ON j.thing = h.id AND j.agent_id = a.id AND j.open = 1 \
-        WHERE j.id IS NULL AND IFNULL(f.generation, 0) < h.policy_version LIMIT 100";
+        WHERE j.id IS NULL AND IFNULL(f.generation, 0) < h.policy_version ORDER BY thing LIMIT 100";
     let found = db.rows(statement, ()).await?;
     found
         .iter()

@@ -3,10 +3,11 @@
 //! Rule: a message is acknowledged after what follows from it is committed. The broker-validated user must be the
 //! agent the message speaks for; anything else is logged and dropped (DESIGN, Permissions).
 
-use crate::app::welcome::Answer;
+use crate::app::welcome::{Again, Answer};
 use crate::app::{App, AppError, inventory, outcome, welcome};
 use crate::db;
-use arame_framework::bus::{Address, Bus, Delivery, Durability, Source};
+use arame_framework::bus::{Address, Bus, Delivery, Durability, PublishError, Source};
+use arame_framework::rehearsal;
 use arame_schema::jobs::report::{Heartbeat, Hello, Inventory, Outcome, Reply, Unwelcome};
 use arame_schema::jobs::{Envelope, control, exchange};
 use arame_schema::limits::WIRE_VERSION;
@@ -115,10 +116,7 @@ async fn hello(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(
             (control::UNWELCOME, serde_json::to_value(Unwelcome { nonce, reason }), false)
         }
     };
-    let envelope = control_message(&hello.agent, kind, Uuid::now_v7(), body.unwrap_or_default());
-    let durability = Durability::Persistent { expires: Some(WELCOME_EXPIRES) };
-    let body = serde_json::to_vec(&envelope).unwrap_or_default();
-    if let Err(error) = bus.publish(&Address::Agent(hello.agent.clone()), durability, body).await {
+    if let Err(error) = send(bus.as_ref(), &hello.agent, kind, body.unwrap_or_default()).await {
         tracing::warn!(agent = %hello.agent, %error, "a hello could not be answered: it comes again");
         return Ok(());
     }
@@ -163,17 +161,27 @@ async fn inventory_came(app: App, _bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -
     }
 }
 
+/// The answer to a hello, on the agent's own queue.
+async fn send(bus: &dyn Bus, agent: &AgentId, kind: &str, body: serde_json::Value) -> Result<(), PublishError> {
+    let envelope = control_message(agent, kind, rehearsal::uuid_v7(), body);
+    let durability = Durability::Persistent { expires: Some(WELCOME_EXPIRES) };
+    let body = serde_json::to_vec(&envelope).unwrap_or_default();
+    bus.publish(&Address::Agent(agent.clone()), durability, body).await
+}
+
 async fn heartbeat(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
     let Some(beat) = read::<Heartbeat>(&delivery, |beat| &beat.agent) else { return Ok(()) };
     let degraded = beat.degraded.as_deref();
-    if !db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await? {
-        // Given by a database that knew more: its hello will say so, and start it anew here.
-        let envelope = control_message(&beat.agent, control::HELLO_AGAIN, Uuid::now_v7(), serde_json::Value::Null);
-        let body = serde_json::to_vec(&envelope).unwrap_or_default();
-        let durability = Durability::Transient { expires: WELCOME_EXPIRES };
-        if let Err(error) = bus.publish(&Address::Agent(beat.agent), durability, body).await {
-            tracing::debug!(%error, "an agent could not be asked for its hello: its next heartbeat will");
-        }
+    if db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await? {
+        return Ok(());
+    }
+    let (kind, body) = match welcome::again(&app, beat.agent.as_str(), beat.incarnation).await? {
+        None => return Ok(()),
+        Some(Again::Welcome(welcome)) => (control::WELCOME, serde_json::to_value(welcome).unwrap_or_default()),
+        Some(Again::Hello) => (control::HELLO_AGAIN, serde_json::Value::Null),
+    };
+    if let Err(error) = send(bus.as_ref(), &beat.agent, kind, body).await {
+        tracing::debug!(agent = %beat.agent, %error, "an agent could not be answered: its next heartbeat asks again");
     }
     Ok(())
 }

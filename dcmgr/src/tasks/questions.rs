@@ -17,6 +17,7 @@ pub async fn carry(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     let mut questions = app.questions().listen();
     loop {
         let question = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             question = questions.recv() => match question {
                 Some(question) => question,

@@ -56,6 +56,7 @@ pub async fn ring_again(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
     let mut blind = false;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = timer.tick() => {}
         }
@@ -98,6 +99,7 @@ pub async fn follow_link(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
             tracing::warn!(%error, "open jobs could not be rung anew: the timer will");
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = link.changed() => if changed.is_err() { return },
         }

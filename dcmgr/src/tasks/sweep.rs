@@ -28,6 +28,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     let mut looks: u32 = 0;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = timer.tick() => {}
         }
@@ -82,6 +83,7 @@ async fn look(app: &App) -> Result<(), AppError> {
 pub async fn number_events(app: App, stop: CancellationToken) {
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = app.events_waiting() => tokio::time::sleep(NUMBER_PAUSE).await,
             () = tokio::time::sleep(NUMBER_FALLBACK) => {}

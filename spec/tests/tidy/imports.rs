@@ -32,7 +32,14 @@ const ONLY: &[Only] = &[
     Only { library: "arame_cli", places: &["cli/", "spec/"] },
     Only {
         library: "arame_framework",
-        places: &["agents/", "dcmgr/src/tasks", "dcmgr/src/main.rs", "dcmgr/src/config.rs", "spec/"],
+        places: &[
+            "agents/",
+            "dcmgr/src/tasks",
+            "dcmgr/src/main.rs",
+            "dcmgr/src/config.rs",
+            "dcmgr/src/rehearsal.rs",
+            "spec/",
+        ],
     },
     Only { library: "arame_spec", places: &["spec/"] },
 ];

@@ -29,8 +29,8 @@ impl MemoryBroker {
     /// exchanges exist from its first connection on.
     pub fn bus(&self, user: &str) -> Arc<MemoryBus> {
         let declares = user.parse::<AgentId>().is_err();
-        let (party, link, frozen) = self.lock().join(user, declares);
-        Arc::new(MemoryBus { broker: self.clone(), party, user: user.to_owned(), link, frozen })
+        let (party, frozen) = self.lock().join(user, declares);
+        Arc::new(MemoryBus { broker: self.clone(), party, user: user.to_owned(), frozen })
     }
 
     /// From now on messages meet these faults, drawn from `seed`.
@@ -77,7 +77,6 @@ pub struct MemoryBus {
     broker: MemoryBroker,
     party: PartyId,
     user: String,
-    link: watch::Receiver<Link>,
     frozen: watch::Receiver<bool>,
 }
 
@@ -113,7 +112,7 @@ impl Bus for MemoryBus {
     }
 
     fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+        self.broker.lock().follow(self.party)
     }
 
     async fn close(&self) {
@@ -144,6 +143,7 @@ async fn serve(broker: MemoryBroker, number: SubscriptionId, out: mpsc::Sender<D
                 }
             };
             tokio::select! {
+                biased;
                 () = news.notified() => {}
                 () = nap => {}
                 () = out.closed() => break None,

@@ -1,11 +1,13 @@
 //! The agent's introduction: who it is, read once; when to say it again.
 //!
-//! Rule: one nonce per process. A welcome with another nonce and a higher incarnation means that another process
+//! Rule: one nonce per process, ordered by the moment the process began: a hello of a dead one that arrives late is told
+//! from its successor's. A welcome with another nonce and a higher incarnation means that another process
 //! joined under this id: the older one, this, has to go.
 
 use super::Context;
 use crate::agent::Profile;
 use crate::config::Common;
+use crate::rehearsal;
 use anyhow::Context as _;
 use arame_schema::jobs::report::Hello;
 use arame_schema::limits::WIRE_VERSION;
@@ -35,7 +37,7 @@ impl Identity {
         let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the key {}", path.display()))?;
         let key = Secret::new(key.trim());
         anyhow::ensure!(!key.expose().is_empty(), "the key file {} is empty", path.display());
-        Ok(Self { nonce: Uuid::new_v4(), key, machine_id: machine_id(&common.state_dir)? })
+        Ok(Self { nonce: rehearsal::uuid_v7(), key, machine_id: machine_id(&common.state_dir)? })
     }
 
     pub fn hello(&self, context: &Context, profile: Profile, last_incarnation: u64) -> Hello {
@@ -67,7 +69,7 @@ fn machine_id(state_dir: &Path) -> anyhow::Result<String> {
             return Ok(text.trim().to_owned());
         }
     }
-    let made = Uuid::new_v4().simple().to_string();
+    let made = rehearsal::uuid_v4().simple().to_string();
     std::fs::write(&own, format!("{made}\n")).with_context(|| format!("cannot write {}", own.display()))?;
     Ok(made)
 }

@@ -8,6 +8,7 @@ use super::work::Assignment;
 use super::{Joined, Runtime, survey};
 use crate::agent::Standing;
 use crate::bus::Delivery;
+use crate::rehearsal;
 use arame_schema::jobs::report::{Ask, JobResult, Outcome, Reply, Unwelcome, Welcome};
 use arame_schema::jobs::{Envelope, control, exchange};
 use arame_schema::limits::{ASK_TIMEOUT, WIRE_VERSION};
@@ -245,7 +246,7 @@ impl Runtime {
         let (context, id) = (self.context.clone(), envelope.id);
         let question = serde_json::from_value::<Ask>(envelope.body.clone());
         let permit = context.questions.clone().try_acquire_owned();
-        tokio::spawn(async move {
+        rehearsal::spawn(async move {
             let answer = match (question, permit) {
                 (Err(error), _) => Err(format!("the question cannot be read: {error}")),
                 (_, Err(_)) => Err("too many questions at a time; ask again".into()),

@@ -12,8 +12,9 @@
 
 use super::work::{self, Assignment, Event};
 use super::{Context, Joined};
+use crate::rehearsal;
 use arame_schema::jobs::report::{JobResult, Retry};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -39,12 +40,12 @@ struct Lane {
 pub(super) struct Lanes {
     context: Arc<Context>,
     events: mpsc::UnboundedSender<Event>,
-    by_thing: HashMap<String, Lane>,
+    by_thing: BTreeMap<String, Lane>,
 }
 
 impl Lanes {
     pub fn new(context: Arc<Context>, events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { context, events, by_thing: HashMap::new() }
+        Self { context, events, by_thing: BTreeMap::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -85,7 +86,7 @@ impl Lanes {
             Running { job: assignment.job, generation: assignment.generation, cancel: cancel.clone(), hung: false };
         self.by_thing.insert(assignment.thing.clone(), Lane { running, waiting: None });
         let standing = joined.standing.clone();
-        tokio::spawn(work::run(self.context.clone(), assignment, standing, cancel, self.events.clone()));
+        rehearsal::spawn(work::run(self.context.clone(), assignment, standing, cancel, self.events.clone()));
         self.count();
     }
 

@@ -6,6 +6,7 @@
 
 use crate::bus::{Address, Bus, Durability, PublishError};
 use crate::crash;
+use crate::rehearsal;
 use arame_schema::jobs::exchange;
 use arame_schema::jobs::report::Outcome;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -45,7 +46,7 @@ impl Outbox {
     pub fn start(bus: Arc<dyn Bus>) -> Arc<Self> {
         let outbox =
             Arc::new(Self { queue: Mutex::default(), open: watch::channel(0).0, news: tokio::sync::Notify::new() });
-        tokio::spawn(send_all(Arc::downgrade(&outbox), bus));
+        rehearsal::spawn(send_all(Arc::downgrade(&outbox), bus));
         outbox
     }
 
@@ -125,6 +126,7 @@ async fn send_all(outbox: std::sync::Weak<Outbox>, bus: Arc<dyn Bus>) {
             in_flight.push(publish(bus.clone(), kept));
         }
         tokio::select! {
+            biased;
             Some((kept, answer)) = in_flight.next() => {
                 things.remove(&kept.outcome.thing);
                 match own.settle(kept, answer) {

@@ -7,6 +7,7 @@
 use super::Context;
 use crate::agent::{Listing, Standing};
 use crate::bus::{Address, Bus, Durability};
+use crate::rehearsal;
 use arame_schema::jobs::exchange;
 use arame_schema::jobs::report::{Heartbeat, Inventory, Welcome};
 use arame_schema::limits::WIRE_VERSION;
@@ -45,8 +46,8 @@ pub(super) fn start(
 ) -> mpsc::Sender<Uuid> {
     let (ask, asks) = mpsc::channel(ASKED_MAX);
     let beat = interval(welcome.heartbeat_ms);
-    tokio::spawn(beat_on(context.clone(), standing.incarnation, beat, over.clone()));
-    tokio::spawn(survey(context, standing, interval(welcome.inventory_ms), asks, over));
+    rehearsal::spawn(beat_on(context.clone(), standing.incarnation, beat, over.clone()));
+    rehearsal::spawn(survey(context, standing, interval(welcome.inventory_ms), asks, over));
     ask
 }
 
@@ -55,6 +56,7 @@ async fn beat_on(context: Arc<Context>, incarnation: u64, every: Duration, over:
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
+            biased;
             () = over.cancelled() => return,
             _ = ticks.tick() => {}
         }
@@ -93,6 +95,7 @@ async fn survey(
     loop {
         let mut asked = Vec::new();
         tokio::select! {
+            biased;
             () = over.cancelled() => return,
             () = tokio::time::sleep_until(next) => {}
             () = standing.survey_wanted() => {}
@@ -114,7 +117,7 @@ async fn survey(
 async fn list(context: &Arc<Context>, standing: &Standing) -> Option<(Observation, Listing)> {
     let (context, standing) = (context.clone(), standing.clone());
     // A task of its own: a panic ends the listing, not the survey.
-    let listing = tokio::spawn(async move {
+    let listing = rehearsal::spawn(async move {
         let _one = context.listing.one.lock().await;
         let since = &context.listing.since;
         *since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());

@@ -6,6 +6,7 @@
 use super::lanes::failed;
 use super::{Context, survey};
 use crate::agent::{Standing, Stopped, Work};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, JobResult, Outcome};
 use arame_schema::jobs::{Envelope, Job, exchange};
 use arame_schema::limits::{JOB_BUDGET_MAX, WIRE_VERSION};
@@ -154,6 +155,7 @@ impl Context {
         }
         if let Some(found_generation) = self.keeps.grave(&assignment.thing)
             && assignment.generation <= found_generation
+            && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck)
             && !assignment.is_delete()
             && !assignment.is_observe()
         {
@@ -178,13 +180,14 @@ pub(super) async fn run(
     let overrun = assignment.deadline + OVERRUN;
     let (progress, told) = mpsc::channel(8);
     let work = paper.work(assignment.deadline, standing, cancel.clone(), progress);
-    let progress = tokio::spawn(forward(context.clone(), paper.outcome.clone(), told));
+    let progress = rehearsal::spawn(forward(context.clone(), paper.outcome.clone(), told));
     let span = tracing::info_span!("job", job = %paper.job, kind = paper.kind, thing = paper.thing);
     let agent = context.agent.clone();
     let handler = async move { agent.handle(assignment.what, work).await };
     // A task of its own: a panic in the handler is an answer, not the end of the runtime.
-    let mut handler = tokio::spawn(handler.instrument(span));
+    let mut handler = rehearsal::spawn(handler.instrument(span));
     let ended = tokio::select! {
+        biased;
         ended = &mut handler => ended,
         () = tokio::time::sleep_until(overrun) => {
             tracing::error!(job = %paper.job, kind = paper.kind, thing = paper.thing, "a handler hangs");
@@ -221,7 +224,7 @@ async fn conclude(context: &Arc<Context>, paper: &Paper, ended: Handled) -> (Job
 
 async fn bury(context: &Arc<Context>, paper: &Paper) -> anyhow::Result<()> {
     let (context, thing, generation) = (context.clone(), paper.thing.clone(), paper.generation);
-    tokio::task::spawn_blocking(move || context.keeps.bury(&thing, generation)).await?
+    rehearsal::blocking(move || context.keeps.bury(&thing, generation)).await?
 }
 
 fn panic_text(error: JoinError) -> String {

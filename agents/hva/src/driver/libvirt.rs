@@ -16,7 +16,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId};
 use async_trait::async_trait;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -241,18 +241,20 @@ fn has_left(domain: &Domain) -> Told<bool> {
 /// What is there of a domain of ours. The mark is the newer of the running guest's and the kept definition's.
 fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     let Some(mut mark) = kept.mark else { return Ok(None) };
-    let mut plugged: Vec<AttachmentId> = kept.volumes.into_keys().collect();
+    let kept: BTreeSet<AttachmentId> = kept.volumes.into_keys().collect();
+    let (mut plugged, mut half_plugged) = (kept.clone(), Vec::new());
     let power = power_of(domain)?;
     if power != SeenPower::Off {
         let live = described(domain, 0)?;
-        plugged.extend(live.volumes.into_keys());
+        let running: BTreeSet<AttachmentId> = live.volumes.into_keys().collect();
+        half_plugged.extend(kept.symmetric_difference(&running).cloned());
+        plugged.extend(running);
         if let Some(running) = live.mark.filter(|running| running.generation > mark.generation) {
             mark = running;
         }
     }
-    plugged.sort();
-    plugged.dedup();
-    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, plugged }))
+    let plugged = plugged.into_iter().collect();
+    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, plugged, half_plugged }))
 }
 
 #[async_trait]

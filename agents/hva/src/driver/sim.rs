@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::records::Record;
 use crate::switch::{Port, SeenPort, Switch, tap_name};
 use arame_framework::agent::{Stopped, Work};
+use arame_framework::rehearsal;
 use arame_schema::jobs::hva::{BootDisk, PluggedVolume};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
@@ -229,7 +230,7 @@ impl Sim {
     async fn effect<T>(&self, verb: &str, instance: &InstanceId, work: impl FnOnce(&mut World) -> Told<T>) -> Told<T> {
         self.fault(Point::BeforeEffect, verb, Some(instance.as_str())).await?;
         if !self.inner.latency.is_zero() {
-            tokio::time::sleep(self.inner.latency).await;
+            tokio::time::sleep(rehearsal::jitter(self.inner.latency)).await;
         }
         let value = self.change(work).await??;
         self.fault(Point::AfterEffect, verb, Some(instance.as_str())).await?;
@@ -402,6 +403,7 @@ impl Store for Sim {
             Ok(())
         });
         tokio::select! {
+            biased;
             made = made => Ok(made?),
             () = work.cancelled().cancelled() => Err(Stopped::Overtaken { facts: Vec::new() }),
         }

@@ -51,8 +51,8 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
     }
     volumes(hva, &machine, &found, was_running, work).await?;
     let seen = facts(hva, work, &spec.instance).await?;
-    forget_unplugged(hva, spec, &mut record, &seen, work).await?;
-    Ok(seen)
+    finish(hva, spec, &mut record, &seen, work).await?;
+    Ok(seen.into_iter().map(|fact| FactReport { generation: work.generation, ..fact }).collect())
 }
 
 /// Writes the record when it says something new.
@@ -146,21 +146,22 @@ async fn volumes(hva: &Hva, machine: &Machine, found: &Found, was_running: bool,
     Ok(())
 }
 
-/// An attachment seen unplugged and not wished needs no more answers.
-async fn forget_unplugged(
+/// This generation is done. An attachment seen unplugged and not wished needs no more answers.
+async fn finish(
     hva: &Hva,
     spec: &InstanceSpec,
     record: &mut Record,
     seen: &[FactReport],
     work: &Work,
 ) -> Result<(), Stopped> {
-    let count = record.attachments.len();
+    let before = record.clone();
+    record.applied = work.generation;
     record.attachments.retain(|attachment| {
         let wished = spec.volumes.iter().any(|volume| volume.attachment == *attachment);
         let gone = |fact: &FactReport| fact.name == FactName::Plugged && fact.value == Fact::No;
         wished || !seen.iter().any(|fact| fact.thing == attachment.as_str() && gone(fact))
     });
-    if record.attachments.len() != count {
+    if *record != before {
         effect(work, hva.store.write(record)).await?;
     }
     Ok(())

@@ -108,6 +108,7 @@ mod tests {
             instance: "i-web".parse().unwrap(),
             account: "a-demo".parse().unwrap(),
             generation: 1,
+            applied: 1,
             disk_made: true,
             uuid: uuid::Uuid::nil(),
             disk_size_bytes: 0,

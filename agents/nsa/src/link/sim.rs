@@ -8,6 +8,7 @@ use super::{DhcpSockets, FoundLink, LinkError, LinkId, LinkSpec, Links, Mark, So
 use crate::config;
 use crate::faults::{Fault, Faults, Point};
 use crate::store::write_whole;
+use arame_framework::rehearsal;
 use arame_schema::model::NetworkId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,7 @@ impl Sim {
 
     async fn latency(&self) {
         if self.config.latency_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(self.config.latency_ms)).await;
+            tokio::time::sleep(rehearsal::jitter(Duration::from_millis(self.config.latency_ms))).await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The simulated driver with sockets on the loopback, trouble on request, and the answers to it.
 
-use crate::kit::{Desk, fact, failed, id, sim_config, snapshot};
+use crate::kit::{Desk, fact, failed, id, refused, sim_config, snapshot};
 use arame_framework::agent::{Agent, Standing, Stopped};
 use arame_nsa::agent::NsaAgent;
 use arame_nsa::faults::{Effect, Fault, Point};
@@ -201,4 +201,19 @@ async fn one_mac_cannot_ask_without_end() {
     assert!((20..40).contains(&offers), "{offers} offers for 100 questions");
     let other = discover(at, [0x52, 0x54, 0, 0, 0x65, 0x0b]).await;
     assert_eq!(other.yiaddr(), Ipv4Addr::new(10, 0, 0, 11), "the control: another MAC is not held up");
+}
+
+#[tokio::test]
+async fn a_version_older_than_one_that_was_written_and_never_served_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sim, agent) = listening(dir.path());
+    let desk = Desk::join(&agent, 1).await;
+    let network = snapshot("nw-one", 101);
+    assert_eq!(fact(&desk.apply(&agent, &network, 1).await), (Fact::Yes, 1));
+    sim.faults().inject(Fault { at: Point::ApplyWritten, effect: Effect::Fail, times: 1 });
+    assert_eq!(failed(desk.apply(&agent, &network, 3).await).0, "simulated");
+    assert_eq!(refused(desk.apply(&agent, &network, 2).await), 3, "2 would go over 3 on disk");
+    assert_eq!(agent.version(&id("nw-one")), Some(1), "and 3 is not served yet");
+    assert_eq!(fact(&desk.apply(&agent, &network, 3).await), (Fact::Yes, 3), "the same again is done");
+    assert_eq!(fact(&desk.apply(&agent, &network, 4).await), (Fact::Yes, 4), "the control: a newer one is taken");
 }

@@ -6,6 +6,7 @@ use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::attachment::{Facts, Wish, is_over, next_job, plug_to_go};
+use crate::rehearsal::{self, Sabotage};
 use arame_schema::model::{Fact, FactName};
 
 /// The volume is locked first, then its attachment.
@@ -21,6 +22,9 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let mut facts = facts_of(tx, id, volume).await?;
     if !wish.wanted {
         facts.plugged = unplugged(tx, &open.instance, facts.plugged).await?;
+    }
+    if rehearsal::sabotaged(Sabotage::UnexportWhilePlugged) {
+        facts.plugged = Fact::No;
     }
     if is_over(wish, facts) {
         db::volumes::close_attachment(tx, id).await?;

@@ -4,6 +4,7 @@
 //! expires. A cut connection puts back what it held, in order, marked redelivered.
 
 use crate::bus::{Address, Delivery, Durability, Link, PublishError, Source};
+use crate::rehearsal;
 use arame_schema::jobs::exchange;
 use futures_util::future::{FutureExt, Shared};
 use rand::rngs::StdRng;
@@ -68,7 +69,9 @@ struct Queue {
 struct Party {
     user: String,
     up: bool,
-    link: watch::Sender<Link>,
+    link: Link,
+    /// One for each who follows: told in the order they came, so that a run can be repeated.
+    followers: Vec<watch::Sender<Link>>,
     frozen: watch::Sender<bool>,
 }
 
@@ -114,6 +117,21 @@ pub(super) enum Take {
     Gone,
 }
 
+impl Party {
+    fn set_link(&mut self, link: Link) {
+        self.link = link;
+        self.followers.retain(|follower| follower.send(link).is_ok());
+    }
+}
+
+/// What a message is about, for the trace of a rehearsal.
+fn about(body: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = ["kind", "thing", "generation", "incarnation", "open_jobs", "result"];
+    let told = words.iter().filter_map(|word| value.get(word).map(|value| format!("{word}={value}")));
+    told.collect::<Vec<_>>().join(" ")
+}
+
 fn queue_behind(name: &str) -> String {
     name.replacen("arame.", "dcmgr.", 1)
 }
@@ -133,17 +151,28 @@ impl State {
         of > 0.0 && self.rng.as_mut().is_some_and(|rng| rng.random_bool(of.min(1.0)))
     }
 
-    pub fn join(&mut self, user: &str, declares: bool) -> (PartyId, watch::Receiver<Link>, watch::Receiver<bool>) {
+    pub fn join(&mut self, user: &str, declares: bool) -> (PartyId, watch::Receiver<bool>) {
         if declares {
             for name in exchange::ALL.into_iter().filter(|name| *name != exchange::REPLY) {
                 self.declare_behind(name);
             }
         }
-        let (link, followed) = watch::channel(Link { up: true, session: 1 });
+        let link = Link { up: true, session: 1 };
         let (frozen, seen) = watch::channel(false);
         let party = self.number();
-        self.parties.insert(party, Party { user: user.to_owned(), up: true, link, frozen });
-        (party, followed, seen)
+        self.parties.insert(party, Party { user: user.to_owned(), up: true, link, followers: Vec::new(), frozen });
+        (party, seen)
+    }
+
+    /// Follows a participant's connection; of one that has left, only that it is down.
+    pub fn follow(&mut self, party: PartyId) -> watch::Receiver<Link> {
+        let known = self.parties.get_mut(&party);
+        let (told, followed) =
+            watch::channel(known.as_ref().map_or(Link { up: false, session: 0 }, |known| known.link));
+        if let Some(known) = known {
+            known.followers.push(told);
+        }
+        followed
     }
 
     fn declare_behind(&mut self, name: &'static str) -> String {
@@ -157,8 +186,8 @@ impl State {
     }
 
     pub fn leave(&mut self, party: PartyId) {
-        let Some(gone) = self.parties.remove(&party) else { return };
-        gone.link.send_modify(|link| link.up = false);
+        let Some(mut gone) = self.parties.remove(&party) else { return };
+        gone.set_link(Link { up: false, ..gone.link });
         for number in self.of_party(party) {
             self.unsubscribe(number);
         }
@@ -180,7 +209,7 @@ impl State {
         for party in self.of_user(user) {
             let Some(known) = self.parties.get_mut(&party).filter(|known| known.up != up) else { continue };
             known.up = up;
-            known.link.send_modify(|link| *link = Link { up, session: link.session + u64::from(up) });
+            known.set_link(Link { up, session: known.link.session + u64::from(up) });
             self.stats.disconnects += u64::from(!up);
             for number in self.of_party(party) {
                 if up { self.attach(number) } else { self.detach(number) }
@@ -312,8 +341,10 @@ impl State {
     fn enqueue(&mut self, name: &str, mut message: Message) {
         if self.chance(self.faults.drop) {
             self.stats.dropped += 1;
+            rehearsal::note(|| format!("bus lost {} -> {name} {}", message.user, about(&message.body)));
             return;
         }
+        rehearsal::note(|| format!("bus {} -> {name} {}", message.user, about(&message.body)));
         let copies = if self.chance(self.faults.duplicate) { 2 } else { 1 };
         self.stats.duplicated += copies - 1;
         for _ in 0..copies {
@@ -368,6 +399,7 @@ impl State {
         let tag = self.number();
         self.stats.delivered += 1;
         self.stats.redelivered += u64::from(message.redelivered);
+        rehearsal::note(|| format!("bus {name} delivers {}", about(&message.body)));
         let (done, acked) = oneshot::channel();
         let acked = acked.shared();
         let delivery = Delivery {

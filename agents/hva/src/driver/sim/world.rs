@@ -4,6 +4,7 @@ use crate::driver::{DriverError, Mark, SeenDomain, SeenPower};
 use crate::policy::Policy;
 use crate::records::Record;
 use crate::switch::Port;
+use arame_framework::rehearsal;
 use arame_schema::jobs::report::Retry;
 use arame_schema::limits::TOMBSTONE_AGE;
 use arame_schema::model::{AttachmentId, InstanceId, VifId};
@@ -59,7 +60,11 @@ pub struct SimPort {
 impl Domain {
     pub fn seen(&self) -> SeenDomain {
         let plugged = self.kept.union(&self.live).cloned().collect();
-        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged }
+        let half_plugged = match self.power {
+            SeenPower::Off => Vec::new(),
+            SeenPower::On | SeenPower::Paused => self.kept.symmetric_difference(&self.live).cloned().collect(),
+        };
+        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged, half_plugged }
     }
 
     pub fn start(&mut self) {
@@ -143,7 +148,7 @@ impl World {
 /// The file is there whole. Not flushed to the disk: the simulator outlives its process, not the machine.
 pub async fn write(path: PathBuf, bytes: Vec<u8>) -> Result<(), DriverError> {
     let shown = path.clone();
-    let written = tokio::task::spawn_blocking(move || {
+    let written = rehearsal::blocking(move || {
         let part = path.with_extension("part");
         std::fs::write(&part, bytes)?;
         std::fs::rename(&part, &path)
