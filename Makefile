@@ -8,11 +8,12 @@
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 SIM ?=
+MINUTES ?= 30
 ARGS ?=
 ARAME = $(TARGET)/release/arame
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build up down status test bench lint fmt clean-data clean
+.PHONY: help packages build up down status test chaos bench lint fmt clean-data clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +36,10 @@ status: ## what of the data center runs
 
 test: ## run every test; prints stages, times and skips
 	scripts/test
+
+chaos: ## break everything under load for MINUTES=30; ARAME_SEED repeats a campaign
+	$(CARGO) build --workspace --locked
+	ARAME_CHAOS_MINUTES=$(MINUTES) $(CARGO) test --workspace --locked --test chaos -- --nocapture
 
 bench: build ## measure what is promised, and print it
 	ARAME_BIN=$(abspath $(TARGET))/release $(CARGO) bench --workspace --locked --bench '*' -- $(ARGS)
