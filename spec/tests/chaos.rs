@@ -2,15 +2,15 @@
 //! asked or fails with a reason; nothing lost, nothing twice, nothing left behind, nothing stuck.
 //!
 //! `ARAME_SEED` repeats a campaign's orders and faults, `ARAME_CHAOS_MINUTES` makes it longer (`make chaos`), and
-//! `ARAME_CHAOS_SABOTAGE` (orphan, lose, twice, open, silence) spoils the evidence: the campaign must then fail. It
-//! runs in namespaces of its own and needs root, or a kernel that lets users make them.
+//! `ARAME_CHAOS_SABOTAGE` (orphan, lose, twice, open, silence) spoils the evidence: the campaign must then fail.
+//! `ARAME_CHAOS_ONLY="clock step"` (the words of the table) injects one kind of fault and no other. It runs in namespaces of its own and needs root, or a kernel that lets users make them.
 
 use anyhow::{Context, ensure};
 use arame_framework::testkit;
 use arame_spec::chaos::campaign::{self, Options};
 use arame_spec::chaos::cell::{self, Entered};
 use arame_spec::chaos::evidence::Sabotage;
-use arame_spec::chaos::faults::Holds;
+use arame_spec::chaos::faults::{Holds, Kind};
 use arame_spec::chaos::files::faketime_library;
 use arame_spec::chaos::judge::Verdict;
 use arame_spec::{database, processes};
@@ -66,6 +66,10 @@ async fn campaign() -> anyhow::Result<()> {
         Some(name) => Some(Sabotage::parse(&name).with_context(|| format!("no sabotage {name}"))?),
         None => None,
     };
+    let only = match std::env::var("ARAME_CHAOS_ONLY") {
+        Ok(words) => Some(Kind::parse(&words).with_context(|| format!("no fault is called {words}"))?),
+        Err(_) => None,
+    };
     println!("seed {seed}, {minutes} minutes of faults: repeat with ARAME_SEED={seed} ARAME_CHAOS_MINUTES={minutes}");
     let options = Options {
         seed,
@@ -73,9 +77,10 @@ async fn campaign() -> anyhow::Result<()> {
         programs: processes::programs()?,
         holds: if is_long { Holds::LONG } else { Holds::SHORT },
         sabotage,
+        only,
     };
     let told = campaign::run(&options).await.with_context(|| format!("seed {seed}"))?;
     println!("{}", told.text);
     ensure!(told.verdicts.iter().all(Verdict::is_clean), "seed {seed}: see the verdicts above");
-    campaign::visited(&told, is_long)
+    campaign::visited(&told, is_long && only.is_none())
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub programs: PathBuf,
     pub holds: Holds,
     pub sabotage: Option<Sabotage>,
+    /// This kind of fault and no other.
+    pub only: Option<Kind>,
 }
 
 /// What a campaign came to.
@@ -126,11 +128,15 @@ impl Campaign {
     }
 
     async fn faults(&mut self, options: &Options) -> anyhow::Result<()> {
-        let without = if self.center.has_clocks() { Vec::new() } else { vec![Kind::StepClock] };
+        let mut without: Vec<Kind> =
+            Kind::ALL.into_iter().filter(|kind| options.only.is_some_and(|only| only != *kind)).collect();
+        if !self.center.has_clocks() {
+            without.push(Kind::StepClock);
+        }
         let mut deck = Deck::new(options.holds, without);
         let end = Instant::now() + options.time;
+        self.steady(Instant::now()).await;
         while Instant::now() < end {
-            self.steady().await;
             let pause = self.rng.random_range(0..PAUSE_MAX_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let first = deck.draw(&mut self.rng);
@@ -143,7 +149,6 @@ impl Campaign {
             back.into_iter().for_each(|kind| deck.put_back(kind));
             self.incident([Some(first), second].into_iter().flatten().collect()).await?;
         }
-        self.steady().await;
         Ok(())
     }
 
@@ -157,7 +162,10 @@ impl Campaign {
                     let until = Instant::now() + fault.hold;
                     done.push((fault, injected, until));
                 }
-                None => *self.tally.missed.entry(fault.kind).or_default() += 1,
+                None => {
+                    println!("{}: its moment did not come", fault.told());
+                    *self.tally.missed.entry(fault.kind).or_default() += 1;
+                }
             }
         }
         done.sort_by_key(|(_, _, until)| *until);
@@ -169,7 +177,7 @@ impl Campaign {
             return Ok(());
         }
         let healed = Instant::now();
-        self.steady().await;
+        self.steady(healed).await;
         let to = Instant::now();
         let losses = Service::ALL.map(|service| self.record.loss(service, from, healed, to));
         let told: Vec<String> =
@@ -184,11 +192,11 @@ impl Campaign {
         Ok(())
     }
 
-    /// Waits until every service answers steadily; a repair that takes longer is in the table.
-    async fn steady(&self) {
+    /// Waits until a launch asked for after this moment has run and every service answers steadily; a repair that takes
+    /// longer than the limit is in the table as that.
+    async fn steady(&self, healed: Instant) {
         let end = Instant::now() + REPAIR_LIMIT;
-        tokio::time::sleep(STEADY).await;
-        while !self.record.all_up(STEADY) && Instant::now() < end {
+        while !self.record.all_up(healed, STEADY) && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -77,6 +77,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// By the words of [`Kind::as_str`].
+    pub fn parse(words: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == words)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub kind: Kind,

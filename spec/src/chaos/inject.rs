@@ -22,8 +22,13 @@ const TRIES: u32 = 60;
 /// What a published message takes to the tap, at most, on a busy machine.
 const TAP_TAKES: Duration = Duration::from_millis(250);
 
+/// MariaDB's own interval for `information_schema.innodb_trx`, and a little.
+const TRANSACTIONS_SHOWN_AFTER: Duration = Duration::from_millis(130);
+
 /// Messages sent again at once.
 const REPLAYED: usize = 40;
+
+const REPLAY_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a slow agent's effects take.
 const SLOW_MS: std::ops::RangeInclusive<u64> = 200..=1200;
@@ -80,7 +85,11 @@ pub async fn inject(center: &Center, tap: &Tap, rng: &mut StdRng, fault: &Fault)
             center.set_latency(program, rng.random_range(SLOW_MS))?;
             Some(Heal::Fast(program))
         }
-        Kind::Replay => (tap.replay(center, rng, REPLAYED).await? > 0).then_some(Heal::Nothing),
+        Kind::Replay => {
+            // Bounded: a broker that is just coming back may keep every message waiting for its confirm.
+            let replayed = tokio::time::timeout(REPLAY_LIMIT, tap.replay(center, rng, REPLAYED)).await;
+            replayed.unwrap_or(Ok(0))?.gt(&0).then_some(Heal::Nothing)
+        }
     };
     Ok(heal.map(|heal| Injected { heal, open }))
 }
@@ -150,6 +159,8 @@ async fn catch(
 
 /// Whether a connection from this dcmgr's address holds locks.
 async fn in_transaction(center: &Center, program: &str) -> anyhow::Result<bool> {
+    // The server shows transactions as they were at the last look when that was less than 100 ms ago.
+    tokio::time::sleep(TRANSACTIONS_SHOWN_AFTER).await;
     let address = center.fabric.address(program)?;
     let statement = format!(
         "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \

@@ -28,7 +28,7 @@ const DHCP_EVERY: Duration = Duration::from_millis(300);
 const ANSWER_LIMIT: Duration = Duration::from_millis(800);
 
 /// A canary that takes longer to run means that jobs are not done. Undisturbed it takes a few tenths of a second.
-const CANARY_LIMIT: Duration = Duration::from_secs(3);
+const CANARY_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
@@ -61,8 +61,10 @@ pub struct Sample {
 #[derive(Debug, Default)]
 struct Series {
     samples: [Vec<Sample>; 4],
-    /// Launches of canaries: begun, running.
+    /// What launches of canaries took.
     canaries: Vec<Duration>,
+    /// When the newest canary that came to run was begun.
+    newest: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -84,14 +86,16 @@ impl Record {
         series.samples[service as usize].push(Sample { at: Instant::now(), up });
     }
 
-    /// Whether every service answered all through the last `span`.
-    pub fn all_up(&self, span: Duration) -> bool {
+    /// Whether a canary begun after a moment came to run, and every service answered all through the last `span`.
+    pub fn all_up(&self, after: Instant, span: Duration) -> bool {
         let since = Instant::now() - span;
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.samples.iter().all(|samples| {
-            let mut recent = samples.iter().rev().take_while(|sample| sample.at >= since).peekable();
-            recent.peek().is_some() && recent.all(|sample| sample.up)
-        })
+        let is_proven = series.newest.is_some_and(|begun| begun >= after);
+        is_proven
+            && series.samples.iter().all(|samples| {
+                let mut recent = samples.iter().rev().take_while(|sample| sample.at >= since).peekable();
+                recent.peek().is_some() && recent.all(|sample| sample.up)
+            })
     }
 
     pub fn loss(&self, service: Service, from: Instant, healed: Instant, to: Instant) -> Loss {
@@ -248,7 +252,9 @@ pub async fn canaries(center: Arc<Center>, ledger: Arc<Ledger>, record: Arc<Reco
         let ended = watched(&record, began, becomes(&center, &id, "running")).await;
         let took = began.elapsed();
         if ended == Ended::AsAsked {
-            record.series.lock().unwrap_or_else(PoisonError::into_inner).canaries.push(took);
+            let mut series = record.series.lock().unwrap_or_else(PoisonError::into_inner);
+            series.canaries.push(took);
+            series.newest = Some(began);
         }
         ledger.end(entry, ended, took);
         remove(&center, &ledger, &record, &id).await;

@@ -106,7 +106,9 @@ impl Tap {
     /// An agent's user cannot connect.
     pub async fn replay(&self, center: &Center, rng: &mut StdRng, count: usize) -> anyhow::Result<usize> {
         let mut sent = 0;
-        for old in choose(&lock(&self.kept).jobs, rng, count) {
+        // Chosen first: a lock held where the loop waits would stop the listener.
+        let jobs = choose(&lock(&self.kept).jobs, rng, count);
+        for old in jobs {
             let to = Address::Agent(old.agent.clone());
             sent += usize::from(self.bus.publish(&to, durability(), old.body).await.is_ok());
         }
@@ -123,9 +125,11 @@ impl Tap {
         let id: AgentId = agent.parse().ok().with_context(|| agent.to_owned())?;
         let bus = AmqpBus::connect(&center.broker(agent)?, Role::Agent(id)).await?;
         let mut link = bus.link();
+        // Only the answer is kept: the state itself, held, would keep the bus from changing it.
         let up = tokio::time::timeout(Duration::from_secs(10), link.wait_for(|link| link.up)).await;
+        let up = up.is_ok_and(|seen| seen.is_ok());
         let mut sent = 0;
-        if matches!(up, Ok(Ok(_))) {
+        if up {
             for old in chosen {
                 if let Some(exchange) = old.exchange {
                     let said = bus.publish(&Address::Exchange(exchange), durability(), old.body).await;
