@@ -1,4 +1,5 @@
-//! A private MariaDB for one test process: own directory, unix socket only, ended with the value.
+//! A private MariaDB for one test process: own directory, unix socket only unless asked for a port of loopback, ended
+//! with the value.
 
 use anyhow::{Context, bail};
 use arame_dcmgr::db::pool::Config;
@@ -14,6 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Database {
     folder: TempDir,
     server: Child,
+    port: Option<u16>,
 }
 
 /// Where Debian and Ubuntu put the server.
@@ -32,6 +34,19 @@ impl Database {
     /// # Errors
     /// No server on this machine, or it does not come up.
     pub async fn start() -> anyhow::Result<Database> {
+        Self::start_on(None).await
+    }
+
+    /// The same, listening on a free port of loopback as well.
+    ///
+    /// # Errors
+    /// As [`Database::start`].
+    pub async fn start_with_port() -> anyhow::Result<Database> {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        Self::start_on(Some(free)).await
+    }
+
+    async fn start_on(port: Option<u16>) -> anyhow::Result<Database> {
         let folder = tempfile::Builder::new().prefix("arame-db-").tempdir()?;
         let data = folder.path().join("data");
         // Its own: a server that starts removes what looks like temporary tables of a dead one from a shared folder.
@@ -54,22 +69,27 @@ impl Database {
             let printed = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
             bail!("mariadb-install-db ended with {}: {printed}", done.status);
         }
-        let server = Self::launch(folder.path())?;
+        let server = Self::launch(folder.path(), port)?;
         std::fs::write(folder.path().join("password"), "")?;
-        let database = Database { folder, server };
+        let database = Database { folder, server, port };
         database.wait().await?;
         Ok(database)
     }
 
-    fn launch(folder: &Path) -> anyhow::Result<Child> {
+    fn launch(folder: &Path, port: Option<u16>) -> anyhow::Result<Child> {
         let server = program("mariadbd").context("skipped: needs mariadb")?;
+        let reached = match port {
+            Some(port) => vec!["--bind-address=127.0.0.1".to_owned(), format!("--port={port}")],
+            None => vec!["--skip-networking".to_owned()],
+        };
         Ok(Command::new(server)
             .arg("--no-defaults")
+            .args(reached)
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("s.sock").display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()))
             .arg(format!("--tmpdir={}", folder.join("tmp").display()))
-            .args(["--skip-networking", "--skip-name-resolve", "--user=root", "--skip-log-bin"])
+            .args(["--skip-name-resolve", "--user=root", "--skip-log-bin"])
             .args(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -116,13 +136,22 @@ impl Database {
         })
     }
 
+    /// The same, reached by its port.
+    ///
+    /// # Errors
+    /// The server's, or it has no port.
+    pub async fn create_by_port(&self, name: &str) -> anyhow::Result<Config> {
+        let port = Some(self.port.context("the server has no port")?);
+        Ok(Config { socket: None, host: Some("127.0.0.1".into()), port, ..self.create(name).await? })
+    }
+
     /// Kills the server at once and starts it again on the same data.
     ///
     /// # Errors
     /// It does not come back.
     pub async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.server.kill().await?;
-        self.server = Self::launch(self.folder.path())?;
+        self.server = Self::launch(self.folder.path(), self.port)?;
         self.wait().await
     }
 }
