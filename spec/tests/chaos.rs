@@ -75,7 +75,7 @@ async fn campaign() -> anyhow::Result<()> {
         seed,
         time: Duration::from_secs_f64(minutes * 60.0),
         programs: processes::programs()?,
-        holds: if is_long { Holds::LONG } else { Holds::SHORT },
+        holds: if is_long || only.is_some() { Holds::LONG } else { Holds::SHORT },
         sabotage,
         only,
     };

@@ -15,6 +15,7 @@ use super::load::Client;
 use super::probes::{self, Lighthouse, Record, Service, Watch};
 use super::table::{self, Incident, Tally};
 use super::tap::Tap;
+use crate::processes;
 use anyhow::{Context, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -176,6 +177,7 @@ impl Campaign {
         if done.is_empty() {
             return Ok(());
         }
+        self.servers_answer().await?;
         let healed = Instant::now();
         self.steady(healed).await;
         let to = Instant::now();
@@ -190,6 +192,14 @@ impl Campaign {
         let kinds = done.iter().map(|(fault, _, _)| fault.kind).collect();
         self.tally.incidents.push(Incident { kinds, met, losses });
         Ok(())
+    }
+
+    /// What a server itself takes to start is its own; a repair begins when it answers.
+    async fn servers_answer(&self) -> anyhow::Result<()> {
+        processes::until("the broker and the database answer", async || {
+            Ok(self.center.broker_answers().await && self.center.number("SELECT 1").await.is_ok())
+        })
+        .await
     }
 
     /// Waits until a launch asked for after this moment has run and every service answers steadily; a repair that takes

@@ -53,6 +53,9 @@ pub const NUMBERS: [(&str, u8); 11] = [
     ("nsa.n2", 42),
 ];
 
+/// Of a program's environment.
+pub type Variables = Vec<(String, String)>;
+
 /// The writer, and where everything is.
 pub struct Files<'a> {
     pub folder: &'a Path,
@@ -253,7 +256,7 @@ impl Files<'_> {
     ///
     /// # Errors
     /// RabbitMQ is not installed.
-    pub fn broker_words(&self) -> anyhow::Result<(Vec<String>, Vec<(String, String)>)> {
+    pub fn broker_words(&self) -> anyhow::Result<(Vec<String>, Variables)> {
         let home = rabbitmq_home()?;
         let broker = self.path("broker");
         let at = |name: &str| broker.join(name).display().to_string();
@@ -353,7 +356,7 @@ fn definitions() -> Value {
 }
 
 /// What makes a program's clock the one of its file, and leaves its monotonic clock alone.
-pub fn clock_env(folder: &Path, program: &str) -> Option<Vec<(String, String)>> {
+pub fn clock_env(folder: &Path, program: &str) -> Option<Variables> {
     let library = faketime_library()?;
     let file = folder.join("clock").join(program);
     let env = [
