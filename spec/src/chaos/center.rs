@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -25,7 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A client gives up on one dcmgr after this and asks the other.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long one that did not answer is not asked while the other does.
+const AVOIDED: Duration = Duration::from_secs(5);
 
 /// Between two tries of a client that was not answered.
 const CLIENT_PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +52,8 @@ pub struct Center {
     client: reqwest::Client,
     token: String,
     next: AtomicUsize,
+    /// When each dcmgr last did not answer.
+    silent: [Mutex<Option<Instant>>; 2],
 }
 
 async fn run(program: &str, arguments: &[String]) -> anyhow::Result<()> {
@@ -88,6 +93,7 @@ impl Center {
             client,
             token: String::new(),
             next: AtomicUsize::new(0),
+            silent: Default::default(),
         };
         center.files().all()?;
         center.token = std::fs::read_to_string(center.path("token"))?.trim().to_owned();
@@ -252,6 +258,17 @@ impl Center {
         self.client.get(url).timeout(limit).send().await.is_ok_and(|answer| answer.status() == 200)
     }
 
+    /// One after the other, but for one that lately did not answer, as a load balancer does.
+    fn manager(&self) -> usize {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % MANAGERS.len();
+        let is_silent = |manager: usize| {
+            let since = *self.silent[manager].lock().unwrap_or_else(PoisonError::into_inner);
+            since.is_some_and(|since| since.elapsed() < AVOIDED)
+        };
+        let other = (turn + 1) % MANAGERS.len();
+        if is_silent(turn) && !is_silent(other) { other } else { turn }
+    }
+
     /// As a patient client with two addresses: the same request, with the same key, until one answers for good.
     /// Gives the answer and how often it was asked.
     ///
@@ -262,11 +279,14 @@ impl Center {
         let mut tries = 0;
         loop {
             tries += 1;
-            let manager = self.next.fetch_add(1, Ordering::Relaxed);
+            let manager = self.manager();
             let last = match self.ask_at(manager, ask.clone()).await {
                 Ok(answer) if answer.status < 500 => return Ok((answer, tries)),
                 Ok(answer) => format!("{} {}", answer.status, answer.body),
-                Err(error) => format!("{error:#}"),
+                Err(error) => {
+                    *self.silent[manager].lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    format!("{error:#}")
+                }
             };
             ensure!(Instant::now() < end, "{} {} is not answered after {tries} tries: {last}", ask.method, ask.path);
             tokio::time::sleep(CLIENT_PAUSE).await;

@@ -9,7 +9,7 @@ use super::files::{DHCP_PORT, DNS_PORT, DOMAIN, NETWORK};
 use super::ledger::{Ended, Ledger, Machine};
 use super::wire;
 use crate::wishes::End;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,23 +142,36 @@ pub struct Lighthouse {
 /// The name of the lighthouse.
 const LIGHTHOUSE: &str = "lighthouse";
 
-async fn launch(center: &Center, name: &str, ledger: &Ledger) -> anyhow::Result<String> {
+/// How a launch was answered.
+enum Launched {
+    Accepted(String),
+    /// With a reason: no host is heard at this moment.
+    Refused,
+}
+
+async fn launch(center: &Center, name: &str, ledger: &Ledger) -> anyhow::Result<Launched> {
     let vifs = json!({ "eth0": { "index": "0", "network": NETWORK } });
     let body = json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": name, "vifs": vifs });
     let key = Uuid::new_v4().to_string();
     let ask = Ask { method: "POST", path: "/instances", body, key: Some(&key), limit: None };
     let (answer, _) = center.insist(ask).await?;
+    if answer.reason() == "out_of_host_capacity" {
+        ledger.refuse(answer.reason());
+        return Ok(Launched::Refused);
+    }
     let id = answer.body["id"].as_str().with_context(|| format!("{name}: {} {}", answer.status, answer.body))?;
     let machine = Machine { name: name.to_owned(), end: End::Running, ran: false, reboots: 0, failed: false };
     ledger.book().machines.insert(id.to_owned(), machine);
-    Ok(id.to_owned())
+    Ok(Launched::Accepted(id.to_owned()))
 }
 
 impl Lighthouse {
     /// # Errors
     /// It does not come to run.
     pub async fn light(center: &Center, ledger: &Ledger) -> anyhow::Result<Lighthouse> {
-        let id = launch(center, LIGHTHOUSE, ledger).await?;
+        let Launched::Accepted(id) = launch(center, LIGHTHOUSE, ledger).await? else {
+            bail!("no host takes the lighthouse");
+        };
         let path = format!("/instances/{id}");
         crate::processes::until("the lighthouse runs", async || Ok(center.get(&path).await?["state"] == "running"))
             .await?;
@@ -241,7 +254,12 @@ pub async fn canaries(center: Arc<Center>, ledger: Arc<Ledger>, record: Arc<Reco
         let name = format!("canary{number}");
         let began = Instant::now();
         let id = match watched(&record, began, launch(&center, &name, &ledger)).await {
-            Ok(id) => id,
+            Ok(Launched::Accepted(id)) => id,
+            Ok(Launched::Refused) => {
+                record.note(Service::Jobs, false);
+                tokio::time::sleep(EVERY).await;
+                continue;
+            }
             Err(error) => {
                 ledger.book().unanswered.insert(name);
                 ledger.wrong(format!("a canary: {error:#}"));

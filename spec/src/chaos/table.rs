@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// Findings of one class that are shown; the rest is counted.
+const SHOWN_MAX: usize = 20;
+
 /// One fault, or two at once, and what followed.
 #[derive(Debug, Clone)]
 pub struct Incident {
@@ -135,8 +138,11 @@ pub fn verdict(evidence: &Evidence, verdict: &Verdict) -> String {
     let machines = evidence.machines.len();
     let mut text = format!("\n  {numbers} (of {machines} machines and {} disks ever made)\n", evidence.disks.len());
     for (name, found) in verdict.classes() {
-        for line in found {
+        for line in found.iter().take(SHOWN_MAX) {
             let _ = writeln!(text, "    {name}: {line}");
+        }
+        if found.len() > SHOWN_MAX {
+            let _ = writeln!(text, "    {name}: and {} more", found.len() - SHOWN_MAX);
         }
     }
     text
