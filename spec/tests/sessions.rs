@@ -3,7 +3,7 @@
 //! The positive control of each is in the same test: the lock is seen to hold, the socket is seen to be offered.
 
 use anyhow::{Context, ensure};
-use arame_dcmgr::db::Db;
+use arame_dcmgr::db::{Db, DbError, jobs};
 use arame_spec::database::{Database, is_installed};
 use mysql_async::TxOpts;
 use mysql_async::prelude::Queryable;
@@ -43,6 +43,32 @@ async fn a_transaction_that_stops_in_the_middle_gives_its_locks_back() -> anyhow
     let kept: Option<i64> = other.query_first("SELECT n FROM things").await?;
     ensure!(kept == Some(2), "what was not committed is rolled back");
     ensure!(open.query_drop("SELECT 1").await.is_err(), "who comes back finds the transaction gone");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_rung_before_the_clock_was_set_back_does_not_wait_for_it() -> anyhow::Result<()> {
+    if lacks_mariadb() {
+        return Ok(());
+    }
+    let server = Database::start().await?;
+    let db = Db::open(&server.create("clock").await?)?;
+    db.migrate().await?;
+    let mut connection = db.connection().await?;
+    // Rung a moment ago and due later: the controls. Written five minutes ahead: the clock was set back since.
+    let jobs = [("rung", 0, 0), ("later", 30, -300), ("ahead-rung", 0, 300), ("ahead-due", 300, 300)];
+    for (thing, due, rung) in jobs {
+        let id = uuid::Uuid::now_v7().to_string();
+        let statement = format!(
+            "INSERT INTO jobs (id, kind, thing, agent_id, generation, state, not_before, rung_at, rings, deadline, created_at) \
+             VALUES ('{id}', 'hva.instance.apply', '{thing}', 'hva.h1', 1, 'open', UTC_TIMESTAMP(3) + INTERVAL {due} SECOND, \
+             UTC_TIMESTAMP(3) + INTERVAL {rung} SECOND, 1, UTC_TIMESTAMP(3) + INTERVAL 900 SECOND, UTC_TIMESTAMP(3))"
+        );
+        connection.query_drop(statement).await?;
+    }
+    let claimed = arame_dcmgr::transact!(db, "claim", None, DbError, |tx| { jobs::claim_due(tx, 10_000, 10).await })?;
+    let things: Vec<&str> = claimed.iter().map(|job| job.thing.as_str()).collect();
+    ensure!(things == ["ahead-rung", "ahead-due"], "claimed were {things:?}");
     Ok(())
 }
 
