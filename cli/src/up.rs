@@ -242,13 +242,14 @@ async fn detach(layout: &Layout, language: Language) -> anyhow::Result<ExitCode>
     let progress = Progress::shown(language);
     let (deadline, mut seen) = (Instant::now() + DETACHED_LIMIT, 0);
     loop {
+        // Looked at first: what it wrote before it ended is shown below.
+        let gone = supervisor.is_none_or(|supervisor| !process::is_alive(supervisor));
         for event in state.progress_from(&mut seen) {
             progress.emit(&event);
             if let Event::End { success } = event {
                 return Ok(if success == Success::Yes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
         }
-        let gone = supervisor.is_none_or(|supervisor| !process::is_alive(supervisor));
         if gone || Instant::now() > deadline {
             let log = layout.log("up");
             let text = Text::new(

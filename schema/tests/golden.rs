@@ -48,8 +48,11 @@ fn with_unknown_fields(value: &mut Value) {
     }
 }
 
+/// Reads a golden message of one form and compares it.
+type Check = fn(&str, &Value);
+
 /// Whatever is not a job and not an envelope, with the type it is read into.
-fn reports() -> Vec<(&'static str, fn(&str, &Value))> {
+fn reports() -> Vec<(&'static str, Check)> {
     fn check<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(name: &str, value: &Value) {
         let read: T = same(name, value);
         let mut newer = value.clone();
@@ -77,7 +80,7 @@ fn reports() -> Vec<(&'static str, fn(&str, &Value))> {
 }
 
 /// Control kinds, with the type of their body.
-fn controls() -> Vec<(&'static str, fn(&str, &Value))> {
+fn controls() -> Vec<(&'static str, Check)> {
     fn check<T: DeserializeOwned + Serialize>(name: &str, body: &Value) {
         same::<T>(name, body);
     }

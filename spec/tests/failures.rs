@@ -4,7 +4,7 @@
 
 use arame_dcmgr::app;
 use arame_schema::api::Instance;
-use arame_schema::model::instance::InstanceState;
+use arame_schema::model::instance::{InstanceState, Shutdown};
 use arame_spec::world::{Size, World};
 
 /// The next tries of making a boot disk fail so on a host.
@@ -116,4 +116,57 @@ async fn full_disks_on_all_hosts_fail_the_instance_with_that_reason() -> anyhow:
     let world = world(2, "disk_full", &["hva.h1", "hva.h2"]).await?;
     let made = world.launch("web1").await?;
     fails_cleanly(&world, &made.id, "disk_full").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_request_named_the_host_is_not_placed_elsewhere() -> anyhow::Result<()> {
+    let world = world(2, "disk_full", &["hva.h1"]).await?;
+    let mut request = World::request("web1");
+    request.host_node_id = Some("hn-h1".parse()?);
+    let made = app::instances::create(&world.app, &world.demo(), request).await;
+    let made = made.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    let failed = world.instance_in(&made.id, InstanceState::Failed).await?;
+    assert_eq!((failed.host_node.as_deref(), code(&failed)), (Some("hn-h1"), "disk_full"));
+    // The positive control: the same request without a host.
+    let free = world.launch("web2").await?;
+    let free = world.instance_in(&free.id, InstanceState::Running).await?;
+    assert_eq!(free.host_node.as_deref(), Some("hn-h2"));
+    let deleted = app::instances::delete(&world.app, &world.demo(), &free.id).await;
+    deleted.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    world.instance_in(&free.id, InstanceState::Terminated).await?;
+    fails_cleanly(&world, &made.id, "disk_full").await
+}
+
+/// The machine's power is off and on again while no storage node has the bytes of its image.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_switched_off_and_on_while_no_storage_node_has_its_image() -> anyhow::Result<()> {
+    let mut world = World::start(Size::default()).await?;
+    let made = world.launch("web1").await?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    world.kill_agent("sta.s1").await;
+    forget_images(&world).await?;
+    // The positive control: a machine that has no disk yet waits.
+    let waiting = world.launch("web2").await?;
+    let off = app::instances::power_off(&world.app, &world.demo(), &made.id, Shutdown::Hard).await;
+    off.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    world.instance_in(&made.id, InstanceState::Halted).await?;
+    let on = app::instances::power_on(&world.app, &world.demo(), &made.id).await;
+    on.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    assert_eq!(world.instance(&waiting.id).await?.state, InstanceState::Pending);
+    // With the storage node the image is back, and the one that waited runs.
+    world.start_agent("sta.s1", 0).await?;
+    world.instance_in(&waiting.id, InstanceState::Running).await?;
+    for id in [&made.id, &waiting.id] {
+        let deleted = app::instances::delete(&world.app, &world.demo(), id).await;
+        deleted.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        world.instance_in(id, InstanceState::Terminated).await?;
+    }
+    world.ends_clean().await
+}
+
+/// What a storage node's complete listing without the images would say, while the node is dead.
+async fn forget_images(world: &World) -> anyhow::Result<()> {
+    world.db().rows("UPDATE facts SET value = 'no', detail = NULL WHERE name = 'image'", ()).await?;
+    Ok(())
 }

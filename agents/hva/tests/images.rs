@@ -48,7 +48,7 @@ async fn serve(bytes: Vec<u8>, format: DiskFormat, free: bool) -> Server {
     let (count, gate) = (requests.clone(), pieces.clone());
     let boot = BootDisk {
         image: "wmi-test".parse().unwrap(),
-        url: String::new(),
+        url: None,
         sha256: hex::encode(Sha256::digest(&bytes)),
         size_bytes: bytes.len() as u64,
         format,
@@ -72,7 +72,7 @@ async fn serve(bytes: Vec<u8>, format: DiskFormat, free: bool) -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/image", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    Server { requests, pieces, boot: BootDisk { url, ..boot } }
+    Server { requests, pieces, boot: BootDisk { url: Some(url), ..boot } }
 }
 
 fn a_qcow2(backing: Option<&Path>) -> Vec<u8> {

@@ -5,7 +5,8 @@
 //! namespaces ─┬─ RabbitMQ ───────────────┼─ dcmgr ─┐
 //!             ├─ switch, iSCSI target ───┤         ├─ API answers
 //!             └─ hosts ──────────────────┼─ agents ┘
-//! guest image ── KVM probe ──────────────┘
+//! guest image ┬─ KVM probe ──────────────┘
+//! boot sector ┘
 //! ```
 //!
 //! Each step first looks at what is there: after a supervisor was killed most of them find it done. No undo here:
@@ -14,7 +15,7 @@
 use super::children::{Arrival, ChildError, ChildSpec, Place, Stage};
 use super::configs::{self, Capacity};
 use super::image::{Builder, GuestImage, ImageError, Origin};
-use super::kvm::{self, Acceleration};
+use super::kvm::{self, Acceleration, FirstLook};
 use super::layout::{Kind, Layout, Wish};
 use super::progress::Progress;
 use super::supervisor::Shared;
@@ -98,7 +99,8 @@ impl Bringup<'_> {
         let agents = configs::agents(self.wish);
         broker::prepare(self.layout, self.wish, user, &agents)?;
         let guest = async {
-            let (image, acceleration) = self.guest_image().await?;
+            let (image, look) = tokio::try_join!(self.guest_image(), self.first_look())?;
+            let acceleration = self.acceleration(look, &image).await?;
             self.write_configs(&image, acceleration)
         };
         tokio::try_join!(self.database(user), self.network(user), guest)?;
@@ -263,10 +265,10 @@ impl Bringup<'_> {
         Ok(self.ensure(hosts::child(self.layout, host, &self.arame))?)
     }
 
-    async fn guest_image(&self) -> Result<(GuestImage, Acceleration), UpError> {
+    async fn guest_image(&self) -> Result<GuestImage, UpError> {
         if self.wish.kind == Kind::Sim {
             let image = simulated_image(&self.layout.path("images")).map_err(file("the simulated image"))?;
-            return Ok((image, Acceleration::Qemu));
+            return Ok(image);
         }
         let step = self
             .progress
@@ -282,8 +284,22 @@ impl Bringup<'_> {
             Origin::Built => Text::plain(size),
             Origin::Cached => found(Arrival::Adopted),
         });
+        Ok(image)
+    }
+
+    async fn first_look(&self) -> Result<FirstLook, UpError> {
+        if self.wish.kind == Kind::Sim {
+            return Ok(FirstLook::Decided(Acceleration::Qemu));
+        }
+        kvm::first_look(self.layout).await.map_err(file("the verdict on KVM"))
+    }
+
+    async fn acceleration(&self, look: FirstLook, image: &GuestImage) -> Result<Acceleration, UpError> {
+        if self.wish.kind == Kind::Sim {
+            return Ok(Acceleration::Qemu);
+        }
         let step = self.progress.step(Text::new("Does KVM boot a guest?", "KVM でゲストが起動するか確認"));
-        let acceleration = kvm::decide(self.layout, &image).await.map_err(file("the verdict on KVM"))?;
+        let acceleration = kvm::decide(self.layout, look, image).await.map_err(file("the verdict on KVM"))?;
         step.done_with(match acceleration {
             Acceleration::Kvm => Text::new("yes", "はい"),
             Acceleration::Qemu => Text::new(
@@ -291,7 +307,7 @@ impl Bringup<'_> {
                 "いいえ: QEMU のエミュレーションを使うため、ゲストは低速です",
             ),
         });
-        Ok((image, acceleration))
+        Ok(acceleration)
     }
 
     fn write_configs(&self, image: &GuestImage, acceleration: Acceleration) -> Result<(), UpError> {

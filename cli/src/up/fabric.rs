@@ -274,7 +274,7 @@ fn vsctl(layout: &Layout) -> Call {
 pub async fn make_switch(layout: &Layout) -> Result<(), FabricError> {
     let limit = Duration::from_secs(15);
     let deadline = tokio::time::Instant::now() + limit;
-    while !switch_socket(layout).exists() {
+    while !super::files::listens(&switch_socket(layout)) {
         if tokio::time::Instant::now() > deadline {
             return Err(FabricError::Switch(limit));
         }

@@ -19,6 +19,11 @@ pub fn replace(path: &Path, content: &[u8], permissions: u32) -> io::Result<()> 
     std::fs::rename(&temporary, path)
 }
 
+/// Whether a server listens at this socket. Its file appears a moment earlier, when nobody can connect yet.
+pub fn listens(socket: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
 /// As [`replace`], but leaves an equal file alone.
 pub fn replace_if_different(path: &Path, content: &[u8], permissions: u32) -> io::Result<()> {
     let same = std::fs::read(path).is_ok_and(|old| old == content)
@@ -76,5 +81,18 @@ mod tests {
         std::fs::write(dir.path().join("x.new"), "half").unwrap();
         replace(&path, b"whole", 0o644).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_socket_nobody_listens_at_is_not_ready() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let address = nix::sys::socket::UnixAddr::new(&path).unwrap();
+        use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, bind, listen, socket};
+        let server = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(std::os::fd::AsRawFd::as_raw_fd(&server), &address).unwrap();
+        assert!(path.exists() && !listens(&path));
+        listen(&server, Backlog::new(1).unwrap()).unwrap();
+        assert!(listens(&path));
     }
 }

@@ -188,9 +188,9 @@ fn run(mut command: Command) -> anyhow::Result<()> {
 
 fn wait_for(path: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + SOCKET_LIMIT;
-    while !path.exists() {
+    while !super::files::listens(path) {
         if Instant::now() > deadline {
-            bail!("{} did not appear", path.display());
+            bail!("nobody listens at {}", path.display());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -255,6 +255,7 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
         disk_mib: size.disk_mib,
         user_data: request.user_data.as_deref().unwrap_or_default(),
         need_policy_version: policy,
+        pinned: request.host_node_id.is_some(),
         placement: &told,
     };
     db::instances::insert(tx, &row).await?;

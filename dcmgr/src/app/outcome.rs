@@ -246,13 +246,13 @@ async fn failed(
     }
 }
 
-/// An instance never seen running may be placed again elsewhere (DESIGN 3.10).
+/// An instance never seen running may be placed again elsewhere (DESIGN 3.10), unless its request named the host.
 async fn leave_host(tx: &mut Tx, job: &JobRow) -> Result<bool, AppError> {
     if job.kind != Kind::ApplyInstance {
         return Ok(false);
     }
     let Some(row) = db::instances::lock(tx, &job.thing).await? else { return Ok(false) };
-    if row.ran_before || row.placements >= super::placement::PLACEMENTS_MAX {
+    if row.pinned || row.ran_before || row.placements >= super::placement::PLACEMENTS_MAX {
         return Ok(false);
     }
     let mut tried = row.tried_hosts.clone();
@@ -405,12 +405,18 @@ impl Changed {
 
 /// A job whose deadline passed without a word: its facts stay maybe, and it is planned again.
 pub async fn lost(app: &App, id: uuid::Uuid) -> Result<(), AppError> {
-    fail_unanswered(app, id, "lost", ("agent_silent", "no outcome arrived before the job's deadline")).await
-}
-
-/// A job that cannot be rung.
-pub async fn impossible(app: &App, id: uuid::Uuid, code: &str, message: &str) -> Result<(), AppError> {
-    fail_unanswered(app, id, "failed", (code, message)).await
+    let (code, message) = ("agent_silent", "no outcome arrived before the job's deadline");
+    crate::change!(app, "unanswered", None, |tx, ringing| {
+        let Some(job) = db::jobs::find(tx, id).await? else { return Ok(()) };
+        lock_around(tx, &job).await?;
+        if !db::jobs::close(tx, id, "lost", Some((code, message))).await? {
+            return Ok(());
+        }
+        let result = JobResult::Failed { code: code.to_owned(), message: message.to_owned(), retry: Retry::Later };
+        tell(tx, &job, &result).await?;
+        let cause = decide(tx, &job, &result).await?;
+        advance_thing(tx, ringing, &job, cause).await
+    })
 }
 
 /// A job whose thing is no more.
@@ -418,19 +424,5 @@ pub async fn obsolete(app: &App, id: uuid::Uuid) -> Result<(), AppError> {
     crate::change!(app, "obsolete", None, |tx, _ringing| {
         db::jobs::close(tx, id, "obsolete", None).await?;
         Ok(())
-    })
-}
-
-async fn fail_unanswered(app: &App, id: uuid::Uuid, state: &str, reason: (&str, &str)) -> Result<(), AppError> {
-    crate::change!(app, "unanswered", None, |tx, ringing| {
-        let Some(job) = db::jobs::find(tx, id).await? else { return Ok(()) };
-        lock_around(tx, &job).await?;
-        if !db::jobs::close(tx, id, state, Some(reason)).await? {
-            return Ok(());
-        }
-        let result = JobResult::Failed { code: reason.0.to_owned(), message: reason.1.to_owned(), retry: Retry::Later };
-        tell(tx, &job, &result).await?;
-        let cause = decide(tx, &job, &result).await?;
-        advance_thing(tx, ringing, &job, cause).await
     })
 }

@@ -26,11 +26,6 @@ const SHUTDOWN_GRACE_MS: u64 = 30_000;
 #[derive(Debug)]
 pub enum Rendered {
     Message(Box<Envelope>),
-    /// What it was about is not as the job needs it (an image gone): the job failed, with this reason.
-    Impossible {
-        code: &'static str,
-        message: String,
-    },
     /// The thing is no more: the job is closed.
     Obsolete,
 }
@@ -38,7 +33,6 @@ pub enum Rendered {
 /// A generation and a job, or why there is none.
 enum Body {
     Job(u64, Job),
-    Impossible(&'static str, String),
     Obsolete,
 }
 
@@ -61,7 +55,6 @@ pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
     })?;
     Ok(match body {
         Body::Obsolete => Rendered::Obsolete,
-        Body::Impossible(code, message) => Rendered::Impossible { code, message },
         Body::Job(generation, body) => Rendered::Message(Box::new(Envelope {
             v: WIRE_VERSION,
             id: job.id,
@@ -116,9 +109,8 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
         let here = fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= image.generation;
         here.then_some(fact.detail).flatten()
     });
-    let Some(stored) = stored.and_then(|detail| serde_json::from_value::<StoredImage>(detail).ok()) else {
-        return Ok(Body::Impossible("image_unavailable", format!("no storage node has image {}", row.image)));
-    };
+    // A machine whose disk exists is switched on and off whether or not its image is still kept somewhere.
+    let stored = stored.and_then(|detail| serde_json::from_value::<StoredImage>(detail).ok());
     let power = match row.desired {
         DesiredInstance::On => Power::On,
         DesiredInstance::Off | DesiredInstance::Gone => {
@@ -142,10 +134,10 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
     Ok(Body::Job(row.generation, Job::ApplyInstance(Box::new(hva::ApplyInstance { spec }))))
 }
 
-fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: StoredImage) -> Result<hva::BootDisk, AppError> {
+fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: Option<StoredImage>) -> Result<hva::BootDisk, AppError> {
     Ok(hva::BootDisk {
         image: id(&image.id)?,
-        url: stored.url,
+        url: stored.map(|stored| stored.url),
         sha256: image.sha256.clone(),
         size_bytes: image.size_bytes,
         format: format_of(&image.format),

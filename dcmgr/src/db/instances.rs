@@ -25,6 +25,8 @@ pub struct InstanceRow {
     pub need_policy_version: u64,
     pub ran_before: bool,
     pub leaving_host: bool,
+    /// Its request named the host: it is never placed elsewhere.
+    pub pinned: bool,
     pub placements: u32,
     pub tried_hosts: Vec<String>,
     pub operation: Option<Uuid>,
@@ -35,7 +37,7 @@ pub struct InstanceRow {
 
 const SELECT: &str = "SELECT id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, cpu_cores, \
                       memory_mib, disk_mib, desired, shutdown, generation, need_policy_version, ran_before, leaving_host, \
-                      placements, tried_hosts, operation, state, failure_code, failure_final FROM instances";
+                      pinned, placements, tried_hosts, operation, state, failure_code, failure_final FROM instances";
 
 fn desired_of(text: &str) -> Option<DesiredInstance> {
     match text {
@@ -74,6 +76,7 @@ fn read(row: &mysql_async::Row) -> Result<InstanceRow, DbError> {
         need_policy_version: row.col("need_policy_version")?,
         ran_before: row.flag("ran_before")?,
         leaving_host: row.flag("leaving_host")?,
+        pinned: row.flag("pinned")?,
         placements: row.col("placements")?,
         tried_hosts: row.json("tried_hosts")?,
         operation: row.parsed_opt("operation")?,
@@ -112,14 +115,15 @@ pub struct NewInstance<'a> {
     pub disk_mib: u64,
     pub user_data: &'a str,
     pub need_policy_version: u64,
+    pub pinned: bool,
     pub placement: &'a str,
 }
 
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO instances (id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, \
-        hostname_taken, display_name, cpu_cores, memory_mib, disk_mib, user_data, desired, need_policy_version, tried_hosts, \
+        hostname_taken, display_name, cpu_cores, memory_mib, disk_mib, user_data, desired, need_policy_version, pinned, tried_hosts, \
         state, placement, state_since, created_at, updated_at) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'on', ?, '[]', 'pending', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'on', ?, ?, '[]', 'pending', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let i = instance;
     let values = mysql_async::Params::Positional(vec![
         i.id.into(),
@@ -137,6 +141,7 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbErr
         i.disk_mib.into(),
         i.user_data.into(),
         i.need_policy_version.into(),
+        i.pinned.into(),
         i.placement.into(),
     ]);
     run(tx, statement, values).await?;

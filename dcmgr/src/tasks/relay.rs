@@ -124,7 +124,6 @@ async fn ring_one(app: &App, bus: &dyn Bus, job: &JobRow) {
                 }
             }
         }
-        Ok(Rendered::Impossible { code, message }) => outcome::impossible(app, job.id, code, &message).await,
         Ok(Rendered::Obsolete) => outcome::obsolete(app, job.id).await,
         Err(error) => Err(error),
     };

@@ -52,8 +52,10 @@ pub enum Power {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootDisk {
     pub image: ImageId,
-    /// Where the bytes are, `http://…`, served by an sta with range requests.
-    pub url: String,
+    /// Where the bytes are, `http://…`, served by an sta with range requests. `None`: no storage node has them now;
+    /// a disk that was made already needs only the host's cached copy (else `image_unavailable`).
+    #[serde(default)]
+    pub url: Option<String>,
     /// SHA-256 of the file's bytes, lower-case hex. A cached or fetched file that differs is refused
     /// (`image_checksum_mismatch`) and deleted.
     pub sha256: String,

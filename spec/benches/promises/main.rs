@@ -1,9 +1,10 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
-//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [launch] [storm] [idle]`, all
-//! of them unless some are named. `ARAME_BIN` names the folder of the programs that are measured.
+//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [launch] [names] [storm]
+//! [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the programs that are measured.
 
 mod idle;
 mod launch;
+mod names;
 mod storm;
 mod up;
 
@@ -11,9 +12,9 @@ mod up;
 async fn main() -> anyhow::Result<()> {
     // Cargo adds options of its own.
     let named: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let unknown = named.iter().find(|word| !["up", "launch", "storm", "idle"].contains(&word.as_str()));
+    let unknown = named.iter().find(|word| !["up", "launch", "names", "storm", "idle"].contains(&word.as_str()));
     if let Some(unknown) = unknown {
-        anyhow::bail!("no bench is called {unknown}: up, launch, storm, idle");
+        anyhow::bail!("no bench is called {unknown}: up, launch, names, storm, idle");
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|word| word == name);
     let mut broken = Vec::new();
@@ -23,6 +24,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("launch") {
         broken.extend(launch::run().await.err());
+    }
+    if wanted("names") {
+        broken.extend(names::run().await.err());
     }
     if wanted("storm") {
         broken.extend(storm::run().await.err());

@@ -63,6 +63,11 @@ impl DataCenter {
 }
 
 impl Capture {
+    /// Where the frames are written, readable with tcpdump at any time.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// What passed so far.
     ///
     /// # Errors

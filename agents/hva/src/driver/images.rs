@@ -158,7 +158,8 @@ impl Images {
             () = work.cancelled().cancelled() => return Err(Stopped::Overtaken { facts: Vec::new() }),
         };
         if digest != boot.sha256 {
-            let message = format!("image {} from {} has SHA-256 {digest}, not {}", boot.image, boot.url, boot.sha256);
+            let from = boot.url.as_deref().unwrap_or_default();
+            let message = format!("image {} from {from} has SHA-256 {digest}, not {}", boot.image, boot.sha256);
             return Err(Stopped::failed("image_checksum_mismatch", message, Retry::Never));
         }
         let format = format_name(boot.format);
@@ -173,10 +174,14 @@ impl Images {
 
     /// Streams the body into `part`; answers its digest.
     async fn fetch(&self, boot: &BootDisk, part: &Path, work: &Work) -> Result<String, Stopped> {
-        let unreachable = |e: &dyn std::fmt::Display| {
-            Stopped::failed("image_unavailable", format!("image {} at {}: {e}", boot.image, boot.url), Retry::Later)
+        let Some(url) = &boot.url else {
+            let message = format!("no storage node has image {}, nor has this host's cache", boot.image);
+            return Err(Stopped::failed("image_unavailable", message, Retry::Later));
         };
-        let response = self.client.get(&boot.url).send().await.map_err(|e| unreachable(&e))?;
+        let unreachable = |e: &dyn std::fmt::Display| {
+            Stopped::failed("image_unavailable", format!("image {} at {url}: {e}", boot.image), Retry::Later)
+        };
+        let response = self.client.get(url).send().await.map_err(|e| unreachable(&e))?;
         if !response.status().is_success() {
             return Err(unreachable(&response.status()));
         }

@@ -393,6 +393,10 @@ impl Store for Sim {
     async fn ensure_disk(&self, instance: &InstanceId, boot: &BootDisk, work: &Work) -> Result<(), Stopped> {
         work.check()?;
         work.progress(50, format!("image {} 50 %", boot.image));
+        if boot.url.is_none() && !self.look(|world| world.disks.contains(instance)) {
+            let message = format!("no storage node has image {}", boot.image);
+            return Err(Stopped::failed("image_unavailable", message, Retry::Later));
+        }
         let made = self.effect("ensure_disk", instance, |world| {
             world.disks.insert(instance.clone());
             Ok(())

@@ -92,6 +92,10 @@ async fn disk(hva: &Hva, spec: &InstanceSpec, record: &mut Record, work: &Work) 
         let message = format!("the boot disk of {} was here and is gone; it is not made again", spec.instance);
         return Err(Stopped::failed("data_lost", message, Retry::Never));
     }
+    if record.disk_made && spec.power != Power::On {
+        // What is off does not read its image: none is fetched again for it.
+        return Ok(());
+    }
     effect(work, hva.store.ensure_disk(&spec.instance, &spec.boot, work)).await?;
     if !record.disk_made {
         record.disk_made = true;

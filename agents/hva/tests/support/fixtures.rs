@@ -46,7 +46,7 @@ pub fn spec(name: &str, tag: u16, last: u8) -> InstanceSpec {
         power: Power::On,
         boot: BootDisk {
             image: "wmi-tiny".parse().unwrap(),
-            url: "http://10.99.0.254:8080/tiny.qcow2".into(),
+            url: Some("http://10.99.0.254:8080/tiny.qcow2".into()),
             sha256: "0".repeat(64),
             size_bytes: 1,
             format: DiskFormat::Qcow2,

@@ -33,6 +33,9 @@ const USERLAND: [&str; 14] = [
     "libss2",
 ];
 
+/// Libraries that the 64-bit time transition renamed (Ubuntu 24.04, Debian 13): asked for where the old name is gone.
+const RENAMED: [(&str, &str); 1] = [("libext2fs2", "libext2fs2t64")];
+
 /// One package file as apt names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -57,11 +60,13 @@ pub struct Trees {
 
 /// Asks apt which files the guest is made of; needs no network.
 pub async fn resolve(debs: &Path) -> Result<Vec<Package>, ImageError> {
-    let mut names = kernel_packages().await?;
-    names.extend(USERLAND.map(str::to_owned));
+    let mut names = kernel_packages(debs).await?;
+    for name in USERLAND {
+        names.push(present_name(debs, name).await.to_owned());
+    }
     // Elsewhere than among the packages: apt leaves out those it finds in the present directory.
     let elsewhere = debs.parent().unwrap_or(debs);
-    let call = Call::new("apt-get").args(["download", "--print-uris", "-qq"]).args(&names).directory(elsewhere);
+    let call = apt("apt-get", debs).args(["download", "--print-uris", "-qq"]).args(&names).directory(elsewhere);
     let text = call.run().await.map_err(|source| ImageError::Mirror { source })?;
     let packages: Vec<Package> = text.lines().filter_map(parse_uri_line).collect();
     match names.iter().find(|name| !packages.iter().any(|package| package.name == **name)) {
@@ -70,10 +75,31 @@ pub async fn resolve(debs: &Path) -> Result<Vec<Package>, ImageError> {
     }
 }
 
+/// A program of apt with an index of the package lists beside our packages: where the machine keeps none (container
+/// images switch it off) each call would read all lists anew, 1.7 s each.
+fn apt(program: &str, debs: &Path) -> Call {
+    let folder = debs.parent().unwrap_or(debs);
+    let index = |name: &str| format!("Dir::Cache::{name}={}", folder.join(format!("{name}.bin")).display());
+    Call::new(program).args(["-o", &index("pkgcache"), "-o", &index("srcpkgcache")])
+}
+
+/// The name under which apt can install a package here.
+async fn present_name(debs: &Path, name: &'static str) -> &'static str {
+    let Some((old, new)) = RENAMED.into_iter().find(|(old, _)| *old == name) else { return name };
+    let policy = apt("apt-cache", debs).args(["policy", old]).run().await.unwrap_or_default();
+    if has_candidate(&policy) { old } else { new }
+}
+
+/// `  Candidate: 1.47.0-2+b2`; `(none)` or nothing at all when it cannot be installed.
+fn has_candidate(policy: &str) -> bool {
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"));
+    candidate.is_some_and(|version| version.trim() != "(none)")
+}
+
 /// The real packages behind the first metapackage apt knows.
-async fn kernel_packages() -> Result<Vec<String>, ImageError> {
+async fn kernel_packages(debs: &Path) -> Result<Vec<String>, ImageError> {
     for meta in KERNELS {
-        let Ok(text) = Call::new("apt-cache").args(["depends", "--important", meta]).run().await else { continue };
+        let Ok(text) = apt("apt-cache", debs).args(["depends", "--important", meta]).run().await else { continue };
         let real: Vec<String> = text
             .lines()
             .filter_map(|line| line.trim().strip_prefix("Depends: "))
@@ -108,7 +134,7 @@ pub async fn download(debs: &Path, wanted: &[Package]) -> Result<(), ImageError>
     }
     // apt's own download user cannot write into a private folder; then apt warns and fetches as root, as wanted.
     let options = ["download", "-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"];
-    let call = Call::new("apt-get").args(options).args(&missing).directory(debs).limit(DOWNLOAD_LIMIT);
+    let call = apt("apt-get", debs).args(options).args(&missing).directory(debs).limit(DOWNLOAD_LIMIT);
     call.run().await.map_err(|source| ImageError::Mirror { source })?;
     Ok(())
 }
@@ -142,6 +168,13 @@ async fn extract(deb: &Path, into: &Path) -> Result<(), ImageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_without_a_candidate_cannot_be_installed() {
+        assert!(has_candidate("libext2fs2:\n  Installed: (none)\n  Candidate: 1.47.0-2+b2\n"));
+        assert!(!has_candidate("libext2fs2:\n  Installed: (none)\n  Candidate: (none)\n"));
+        assert!(!has_candidate(""));
+    }
 
     #[test]
     fn a_line_of_apt_names_file_and_size() {

@@ -20,7 +20,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     if row.leaving_host && facts.domain == Fact::No && facts.power == Fact::No && row.desired != DesiredInstance::Gone {
         return Box::pin(place_again(tx, ringing, &row, cause)).await;
     }
-    let around = surroundings(tx, &row, &agent, facts).await?;
+    let around = surroundings(tx, &row, facts).await?;
     let wish = Wish {
         desired: row.desired,
         generation: row.generation,
@@ -52,10 +52,10 @@ pub(super) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts
     Ok(Facts { domain, power, generation })
 }
 
-async fn surroundings(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts) -> Result<Surroundings, AppError> {
+async fn surroundings(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Surroundings, AppError> {
     let running = facts.power == Fact::Yes && facts.domain == Fact::Yes;
     // What runs was ready once; asking again would stop a change of its disks for a version of its network.
-    let ready = running || row.desired != DesiredInstance::On || is_ready(tx, row, agent).await?;
+    let ready = running || row.desired != DesiredInstance::On || is_ready(tx, row).await?;
     Ok(Surroundings { ready, ran_before: row.ran_before, failed: row.failure_code.is_some() })
 }
 
@@ -71,7 +71,7 @@ async fn broken_image(tx: &mut Tx, row: &InstanceRow) -> Result<Option<(String, 
 }
 
 /// The image at a storage node, every network served by one nsa at the needed version, and the host's policy applied at the needed version.
-async fn is_ready(tx: &mut Tx, row: &InstanceRow, _agent: &str) -> Result<bool, AppError> {
+async fn is_ready(tx: &mut Tx, row: &InstanceRow) -> Result<bool, AppError> {
     // A disk made once needs its image no more.
     if !row.ran_before && !matches!(image::readiness(tx, &row.image).await?, Readiness::Ready) {
         return Ok(false);
