@@ -61,6 +61,8 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     for request in &evidence.book.requests {
         let told = || format!("{} {}: {:?}", request.what, request.thing, request.ended);
         match &request.ended {
+            // Late, when what was wished is there after all.
+            Ended::Stuck { .. } if rests_as_wished(evidence, &request.thing) => {}
             Ended::Pending | Ended::Stuck { .. } => verdict.stuck.push(told()),
             Ended::Failed { code } if code.is_empty() => verdict.unexplained.push(told()),
             Ended::Failed { .. } | Ended::AsAsked | Ended::Overtaken => {}
@@ -70,6 +72,22 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     verdict.orphans.extend(evidence.findings.iter().map(|finding| format!("audit: {finding}")));
     verdict.unexplained.extend(evidence.book.wrong.iter().cloned());
     verdict
+}
+
+/// Whether the thing is where its client's last wish wanted it.
+fn rests_as_wished(evidence: &Evidence, thing: &str) -> bool {
+    let row = evidence.machines.iter().chain(&evidence.disks).find(|row| row.id == thing);
+    let machine = evidence.book.machines.get(thing).map(|machine| match machine.end {
+        End::Running => "running",
+        End::Halted => "halted",
+        End::Terminated => "terminated",
+    });
+    let disk = evidence.book.disks.get(thing).map(|disk| match disk.end {
+        DiskEnd::Free => "available",
+        DiskEnd::On(_) => "attached",
+        DiskEnd::Deleted => "deleted",
+    });
+    row.is_some_and(|row| machine.or(disk) == Some(row.state.as_str()))
 }
 
 /// Rows nobody asked for, rows of one name, rows that do not rest.
@@ -318,6 +336,16 @@ mod tests {
             let class = verdict.classes().into_iter().find(|(name, _)| *name == sabotage.class());
             assert!(class.is_some_and(|(_, found)| !found.is_empty()), "{sabotage:?} was not found: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn a_request_that_outlasted_its_clients_patience_is_stuck_only_while_its_thing_is() {
+        let mut evidence = healthy();
+        let ended = Ended::Stuck { state: "pending".into() };
+        evidence.book.requests.push(Request { what: "launch", thing: "i-a".into(), ended, took: Duration::ZERO });
+        assert_eq!(judge(&evidence), Verdict::default());
+        evidence.machines[0].state = "pending".into();
+        assert!(judge(&evidence).stuck.iter().any(|line| line.starts_with("launch i-a")), "the control");
     }
 
     #[test]

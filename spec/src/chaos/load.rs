@@ -118,10 +118,13 @@ impl Client {
         {
             let pause = self.rng.random_range(0..300);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            if let Some(second) = self.send(&other).await {
-                self.ledger.end(first.entry, Ended::Overtaken, Duration::ZERO);
-                return self.attend(second).await;
+            let second = self.send(&other).await;
+            // Also when it was refused: an earlier try, whose answer was lost, may have been taken.
+            self.ledger.end(first.entry, Ended::Overtaken, Duration::ZERO);
+            if let Some(second) = second {
+                self.attend(second).await;
             }
+            return;
         }
         self.attend(first).await;
     }

@@ -100,7 +100,8 @@ fn cells(costs: [Option<[Duration; 4]>; 4]) -> String {
 
 /// What became of the requests.
 pub fn requests(book: &Book) -> String {
-    let mut text = String::from("\n  requests        accepted  as asked  overtaken  failed   median s  longest s\n");
+    let mut text =
+        String::from("\n  requests        accepted  as asked  overtaken  failed    late   median s  longest s\n");
     let mut kinds: Vec<&str> = book.requests.iter().map(|request| request.what).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -113,11 +114,12 @@ pub fn requests(book: &Book) -> String {
         let at = |place: usize| took.get(place).copied().unwrap_or_default().as_secs_f32();
         let _ = writeln!(
             text,
-            "  {what:16} {:>7} {:>9} {:>10} {:>7} {:>10.2} {:>10.2}",
+            "  {what:16} {:>7} {:>9} {:>10} {:>7} {:>7} {:>10.2} {:>10.2}",
             of.len(),
             count(|ended| *ended == Ended::AsAsked),
             count(|ended| *ended == Ended::Overtaken),
             count(|ended| matches!(ended, Ended::Failed { .. })),
+            count(|ended| matches!(ended, Ended::Stuck { .. })),
             at(took.len() / 2),
             at(took.len().saturating_sub(1)),
         );
