@@ -8,6 +8,7 @@
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 SIM ?=
+MINUTES ?= 30
 ARGS ?=
 # How many seeds `make simulate` runs, and the first of them.
 SEEDS ?= 1000
@@ -15,7 +16,7 @@ SEED ?= 1
 ARAME = $(TARGET)/release/arame
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build up down status test simulate bench lint fmt clean-data clean
+.PHONY: help packages build up down status test simulate chaos bench lint fmt clean-data clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +43,10 @@ test: ## run every test; prints stages, times and skips
 simulate: ## run a whole data center from each of SEEDS seeds; ARAME_SEED=n prints one's whole trace
 	ARAME_SEEDS=$(SEEDS) ARAME_FIRST_SEED=$(SEED) ARAME_WORKERS=$$(nproc) $(CARGO) test --workspace --locked --test simulate -- \
 		--nocapture --exact whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed
+
+chaos: ## break everything under load for MINUTES=30; ARAME_SEED repeats a campaign
+	$(CARGO) build --workspace --locked
+	ARAME_CHAOS_MINUTES=$(MINUTES) $(CARGO) test --workspace --locked --test chaos -- --nocapture
 
 bench: build ## measure what is promised, and print it
 	ARAME_BIN=$(abspath $(TARGET))/release $(CARGO) bench --workspace --locked --bench '*' -- $(ARGS)

@@ -1,4 +1,5 @@
-//! A private MariaDB for one test process: own directory, unix socket only, ended with the value.
+//! A private MariaDB for one test process: own directory, unix socket only unless asked for a port of loopback, ended
+//! with the value.
 
 use anyhow::{Context, bail};
 use arame_dcmgr::db::pool::Config;
@@ -23,7 +24,21 @@ const MEMORY: &str = "/dev/shm";
 pub struct Database {
     folder: TempDir,
     server: Child,
-    settings: &'static [&'static str],
+    settings: Vec<String>,
+}
+
+fn on_disk() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("arame-db-").tempdir()
+}
+
+/// How it keeps its data, and whether it listens anywhere but at its socket.
+fn settings(keeping: &[&str], port: Option<u16>) -> Vec<String> {
+    let mut settings: Vec<String> = keeping.iter().map(|word| (*word).to_owned()).collect();
+    match port {
+        Some(port) => settings.extend(["--bind-address=127.0.0.1".to_owned(), format!("--port={port}")]),
+        None => settings.push("--skip-networking".to_owned()),
+    }
+    settings
 }
 
 /// Where Debian and Ubuntu put the server.
@@ -42,7 +57,16 @@ impl Database {
     /// # Errors
     /// No server on this machine, or it does not come up.
     pub async fn start() -> anyhow::Result<Database> {
-        Self::start_in(tempfile::Builder::new().prefix("arame-db-").tempdir()?, SAFE).await
+        Self::start_in(on_disk()?, settings(SAFE, None)).await
+    }
+
+    /// The same, listening on a free port of loopback as well.
+    ///
+    /// # Errors
+    /// As [`Database::start`].
+    pub async fn start_with_port() -> anyhow::Result<Database> {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        Self::start_in(on_disk()?, settings(SAFE, Some(free))).await
     }
 
     /// The same for many short runs: its files are in memory, where the machine has such a place.
@@ -53,10 +77,10 @@ impl Database {
         let mut names = tempfile::Builder::new();
         let names = names.prefix("arame-db-");
         let folder = if Path::new(MEMORY).is_dir() { names.tempdir_in(MEMORY)? } else { names.tempdir()? };
-        Self::start_in(folder, IN_MEMORY).await
+        Self::start_in(folder, settings(IN_MEMORY, None)).await
     }
 
-    async fn start_in(folder: TempDir, settings: &'static [&'static str]) -> anyhow::Result<Database> {
+    async fn start_in(folder: TempDir, settings: Vec<String>) -> anyhow::Result<Database> {
         let data = folder.path().join("data");
         // Its own: a server that starts removes what looks like temporary tables of a dead one from a shared folder.
         let temporary = folder.path().join("tmp");
@@ -78,14 +102,14 @@ impl Database {
             let printed = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
             bail!("mariadb-install-db ended with {}: {printed}", done.status);
         }
-        let server = Self::launch(folder.path(), settings)?;
+        let server = Self::launch(folder.path(), &settings)?;
         std::fs::write(folder.path().join("password"), "")?;
         let database = Database { folder, server, settings };
         database.wait().await?;
         Ok(database)
     }
 
-    fn launch(folder: &Path, settings: &[&str]) -> anyhow::Result<Child> {
+    fn launch(folder: &Path, settings: &[String]) -> anyhow::Result<Child> {
         let server = program("mariadbd").context("skipped: needs mariadb")?;
         Ok(Command::new(server)
             .arg("--no-defaults")
@@ -93,7 +117,7 @@ impl Database {
             .arg(format!("--socket={}", folder.join("s.sock").display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()))
             .arg(format!("--tmpdir={}", folder.join("tmp").display()))
-            .args(["--skip-networking", "--skip-name-resolve", "--user=root", "--skip-log-bin"])
+            .args(["--skip-name-resolve", "--user=root", "--skip-log-bin"])
             .args(["--innodb-buffer-pool-size=64M", "--performance-schema=OFF"])
             .args(settings)
             .stdout(Stdio::null())
@@ -141,13 +165,23 @@ impl Database {
         })
     }
 
+    /// The same, reached by its port.
+    ///
+    /// # Errors
+    /// The server's, or it has no port.
+    pub async fn create_by_port(&self, name: &str) -> anyhow::Result<Config> {
+        let told = self.settings.iter().find_map(|word| word.strip_prefix("--port="));
+        let port = Some(told.context("the server has no port")?.parse()?);
+        Ok(Config { socket: None, host: Some("127.0.0.1".into()), port, ..self.create(name).await? })
+    }
+
     /// Kills the server at once and starts it again on the same data.
     ///
     /// # Errors
     /// It does not come back.
     pub async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.server.kill().await?;
-        self.server = Self::launch(self.folder.path(), self.settings)?;
+        self.server = Self::launch(self.folder.path(), &self.settings)?;
         self.wait().await
     }
 }

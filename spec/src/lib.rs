@@ -7,6 +7,7 @@
 //! imports it.
 
 pub mod bench;
+pub mod chaos;
 pub mod database;
 pub mod processes;
 pub mod program;

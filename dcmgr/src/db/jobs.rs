@@ -127,12 +127,17 @@ pub async fn set_progress(db: &Db, id: Uuid, percent: u8, note: &str) -> Result<
     Ok(())
 }
 
+/// No job is queued to be rung later than this: the longest pause between attempts, and room.
+const DELAY_MAX_SECONDS: u32 = 90;
+
 /// Claims up to `limit` jobs that are due to be rung: never rung and due, or rung long ago and not answered. The
-/// pause between rings doubles with each, so that a long job is not rung at every turn.
+/// pause between rings doubles with each, so that a long job is not rung at every turn. A moment that lies in the future
+/// was written before the database's clock was set back: such a job would wait as long as the clock went.
 pub async fn claim_due(tx: &mut Tx, ring_again_ms: u64, limit: u32) -> Result<Vec<JobRow>, DbError> {
     let statement = format!(
-        "SELECT {COLUMNS} FROM jobs WHERE open = 1 AND not_before <= UTC_TIMESTAMP(3) AND \
-         (rung_at IS NULL OR rung_at < UTC_TIMESTAMP(3) - INTERVAL (? * POW(2, LEAST(GREATEST(rings, 1) - 1, 4))) MICROSECOND) \
+        "SELECT {COLUMNS} FROM jobs WHERE open = 1 AND \
+         (not_before <= UTC_TIMESTAMP(3) OR not_before > UTC_TIMESTAMP(3) + INTERVAL {DELAY_MAX_SECONDS} SECOND) AND \
+         (rung_at IS NULL OR rung_at > UTC_TIMESTAMP(3) + INTERVAL 1 SECOND OR rung_at < UTC_TIMESTAMP(3) - INTERVAL (? * POW(2, LEAST(GREATEST(rings, 1) - 1, 4))) MICROSECOND) \
          ORDER BY seq LIMIT {limit} FOR UPDATE SKIP LOCKED"
     );
     let found = rows(tx, statement, (ring_again_ms * 1000,)).await?;

@@ -62,7 +62,9 @@ impl Db {
         let setup = vec![
             "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            "SET innodb_lock_wait_timeout = 10",
+            // A process that stops, or whose machine is gone, in the middle of a transaction must not keep its locks: the
+            // server would wait for hours. MariaDB's own setting; MySQL has none like it and reads a remark.
+            "SET innodb_lock_wait_timeout = 10 /*M!100300 , idle_transaction_timeout = 5 */",
         ];
         let mut opts = OptsBuilder::default()
             .user(Some(config.user.clone()))
@@ -76,7 +78,10 @@ impl Db {
             Some(socket) => opts.socket(Some(socket.display().to_string())).prefer_socket(true),
             None => opts
                 .ip_or_hostname(config.host.clone().unwrap_or_else(|| "127.0.0.1".into()))
-                .tcp_port(config.port.unwrap_or(3306)),
+                .tcp_port(config.port.unwrap_or(3306))
+                // The driver would else ask the server for its socket and look for that path on this machine, where
+                // another server may answer.
+                .prefer_socket(false),
         };
         Ok(Db { pool: Pool::new(Opts::from(opts)) })
     }
