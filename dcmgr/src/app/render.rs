@@ -1,5 +1,9 @@
 //! Makes the message of a job at the moment it is rung, from the rows as they are (spec/decisions/0002).
 //!
+//! Rule: what builds up or tears down carries the generation its job was queued at, never a newer one of its row: a
+//! job that was superseded while it was being rung must look older than the one that took its place. Snapshots carry
+//! the newest version: any of them holds all before it.
+//!
 //! Job rows hold no bodies: no secret is stored in them, a snapshot that waited carries the newest version, and a
 //! message rung again tells the same as the rows do.
 
@@ -294,6 +298,7 @@ async fn sources(tx: &mut Tx, source: &Source) -> Result<Vec<ipnet::Ipv4Net>, Ap
 async fn image(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let Some(row) = db::access::find_image(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
     let body = match job.kind {
+        Kind::ImportImage if !row.wanted => return Ok(Body::Obsolete),
         Kind::DeleteImage => Job::DeleteImage(sta::DeleteImage { image: id(&row.id)? }),
         _ => Job::ImportImage(sta::ImportImage {
             image: id(&row.id)?,
@@ -303,13 +308,14 @@ async fn image(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
             format: format_of(&row.format),
         }),
     };
-    Ok(Body::Job(row.generation, body))
+    Ok(Body::Job(job.generation, body))
 }
 
 async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let Some(row) = db::volumes::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
     let (volume, key) = (id(&row.id)?, row.key.clone());
     let body = match job.kind {
+        Kind::CreateVolume if !row.wanted => return Ok(Body::Obsolete),
         Kind::DeleteVolume => Job::DeleteVolume(sta::DeleteVolume { volume, key }),
         Kind::ObserveVolume => Job::ObserveVolume(sta::ObserveVolume { volume, key }),
         _ => Job::CreateVolume(sta::CreateVolume {
@@ -320,19 +326,22 @@ async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
             image: None,
         }),
     };
-    Ok(Body::Job(row.generation, body))
+    Ok(Body::Job(job.generation, body))
 }
 
 async fn attachment(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let Some(open) = db::volumes::find_attachment(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
     if job.kind == Kind::UnexportVolume {
         let body = sta::UnexportVolume { attachment: id(&open.id)?, volume: id(&open.volume)?, epoch: open.epoch };
-        return Ok(Body::Job(open.generation, Job::UnexportVolume(body)));
+        return Ok(Body::Job(job.generation, Job::UnexportVolume(body)));
     }
-    export(app, tx, &open).await
+    if !open.wanted {
+        return Ok(Body::Obsolete);
+    }
+    export(app, tx, &open, job.generation).await
 }
 
-async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow) -> Result<Body, AppError> {
+async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow, generation: u64) -> Result<Body, AppError> {
     let Some(disk) = db::volumes::lock(tx, &open.volume).await? else { return Ok(Body::Obsolete) };
     let Some(instance) = db::instances::find(tx, &open.instance).await? else { return Ok(Body::Obsolete) };
     let body = sta::ExportVolume {
@@ -344,7 +353,7 @@ async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow) -> Result<Body, Ap
         chap_user: open.chap_user.clone(),
         chap_secret: Secret::new(app.vault().unseal(&open.chap_secret_sealed)?),
     };
-    Ok(Body::Job(open.generation, Job::ExportVolume(body)))
+    Ok(Body::Job(generation, Job::ExportVolume(body)))
 }
 
 async fn apply_network(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
