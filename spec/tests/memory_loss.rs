@@ -7,7 +7,10 @@ use arame_dcmgr::app;
 use arame_dcmgr::db::Columns;
 use arame_schema::api::{Code, Finding, FindingKind, Instance, Refusal};
 use arame_schema::model::instance::{InstanceState, Shutdown};
+use arame_spec::processes::{Backends, Processes, programs, until};
+use arame_spec::wishes::{Order, send};
 use arame_spec::world::{Size, World};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn told<T>(result: Result<T, Refusal>) -> anyhow::Result<T> {
@@ -214,4 +217,42 @@ async fn what_has_no_row_is_shown_kept_and_removed_only_on_request() -> anyhow::
     ensure!(!domains(&world)?.iter().any(|line| line.contains(&one.id)));
     delete(&world, &other.id).await?;
     world.ends_clean().await
+}
+
+async fn arame(center: &Processes, words: &[&str]) -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(programs()?.join("arame"));
+    let output = command.args(words).arg("--dir").arg(center.path("")).output().await?;
+    ensure!(output.status.success(), "arame {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The commands themselves, on a data center of processes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_launched_after_the_backup_survives_its_restore() -> anyhow::Result<()> {
+    let mut center = Processes::up(Backends::Simulated, 2).await?;
+    let file = center.path("backup.arame").display().to_string();
+    let launch = async |name: &str| send(&center, &Order::Launch { name: name.into() }).await?.context("it was made");
+    let is = async |id: &str, state: &str| {
+        let path = format!("/instances/{id}");
+        until(&format!("{id} is {state}"), async || Ok(center.get(&path).await?["state"] == state)).await
+    };
+    let before = launch("before").await?;
+    is(&before, "running").await?;
+    arame(&center, &["backup", &file]).await?;
+    let after = launch("after").await?;
+    is(&after, "running").await?;
+    arame(&center, &["restore", &file]).await?;
+    let lists = async || {
+        let findings = center.get("/audit?fresh=true").await?;
+        Ok(findings.as_array().is_some_and(|all| all.iter().any(|one| one["owner"] == after.as_str())))
+    };
+    until("the newer machine is listed", lists).await?;
+    let adopted = center.insist("POST", "/audit/adopt", &json!({ "id": after }), None).await?;
+    ensure!(adopted.status == 200, "{adopted:?}");
+    let confirmed = center.insist("POST", "/audit/confirm", &Value::Null, None).await?;
+    ensure!(confirmed.status == 200, "{confirmed:?}");
+    is(&before, "running").await?;
+    is(&after, "running").await?;
+    until("nothing is left to decide", async || Ok(center.get("/audit?fresh=true").await? == json!([]))).await?;
+    center.down().await
 }

@@ -134,7 +134,7 @@ impl Drop for Work {
 pub async fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let language = Language::of_environment();
     let layout = Layout::new(&super::absolute(&args.dir)?);
-    let file = super::absolute(&args.file)?;
+    let file = std::path::absolute(&args.file)?;
     let progress = Progress::shown(language);
     let step = progress.step(Text::new("Writing the backup", "バックアップを作成"));
     let bytes = write(&layout, &file).await?;
@@ -179,7 +179,7 @@ pub async fn restore(args: RestoreArgs) -> anyhow::Result<ExitCode> {
         return Err(BackupError::NotRunning(layout.dir().to_owned()).into());
     };
     let admin = Admin::of(&layout)?;
-    load(&layout, &admin, &super::absolute(&args.file)?).await?;
+    load(&layout, &admin, &std::path::absolute(&args.file)?).await?;
     step.done();
     let step = progress.step(Text::new("Changing the databases", "データベースを入れ替え"));
     exchange(&layout).await?;
