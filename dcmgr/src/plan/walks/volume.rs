@@ -263,7 +263,7 @@ impl Model for Volumes {
             return;
         }
         let wished = State { wishes: s.wishes - 1, ..*s };
-        let available = s.present == Fact::Yes && s.attached == Attached::No && !(s.failed && !s.was_present);
+        let available = s.present == Fact::Yes && s.attached == Attached::No && (!s.failed || s.was_present);
         if available {
             steps.wish("attach", State { attached: Attached::Yes, ..wished });
         }
