@@ -239,6 +239,8 @@ async fn a_machine_launched_after_the_backup_survives_its_restore() -> anyhow::R
     let before = launch("before").await?;
     is(&before, "running").await?;
     arame(&center, &["backup", &file]).await?;
+    // A later backup, which is not the one restored: the agents have met its epoch.
+    arame(&center, &["backup", &center.path("later.arame").display().to_string()]).await?;
     let after = launch("after").await?;
     is(&after, "running").await?;
     arame(&center, &["restore", &file]).await?;
@@ -253,6 +255,8 @@ async fn a_machine_launched_after_the_backup_survives_its_restore() -> anyhow::R
     ensure!(confirmed.status == 200, "{confirmed:?}");
     is(&before, "running").await?;
     is(&after, "running").await?;
+    send(&center, &Order::Delete { machine: before.clone() }).await?;
+    is(&before, "terminated").await?;
     until("nothing is left to decide", async || Ok(center.get("/audit?fresh=true").await? == json!([]))).await?;
     center.down().await
 }

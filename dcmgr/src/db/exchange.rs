@@ -37,6 +37,12 @@ pub async fn exchange(db: &Db, name: &str) -> Result<Exchange, DbError> {
         return Ok(Exchange::AnotherInstallation);
     }
     raise_loss(db, &restored).await?;
+    // Agents have met the epoch that is replaced here, and of several backups not the last may be restored: what the
+    // operator confirms must be above it, or they would hold every removal for ever.
+    let met = format!(
+        "UPDATE {restored}.agents SET highest_epoch = GREATEST(highest_epoch, (SELECT epoch FROM {name}.installation WHERE one = 1))"
+    );
+    db.rows(met, ()).await?;
     db.rows(format!("DROP DATABASE IF EXISTS {before}"), ()).await?;
     db.rows(format!("CREATE DATABASE {before} CHARACTER SET utf8mb4"), ()).await?;
     let away = tables(db, name).await?.into_iter().map(|table| format!("{name}.{table} TO {before}.{table}"));
