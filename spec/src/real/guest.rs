@@ -12,6 +12,9 @@ pub const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// One command in a guest: a key exchange takes an emulated processor a second or two.
 const SSH_LIMIT: Duration = Duration::from_secs(60);
 
+/// One question to a guest that may be booting: one that was reset within it never answers, and tells nobody.
+const QUESTION_LIMIT: Duration = Duration::from_secs(20);
+
 /// What the API says of an instance, as far as the story needs it.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -110,7 +113,9 @@ impl DataCenter {
     /// # Errors
     /// `ssh` cannot be run.
     pub async fn boot_id(&self, guest: &Guest) -> anyhow::Result<Option<String>> {
-        let said = self.try_in(guest, "cat /proc/sys/kernel/random/boot_id").await?;
+        let asked = self.try_in(guest, "cat /proc/sys/kernel/random/boot_id");
+        let Ok(said) = tokio::time::timeout(QUESTION_LIMIT, asked).await else { return Ok(None) };
+        let said = said?;
         Ok(said.ended_well().then(|| said.out.trim().to_owned()))
     }
 }
