@@ -57,6 +57,13 @@ impl MemoryBroker {
         self.lock().set_frozen(user, false);
     }
 
+    /// Keeps back messages to `queue` (`job.hva.h1`, `dcmgr.outcome`) that `matches`, after they were confirmed to their
+    /// publisher, as a relay that froze before it published would: when they are let through their time begins anew.
+    pub fn keep_back(&self, queue: &str, matches: impl Fn(&[u8]) -> bool + Send + 'static) -> KeptBack {
+        let number = self.lock().keep_back(queue, Box::new(matches));
+        KeptBack { broker: self.clone(), number }
+    }
+
     /// How often what happened.
     pub fn stats(&self) -> Stats {
         self.lock().stats.clone()
@@ -69,6 +76,39 @@ impl MemoryBroker {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Messages kept back by [`MemoryBroker::keep_back`]. Dropped, it lets them through.
+#[must_use = "dropping it lets the messages through"]
+pub struct KeptBack {
+    broker: MemoryBroker,
+    number: u64,
+}
+
+impl KeptBack {
+    /// Their bodies, in the order they came.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.broker.lock().kept_bodies(self.number)
+    }
+
+    /// Takes no more; those it has stay.
+    pub fn take_no_more(&self) {
+        self.broker.lock().keep_no_more(self.number);
+    }
+
+    /// Delivers what was kept, once each.
+    pub fn let_through(self) {}
+
+    /// They are never delivered.
+    pub fn lose(self) {
+        self.broker.lock().lose_kept(self.number);
+    }
+}
+
+impl Drop for KeptBack {
+    fn drop(&mut self) {
+        self.broker.lock().let_through(self.number);
     }
 }
 

@@ -46,6 +46,7 @@ pub struct Stats {
     pub delayed: u64,
     pub reordered: u64,
     pub unconfirmed: u64,
+    pub kept_back: u64,
     pub disconnects: u64,
 }
 
@@ -56,6 +57,17 @@ struct Message {
     redelivered: bool,
     expires: Option<Instant>,
     visible: Instant,
+}
+
+pub(super) type Matches = Box<dyn Fn(&[u8]) -> bool + Send>;
+
+/// Messages to one queue that wait until a test lets them through.
+struct Keeping {
+    queue: String,
+    /// `None`: it takes no more.
+    matches: Option<Matches>,
+    /// With the time each had when it came.
+    kept: Vec<(Message, Option<Duration>)>,
 }
 
 #[derive(Default)]
@@ -100,6 +112,7 @@ pub(super) struct State {
     bindings: HashMap<&'static str, Vec<String>>,
     parties: HashMap<PartyId, Party>,
     subscriptions: HashMap<SubscriptionId, Subscription>,
+    keeping: BTreeMap<u64, Keeping>,
     faults: Faults,
     rng: Option<StdRng>,
     last: u64,
@@ -337,8 +350,54 @@ impl State {
         Ok(())
     }
 
+    pub fn keep_back(&mut self, queue: &str, matches: Matches) -> u64 {
+        let number = self.number();
+        self.keeping.insert(number, Keeping { queue: queue.to_owned(), matches: Some(matches), kept: Vec::new() });
+        number
+    }
+
+    pub fn kept_bodies(&self, number: u64) -> Vec<Vec<u8>> {
+        let kept = self.keeping.get(&number).map(|keeping| keeping.kept.as_slice()).unwrap_or_default();
+        kept.iter().map(|(message, _)| message.body.clone()).collect()
+    }
+
+    pub fn keep_no_more(&mut self, number: u64) {
+        if let Some(keeping) = self.keeping.get_mut(&number) {
+            keeping.matches = None;
+        }
+    }
+
+    pub fn lose_kept(&mut self, number: u64) {
+        self.keeping.remove(&number);
+    }
+
+    /// A no-op when they were lost.
+    pub fn let_through(&mut self, number: u64) {
+        let Some(Keeping { queue, kept, .. }) = self.keeping.remove(&number) else { return };
+        let now = Instant::now();
+        for (message, lifetime) in kept {
+            let expires = lifetime.map(|time| now + time);
+            self.enqueue(&queue, Message { expires, visible: now, ..message });
+        }
+    }
+
+    /// Whether a test keeps the message back.
+    fn is_kept(&mut self, name: &str, message: &Message) -> bool {
+        let wants = |keeping: &Keeping| keeping.matches.as_ref().is_some_and(|matches| matches(&message.body));
+        let Some(keeping) = self.keeping.values_mut().find(|keeping| keeping.queue == name && wants(keeping)) else {
+            return false;
+        };
+        let lifetime = message.expires.map(|end| end.saturating_duration_since(Instant::now()));
+        keeping.kept.push((message.clone(), lifetime));
+        self.stats.kept_back += 1;
+        true
+    }
+
     /// Where the faults are: between the confirm and the queue.
     fn enqueue(&mut self, name: &str, mut message: Message) {
+        if self.is_kept(name, &message) {
+            return;
+        }
         if self.chance(self.faults.drop) {
             self.stats.dropped += 1;
             rehearsal::note(|| format!("bus lost {} -> {name} {}", message.user, about(&message.body)));
