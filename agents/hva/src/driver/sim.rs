@@ -117,6 +117,22 @@ pub struct Sim {
     inner: Arc<Inner>,
 }
 
+/// One call that hangs, counted until it is over, also when the job that waits for it is cancelled.
+struct Hung<'a>(&'a AtomicU32);
+
+impl<'a> Hung<'a> {
+    fn count(hung: &'a AtomicU32) -> Self {
+        hung.fetch_add(1, Ordering::Relaxed);
+        Self(hung)
+    }
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 type Told<T> = Result<T, DriverError>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -217,9 +233,8 @@ impl Sim {
         match fault.action {
             Action::Fail => Err(fault.fails_as.error(kind)),
             Action::Hang => {
-                self.inner.hung.fetch_add(1, Ordering::Relaxed);
+                let _hung = Hung::count(&self.inner.hung);
                 tokio::time::sleep(HANG).await;
-                self.inner.hung.fetch_sub(1, Ordering::Relaxed);
                 Err(DriverError::new("libvirt_hung", format!("simulated hang of {kind}"), Retry::Later))
             }
             Action::Crash => std::process::exit(CRASH_STATUS),
