@@ -208,6 +208,11 @@ impl Writer<'_> {
         let key_file = self.layout.secret(&format!("key-{agent}"));
         files::secret(&key_file)?;
         let state_dir = self.layout.path("state").join(agent.as_str());
+        if !state_dir.exists() {
+            // The agents of a data center share this machine; each is a machine of its own, also when `--dir` moves.
+            files::folder(&state_dir, 0o700)?;
+            files::secret(&state_dir.join("machine_id"))?;
+        }
         files::folder(&state_dir, 0o700)?;
         let address = self.wish.broker_for_agents();
         let broker = Broker {

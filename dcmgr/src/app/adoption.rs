@@ -2,7 +2,7 @@
 //!
 //! Rule: adopting writes rows from what the agent tells and asks nothing of the world; from then on the thing is like
 //! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
-//! is neither an instance nor a volume is refused.
+//! is neither an instance nor a volume is refused. A machine that asks in another's name is adopted by its agent's id.
 
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, audit, instances, volumes};
@@ -42,6 +42,10 @@ struct Place {
 /// # Errors
 /// `not_adoptable`, `unknown_resource` for a network or image it needs, a name or address taken by another.
 pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    if let Some(agent) = machine_of(app, caller, id).await? {
+        accept_machine(app, caller, &agent).await?;
+        return Ok(agent);
+    }
     let owner = owner_of(app, caller, id).await?;
     let place = place_of(app, &owner).await?;
     if owner.starts_with("i-") {
@@ -59,6 +63,9 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
 /// # Errors
 /// As [`adopt`].
 pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    if machine_of(app, caller, id).await?.is_some() {
+        return Err(refused(id));
+    }
     let owner = adopt(app, caller, id).await?;
     // Two changes, and a change is known by its request.
     let caller = &Caller { request: crate::rehearsal::uuid_v7(), ..caller.clone() };
@@ -68,6 +75,26 @@ pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refu
         volumes::delete(app, caller, &owner).await?;
     }
     Ok(owner)
+}
+
+/// The agent in whose name another machine asks, if the finding or the agent is named.
+async fn machine_of(app: &App, caller: &Caller, id: &str) -> Result<Option<String>, Refusal> {
+    let findings = audit::findings(app, caller, false).await?;
+    let mut asking = findings.into_iter().filter(|finding| finding.kind == FindingKind::AnotherMachine);
+    Ok(asking.find(|finding| finding.id == id || finding.thing == id).and_then(|finding| finding.agent))
+}
+
+/// The operator swears that the former machine is gone for good: the one that asks takes its place at its next hello, and
+/// what its complete listing does not have was lost with the former one.
+async fn accept_machine(app: &App, caller: &Caller, agent: &str) -> Result<(), Refusal> {
+    let accepted = crate::change!(app, "accept machine", Some(caller.request), |tx, _ringing| {
+        if db::agents::accept_machine(tx, agent).await? {
+            db::events::audit(tx, &caller.who(), "agent.accept_machine", agent).await?;
+            return Ok::<_, AppError>(true);
+        }
+        Ok(false)
+    })?;
+    if accepted { Ok(()) } else { Err(refused(agent)) }
 }
 
 fn refused(id: &str) -> Refusal {

@@ -96,14 +96,16 @@ fn of_agent(agent: &AgentRow, inventory: Option<&InventoryRow>) -> Vec<Finding> 
     let about = |kind, since, detail| {
         finding(About { kind, rule: FindingRule::Waiting, thing: &agent.id, agent, owner: None, since, detail })
     };
+    let mut found: Vec<Finding> = agent.refused.iter().map(|refused| another_machine(agent, refused)).collect();
     if !agent.online {
-        return vec![about(FindingKind::AgentSilent, heard, serde_json::Value::Null)];
+        found.push(about(FindingKind::AgentSilent, heard, serde_json::Value::Null));
+        return found;
     }
     let Some(row) = inventory else {
         let detail = serde_json::json!({ "reason": "no inventory yet" });
-        return vec![about(FindingKind::ListingIncomplete, heard, detail)];
+        found.push(about(FindingKind::ListingIncomplete, heard, detail));
+        return found;
     };
-    let mut found = Vec::new();
     if !row.fresh {
         let detail = serde_json::json!({ "reason": "its inventory is old" });
         found.push(about(FindingKind::ListingIncomplete, row.received_at, detail));
@@ -115,6 +117,18 @@ fn of_agent(agent: &AgentRow, inventory: Option<&InventoryRow>) -> Vec<Finding> 
         }
     }
     found
+}
+
+fn another_machine(agent: &AgentRow, (since, machine): &(Timestamp, String)) -> Finding {
+    finding(About {
+        kind: FindingKind::AnotherMachine,
+        rule: FindingRule::MachineOrNewHost,
+        thing: &agent.id,
+        agent,
+        owner: None,
+        since: *since,
+        detail: serde_json::json!({ "machine": machine, "joined": agent.machine_id }),
+    })
 }
 
 /// A thing of ours that no row explains. What another installation marked is not even listed.

@@ -35,12 +35,17 @@ pub async fn settle(app: &App, outcome: &Outcome) -> Result<(), AppError> {
 }
 
 async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Result<(), AppError> {
-    let Some(job) = db::jobs::find(tx, outcome.job).await? else {
+    let Some((job, process)) = db::jobs::find_answered(tx, outcome.job).await? else {
         tracing::warn!(job = %outcome.job, agent = %outcome.agent, "an outcome of a job that no row knows");
         return Ok(());
     };
     if job.agent != outcome.agent.as_str() {
         tracing::error!(job = %job.id, agent = %outcome.agent, "an agent answered another agent's job");
+        return Ok(());
+    }
+    if outcome.incarnation < process {
+        // Its place was taken: the process that has it now was rung for the same job and answers for itself.
+        tracing::warn!(job = %job.id, agent = %outcome.agent, incarnation = outcome.incarnation, "a replaced process answered");
         return Ok(());
     }
     lock_around(tx, &job).await?;

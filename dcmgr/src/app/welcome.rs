@@ -9,6 +9,11 @@ use arame_schema::jobs::report::{Hello, Welcome};
 use arame_schema::limits::{HEARTBEAT_INTERVAL, INVENTORY_INTERVAL};
 use uuid::Uuid;
 
+/// Why a host that was reinstalled, exchanged or copied is not taken for the one that joined.
+const ANOTHER_MACHINE: &str = "this is not the machine that joined in this agent's name, or it lost everything it kept \
+                               (was it reinstalled?): join it as a new host with an id of its own, or, when the former \
+                               one is gone for good, run `arame audit adopt` with this agent's id";
+
 /// How a hello is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -40,6 +45,10 @@ pub async fn greet(app: &App, hello: &Hello, user: &str) -> Result<Answer, AppEr
         }
         if is_late(&row, hello.nonce) || db::agents::was_replaced(tx, &row.id, hello.nonce).await? {
             return Ok(unwelcome(hello, "another process has taken this agent's place"));
+        }
+        if is_another_machine(&row, hello, db::agents::has_listed(tx, &row.id).await?) {
+            db::agents::note_refused(tx, &row.id, &db::agents::machine(hello)).await?;
+            return Ok(unwelcome(hello, ANOTHER_MACHINE));
         }
         let epoch = db::recovery::memory(tx).await?.epoch;
         super::recovery::weigh_hello(tx, hello, row.incarnation, epoch).await?;
@@ -95,6 +104,16 @@ fn is_late(row: &AgentRow, nonce: Uuid) -> bool {
         Some(known) => row.online && known != nonce && began(nonce).is_some() && began(nonce) < began(known),
         None => false,
     }
+}
+
+/// A host that was reinstalled is a new host (DESIGN, Identity): taken for the old one, its empty listing would be
+/// believed, and what waits to be made would be made in the names of what was lost. A naming agent keeps nothing that
+/// could be lost. `listed`: the agent once told what it has, and so had the database's epoch on its disk.
+fn is_another_machine(row: &AgentRow, hello: &Hello, listed: bool) -> bool {
+    let keeps_data = row.kind != "nsa";
+    let moved = row.machine_id.as_deref().is_some_and(|known| known != db::agents::machine(hello));
+    let emptied = listed && hello.highest_epoch == 0 && hello.last_incarnation == 0;
+    keeps_data && (moved || emptied)
 }
 
 fn unwelcome(hello: &Hello, reason: &str) -> Answer {
@@ -157,12 +176,15 @@ mod tests {
             key_sha256: String::new(),
             incarnation: 1,
             nonce,
+            process_incarnation: 1,
+            machine_id: Some("known".into()),
             version: None,
             kinds: Vec::new(),
             capacity: arame_schema::jobs::report::Capacity::default(),
             endpoints: std::collections::BTreeMap::new(),
             degraded: None,
             heard_at: None,
+            refused: None,
             online,
         }
     }
@@ -180,5 +202,36 @@ mod tests {
         assert!(!is_late(&row(Some(begun_at(2_000)), false), begun_at(1_000)), "the known one is silent");
         assert!(!is_late(&known, Uuid::from_u128(1)), "an agent of another version says no time");
         assert!(!is_late(&row(None, true), begun_at(1_000)));
+    }
+
+    fn hello(machine: &str, highest_epoch: u64, last_incarnation: u64) -> Hello {
+        Hello {
+            v: arame_schema::limits::WIRE_VERSION,
+            agent: "hva.h1".parse().unwrap(),
+            kind: arame_schema::model::AgentId::kind(&"hva.h1".parse().unwrap()),
+            nonce: begun_at(1),
+            key: arame_schema::model::Secret::new("a key"),
+            machine_id: machine.into(),
+            version: String::new(),
+            kinds: Vec::new(),
+            highest_epoch,
+            last_incarnation,
+            capacity: arame_schema::jobs::report::Capacity::default(),
+            endpoints: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_not_the_one_that_joined_is_told_by_its_name_or_by_what_it_forgot() {
+        let known = row(None, false);
+        assert!(!is_another_machine(&known, &hello("known", 1, 0), true), "its next process");
+        assert!(is_another_machine(&known, &hello("other", 1, 0), true), "its disk in another machine, or a copy");
+        assert!(is_another_machine(&known, &hello("known", 0, 0), true), "reinstalled");
+        assert!(!is_another_machine(&known, &hello("known", 0, 0), false), "it died before it kept anything");
+        assert!(!is_another_machine(&known, &hello("known", 0, 3), true), "the same process");
+        let naming = AgentRow { kind: "nsa".into(), ..row(None, false) };
+        assert!(!is_another_machine(&naming, &hello("other", 0, 0), true), "it keeps nothing that could be lost");
+        let accepted = AgentRow { machine_id: None, ..row(None, false) };
+        assert!(!is_another_machine(&accepted, &hello("other", 0, 0), false), "an operator said so");
     }
 }

@@ -14,18 +14,23 @@ pub struct AgentRow {
     pub key_sha256: String,
     pub incarnation: u64,
     pub nonce: Option<Uuid>,
+    /// First incarnation of the process that has this nonce.
+    pub process_incarnation: u64,
+    pub machine_id: Option<String>,
     pub version: Option<String>,
     pub kinds: Vec<String>,
     pub capacity: Capacity,
     pub endpoints: BTreeMap<String, String>,
     pub degraded: Option<String>,
     pub heard_at: Option<arame_schema::api::Timestamp>,
+    /// When another machine last asked to join in its name, and which.
+    pub refused: Option<(arame_schema::api::Timestamp, String)>,
     /// Heard within the last three heartbeats, by the database's clock.
     pub online: bool,
 }
 
-const SELECT: &str = "SELECT id, kind, node_id, key_sha256, incarnation, nonce, version, kinds, capacity, endpoints, degraded, \
-                      heard_at, IFNULL(heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online FROM agents";
+const SELECT: &str = "SELECT id, kind, node_id, key_sha256, incarnation, nonce, process_incarnation, machine_id, version, kinds, \
+                      capacity, endpoints, degraded, refused_at, refused_machine, heard_at, IFNULL(heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online FROM agents";
 
 fn read(row: &mysql_async::Row) -> Result<AgentRow, DbError> {
     Ok(AgentRow {
@@ -35,12 +40,15 @@ fn read(row: &mysql_async::Row) -> Result<AgentRow, DbError> {
         key_sha256: row.text("key_sha256")?,
         incarnation: row.col("incarnation")?,
         nonce: row.parsed_opt("nonce")?,
+        process_incarnation: row.col("process_incarnation")?,
+        machine_id: row.col("machine_id")?,
         version: row.col("version")?,
         kinds: row.json_opt("kinds")?.unwrap_or_default(),
         capacity: row.json_opt("capacity")?.unwrap_or_default(),
         endpoints: row.json_opt("endpoints")?.unwrap_or_default(),
         degraded: row.col("degraded")?,
         heard_at: row.time_opt("heard_at")?,
+        refused: row.time_opt("refused_at")?.zip(row.col("refused_machine")?),
         online: row.flag("online")?,
     })
 }
@@ -81,13 +89,16 @@ pub async fn greet(tx: &mut Tx, row: &AgentRow, hello: &Hello) -> Result<u64, Db
     }
     // Above any this process was given: a database that forgot some must not count backwards.
     let incarnation = row.incarnation.max(hello.last_incarnation) + 1;
+    let process = if row.nonce == Some(hello.nonce) { row.process_incarnation } else { incarnation };
     let json = |value: serde_json::Result<String>| value.map_err(|e| super::row::strange("hello", e));
-    let statement = "UPDATE agents SET incarnation = ?, nonce = ?, machine_id = ?, version = ?, kinds = ?, capacity = ?, \
-                     endpoints = ?, highest_epoch = ?, degraded = NULL, heard_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    let statement = "UPDATE agents SET incarnation = ?, process_incarnation = ?, nonce = ?, machine_id = ?, version = ?, \
+                     kinds = ?, capacity = ?, endpoints = ?, highest_epoch = ?, degraded = NULL, refused_at = NULL, \
+                     refused_machine = NULL, heard_at = UTC_TIMESTAMP(3) WHERE id = ?";
     let values = (
         incarnation,
+        process,
         hello.nonce.to_string(),
-        hello.machine_id.chars().take(64).collect::<String>(),
+        machine(hello),
         hello.version.chars().take(64).collect::<String>(),
         json(serde_json::to_string(&hello.kinds))?,
         json(serde_json::to_string(&hello.capacity))?,
@@ -97,6 +108,35 @@ pub async fn greet(tx: &mut Tx, row: &AgentRow, hello: &Hello) -> Result<u64, Db
     );
     run(tx, statement, values).await?;
     Ok(incarnation)
+}
+
+/// The machine's name for itself, as far as a row keeps it.
+pub fn machine(hello: &Hello) -> String {
+    hello.machine_id.chars().take(64).collect()
+}
+
+/// Whether the agent ever listed what it has: by then it keeps the database's epoch on its disk.
+pub async fn has_listed(tx: &mut Tx, agent: &str) -> Result<bool, DbError> {
+    Ok(first(tx, "SELECT 1 AS one FROM inventories WHERE agent_id = ?", (agent,)).await?.is_some())
+}
+
+/// Another machine asked to join in the agent's name.
+pub async fn note_refused(tx: &mut Tx, agent: &str, machine: &str) -> Result<(), DbError> {
+    let statement = "UPDATE agents SET refused_at = UTC_TIMESTAMP(3), refused_machine = ? WHERE id = ?";
+    run(tx, statement, (machine, agent)).await?;
+    Ok(())
+}
+
+/// The operator says that the machine which asks next is the agent's: what the former one told counts no more.
+/// Answers false when none asked.
+pub async fn accept_machine(tx: &mut Tx, agent: &str) -> Result<bool, DbError> {
+    let statement = "UPDATE agents SET machine_id = NULL, refused_at = NULL, refused_machine = NULL \
+                     WHERE id = ? AND refused_at IS NOT NULL";
+    if run(tx, statement, (agent,)).await? == 0 {
+        return Ok(false);
+    }
+    run(tx, "DELETE FROM inventories WHERE agent_id = ?", (agent,)).await?;
+    Ok(true)
 }
 
 /// What a node offers follows its agent's hello.

@@ -100,6 +100,16 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<JobRow>, DbError> {
     found.as_ref().map(read).transpose()
 }
 
+/// A job that was answered, and the first incarnation of the process that speaks for its agent now.
+pub async fn find_answered(tx: &mut Tx, id: Uuid) -> Result<Option<(JobRow, u64)>, DbError> {
+    let statement = format!(
+        "SELECT {COLUMNS}, (SELECT a.process_incarnation FROM agents a WHERE a.id = jobs.agent_id) AS process \
+         FROM jobs WHERE id = ?"
+    );
+    let Some(row) = first(tx, statement, (id.to_string(),)).await? else { return Ok(None) };
+    Ok(Some((read(&row)?, row.col::<Option<u64>>("process")?.unwrap_or(0))))
+}
+
 /// Closes an open job. `state` is done, failed, superseded, refused, unsupported, overtaken, held or lost.
 pub async fn close(tx: &mut Tx, id: Uuid, state: &str, error: Option<(&str, &str)>) -> Result<bool, DbError> {
     let (code, message) = error.unzip();

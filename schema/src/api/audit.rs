@@ -48,6 +48,8 @@ pub enum FindingKind {
     DeadMessage,
     /// The database is older than what the agents have seen.
     MemoryLoss,
+    /// A machine that is not the one that joined asks in its agent's name.
+    AnotherMachine,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -65,10 +67,12 @@ pub enum FindingRule {
     Waiting,
     /// Nothing that acts is asked of an agent until the operator confirms.
     Held,
+    /// It joins as a new host, or an operator says that it takes the former one's place.
+    MachineOrNewHost,
 }
 
 impl FindingKind {
-    pub const ALL: [FindingKind; 8] = [
+    pub const ALL: [FindingKind; 9] = [
         FindingKind::Unknown,
         FindingKind::Missing,
         FindingKind::Lost,
@@ -77,6 +81,7 @@ impl FindingKind {
         FindingKind::ListingIncomplete,
         FindingKind::DeadMessage,
         FindingKind::MemoryLoss,
+        FindingKind::AnotherMachine,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -89,18 +94,20 @@ impl FindingKind {
             FindingKind::ListingIncomplete => "listing_incomplete",
             FindingKind::DeadMessage => "dead_message",
             FindingKind::MemoryLoss => "memory_loss",
+            FindingKind::AnotherMachine => "another_machine",
         }
     }
 }
 
 impl FindingRule {
-    pub const ALL: [FindingRule; 6] = [
+    pub const ALL: [FindingRule; 7] = [
         FindingRule::Removed,
         FindingRule::PlannedAgain,
         FindingRule::OperatorDecides,
         FindingRule::NeverTouched,
         FindingRule::Waiting,
         FindingRule::Held,
+        FindingRule::MachineOrNewHost,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -111,6 +118,7 @@ impl FindingRule {
             FindingRule::NeverTouched => "never_touched",
             FindingRule::Waiting => "waiting",
             FindingRule::Held => "held",
+            FindingRule::MachineOrNewHost => "machine_or_new_host",
         }
     }
 }

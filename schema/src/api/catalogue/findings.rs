@@ -36,6 +36,10 @@ pub fn finding_kind(kind: FindingKind) -> Sentence {
             "データベースがエージェントの見たものより古くなっています（{reason}）。",
             "The database is older than what the agents have seen ({reason}).",
         ),
+        FindingKind::AnotherMachine => (
+            "参加時とは別のマシン、または再インストールされたマシンが {agent} を名乗っています。参加を断っています。",
+            "A machine that is not the one that joined, or that was reinstalled, asks to be {agent}. It is refused.",
+        ),
     };
     Sentence { code: kind.as_str(), ja, en }
 }
@@ -61,6 +65,10 @@ pub fn finding_rule(rule: FindingRule) -> Sentence {
         FindingRule::Held => (
             "動いているものはそのままで、仕事は保留されています。不明なものを arame audit adopt または remove で決めてから、arame audit confirm で再開してください。",
             "What runs goes on and jobs are held. Decide about what is unknown with arame audit adopt or remove, then go on with arame audit confirm.",
+        ),
+        FindingRule::MachineOrNewHost => (
+            "新しいホストとして別の ID で参加させてください。元のマシンが二度と戻らない場合に限り、arame audit adopt {agent} で後継にできます。新しいマシンにないデータは失われたものとして扱われます。",
+            "Join it as a new host with an id of its own. Only when the former machine never comes back: arame audit adopt {agent} lets it take the place, and data that it does not have counts as lost.",
         ),
     };
     Sentence { code: rule.as_str(), ja, en }
