@@ -142,8 +142,14 @@ async fn give_up(tx: &mut Tx, row: &InstanceRow) -> Result<(), AppError> {
     Ok(())
 }
 
-/// A group's members changed: hosts whose rules name the group get a new policy. `but` has one already.
-pub async fn members_changed(tx: &mut Tx, ringing: &mut Ringing, groups: &[String], but: &str) -> Result<(), AppError> {
+/// A group's members changed: hosts whose rules name the group get a new policy. `but` has one already. Answers them
+/// with the version that knows the change.
+pub async fn members_changed(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    groups: &[String],
+    but: &str,
+) -> Result<Vec<(String, u64)>, AppError> {
     let mut hosts = Vec::new();
     for group in groups {
         for host in db::networks::hosts_that_name(tx, group).await? {
@@ -153,11 +159,13 @@ pub async fn members_changed(tx: &mut Tx, ringing: &mut Ringing, groups: &[Strin
         }
     }
     hosts.sort();
+    let mut told = Vec::with_capacity(hosts.len());
     for host in hosts {
-        db::nodes::bump_policy(tx, &host).await?;
+        let version = db::nodes::bump_policy(tx, &host).await?;
         snapshot::policy(tx, ringing, &host, Cause::fact()).await?;
+        told.push((host, version));
     }
-    Ok(())
+    Ok(told)
 }
 
 #[cfg(test)]

@@ -168,6 +168,14 @@ pub async fn release_vif(tx: &mut Tx, vif: &VifRow, network_version: u64, policy
     Ok(())
 }
 
+/// Another host that knows a released address: it cools until that host's policy is at this version.
+pub async fn cool_at(tx: &mut Tx, vif: &VifRow, host: &str, policy_version: u64) -> Result<(), DbError> {
+    let statement = "INSERT INTO cooling_hosts (network_id, ipv4, host_node_id, policy_version) VALUES (?, ?, ?, ?) \
+                     ON DUPLICATE KEY UPDATE policy_version = GREATEST(policy_version, VALUES(policy_version))";
+    run(tx, statement, (&vif.network, u32::from(vif.ipv4), host, policy_version)).await?;
+    Ok(())
+}
+
 /// An interface follows its instance to another host.
 pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), DbError> {
     let statement = "UPDATE ip_leases l JOIN network_vifs v ON v.id = l.vif_id SET l.host_node_id = ? \
@@ -176,16 +184,29 @@ pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), Db
     Ok(())
 }
 
-/// Gives cooled addresses back: the least time is over, every nsa that serves the network serves the version without
-/// them, and the host's policy is past the one without them. A bounded batch a call.
+/// Gives cooled addresses back: the least time is over, and every nsa that ever joined and every host that knew them has
+/// answered a version without them. An agent that has said hello and not yet answered has not: no answer is no
+/// acknowledgement. A bounded batch a call.
 pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let statement = "DELETE FROM ip_leases WHERE released_at IS NOT NULL \
         AND released_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
-        AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = ip_leases.network_id AND f.name = 'applied' \
-                        AND f.generation < ip_leases.cool_network_version) \
-        AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = ip_leases.host_node_id AND f.name = 'applied' \
-                        AND f.generation < ip_leases.cool_policy_version) LIMIT 500";
-    db.run(statement, (least_seconds,)).await
+        AND NOT EXISTS (SELECT 1 FROM agents a LEFT JOIN facts f ON f.thing = ip_leases.network_id AND f.agent_id = a.id \
+                        AND f.name = 'applied' AND f.value = 'yes' WHERE a.kind = 'nsa' AND a.incarnation > 0 \
+                        AND IFNULL(f.generation, 0) < ip_leases.cool_network_version) \
+        AND NOT EXISTS (SELECT 1 FROM host_nodes h LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id \
+                        AND f.name = 'applied' AND f.value = 'yes' WHERE h.id = ip_leases.host_node_id \
+                        AND IFNULL(f.generation, 0) < ip_leases.cool_policy_version) \
+        AND NOT EXISTS (SELECT 1 FROM cooling_hosts c JOIN host_nodes h ON h.id = c.host_node_id \
+                        LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id AND f.name = 'applied' \
+                        AND f.value = 'yes' WHERE c.network_id = ip_leases.network_id AND c.ipv4 = ip_leases.ipv4 \
+                        AND IFNULL(f.generation, 0) < c.policy_version) LIMIT 500";
+    let freed = db.run(statement, (least_seconds,)).await?;
+    if freed > 0 {
+        let statement = "DELETE FROM cooling_hosts WHERE NOT EXISTS (SELECT 1 FROM ip_leases l \
+            WHERE l.network_id = cooling_hosts.network_id AND l.ipv4 = cooling_hosts.ipv4 AND l.released_at IS NOT NULL)";
+        db.run(statement, ()).await?;
+    }
+    Ok(freed)
 }
 
 /// The hosts of a network's snapshot.

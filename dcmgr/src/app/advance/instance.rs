@@ -185,7 +185,18 @@ async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<()
         snapshot::network(tx, ringing, &vif.network, Cause::fact()).await?;
     }
     snapshot::policy(tx, ringing, host, Cause::fact()).await?;
-    placement::members_changed(tx, ringing, &groups, host).await
+    let mut knew = placement::members_changed(tx, ringing, &groups, host).await?;
+    for tried in &row.tried_hosts {
+        if tried != host {
+            knew.push((tried.clone(), db::nodes::policy_version(tx, tried).await?));
+        }
+    }
+    for vif in &vifs {
+        for (host, version) in &knew {
+            db::networks::cool_at(tx, vif, host, *version).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Everything on the host that failed it is gone: another host is tried.
