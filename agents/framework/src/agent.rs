@@ -11,7 +11,7 @@
 //! jobs of another incarnation are dropped; destructive jobs from an older database epoch are held.
 
 use arame_schema::jobs::Job;
-use arame_schema::jobs::report::{Ask, Backend, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
 use arame_schema::model::{Fact, FactName, Observation};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -134,6 +134,22 @@ impl Work {
         crate::crash::point_of(name, self.kind);
     }
 
+    /// One change of the world: begun only while the job is wanted and has time, between its two crash points. What an
+    /// agent changes by this can be killed before and after it by any test.
+    ///
+    /// # Errors
+    /// As [`Work::check`], or the change's.
+    pub async fn effect<T, E>(&self, change: impl Future<Output = Result<T, E>> + Send) -> Result<T, Stopped>
+    where
+        Stopped: From<E>,
+    {
+        self.check()?;
+        self.crash_point("before_effect");
+        let done = change.await?;
+        self.crash_point("after_effect");
+        Ok(done)
+    }
+
     /// Time left by the monotonic clock; zero when the budget is spent. Check it before each effect.
     pub fn budget_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -217,16 +233,22 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Called after each welcome, before any job that came under it. After a mere reconnect of the same process jobs
     /// of the old standing may still be at work: what they observe is numbered in the new one.
-    async fn joined(&self, standing: Standing);
+    async fn joined(&self, _standing: Standing) {}
 
     /// Does one job and answers what was seen. Idempotent.
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped>;
 
-    /// Everything of ours that exists. `began` was taken before the call; facts listed carry it.
-    async fn list(&self, began: Observation) -> Listing;
+    /// Everything of ours that exists. `began` was taken before the call; facts listed carry it. An agent that does not
+    /// list says so: nothing is concluded from what it does not name.
+    async fn list(&self, _began: Observation) -> Listing {
+        let status = BackendStatus::Unavailable { reason: "this agent does not list what it has".into() };
+        Listing { backends: vec![Backend { name: "everything".into(), status }], things: Vec::new() }
+    }
 
     /// Answers a read-only question; `Err` is a sentence.
-    async fn ask(&self, ask: Ask) -> Result<Value, String>;
+    async fn ask(&self, ask: Ask) -> Result<Value, String> {
+        Err(format!("this agent does not understand the question `{}`", ask.question))
+    }
 
     /// Why the agent wants no new placements, if so.
     fn degraded(&self) -> Option<String> {

@@ -43,13 +43,9 @@ pub(crate) fn judge(found: Option<&Mark>, name: &str, owner: &str, work: &Work) 
 /// One change of the world: begun only while the job is wanted and has time.
 pub(crate) async fn effect<E: Into<Stopped>>(
     work: &Work,
-    change: impl Future<Output = Result<(), E>>,
+    change: impl Future<Output = Result<(), E>> + Send,
 ) -> Result<(), Stopped> {
-    work.check()?;
-    work.crash_point("before_effect");
-    change.await.map_err(Into::into)?;
-    work.crash_point("after_effect");
-    Ok(())
+    work.effect(async { change.await.map_err(Into::into) }).await
 }
 
 /// The end of a job: what is seen now, whether it went well or not.

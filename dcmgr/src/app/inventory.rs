@@ -89,7 +89,9 @@ async fn news(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<Vec<FactR
         })
         .cloned()
         .collect();
-    let complete = inventory.backends.iter().all(|backend| backend.status == BackendStatus::Complete);
+    // Who names no backend has looked at none.
+    let complete = !inventory.backends.is_empty()
+        && inventory.backends.iter().all(|backend| backend.status == BackendStatus::Complete);
     if complete {
         // Snapshots are told anew at each hello; an inventory that does not list them says nothing.
         let absent = held.values().filter(|fact| {
