@@ -1,7 +1,22 @@
-//! What a broker does to its clients on a bad day, on a real one: SIGKILL and restart, a freeze, queues deleted or of
-//! another form, a dcmgr that comes later, more closed channels than a connection may have.
+//! What a broker does to its clients on a bad day, on a real one, and the traps of the AMQP library that must not be met.
 //!
 //! Each test has a server of its own where it harms the server, so these are the slow ones.
+//!
+//! | trap (amqprs 2.1.5, RabbitMQ 3.10) | what we do | test |
+//! |---|---|---|
+//! | SIGKILL and restart: a publish returns ok and is never confirmed | every waiter is answered; consumers come back | [`a_killed_broker_loses_no_confirmed_message_and_a_frozen_one_is_noticed`] |
+//! | freeze: noticed by missed heartbeats only | heartbeats of 10 s, `PUBLISH_LIMIT` | the same |
+//! | memory alarm: publishes wait, `blocked` never comes | `Unconfirmed`, told once on the log, `is_stalled`, a counter of dcmgr | [`under_a_memory_alarm_publishes_fail_in_time_and_nothing_confirmed_is_lost`] |
+//! | queue deleted under a consumer: its receiver ends | declared and consumed again | [`a_deleted_queue_is_declared_and_consumed_again`] |
+//! | declare with other arguments (406): the channel is closed, the call does not say why | a channel each; the reason from the callback | [`a_queue_of_another_form_harms_nothing_else_and_is_taken_once_it_is_gone`] |
+//! | publish on a channel the broker closed: ok, then 504 for the whole connection | the door | [`nothing_is_sent_on_a_channel_that_the_broker_closed`] |
+//! | a declare that is cancelled makes the next one panic; two at once also | the supervisor makes them, one after the other, and drops none | [`subscriptions_given_up_half_way_harm_nothing`] |
+//! | a connection has so many channels | replaced before they are used up | [`many_subscriptions_come_back_after_a_cut`], `CLOSED_CHANNELS_MAX` |
+//! | names longer than 255 bytes panic | refused | [`names_longer_than_amqp_allows_are_refused`] |
+//! | a confirm of many (`multiple`), a return without a number | counted by us | `bus::amqp::publisher`'s own tests, `bus_contract` |
+//! | prefetch not set: an unbounded queue in memory | always set | `bus_contract` |
+//! | wrong password: only a reset connection | said as a guess; read anew at each attempt | [`a_password_put_right_is_taken_without_a_restart`] |
+//! | close while a channel is closing: an error | told on the debug log | every test that closes |
 
 mod support;
 
@@ -267,4 +282,211 @@ async fn a_password_put_right_is_taken_without_a_restart() {
     assert!(tokio::time::timeout(Duration::from_secs(3), up(&bus)).await.is_err(), "up with a wrong password");
     std::fs::write(&broker.password_file, right).unwrap();
     up(&bus).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_a_memory_alarm_publishes_fail_in_time_and_nothing_confirmed_is_lost() {
+    if testkit::lacks_rabbitmq() {
+        return;
+    }
+    let server = Rabbit::private().unwrap();
+    let realm = server.realm().unwrap();
+    let dcmgr = AmqpBus::connect(&realm.broker(DCMGR), Role::Dcmgr).await.unwrap();
+    let host = rabbit_bus(&realm, "hva.h1").await;
+    let watched: Arc<dyn Bus> = dcmgr.clone();
+    up(&watched).await;
+    up(&host).await;
+    let mut jobs = host.subscribe(Source::AgentJobs(agent("hva.h1")), 10).await;
+    send(&watched, &to("hva.h1"), "before").await.unwrap();
+    assert_eq!(texts(&mut jobs, 1).await, ["before"]);
+    assert!(!dcmgr.is_stalled());
+
+    server.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
+    let begun = Instant::now();
+    let mut confirmed = Vec::new();
+    for turn in 0.. {
+        assert!(begun.elapsed() < LIMIT * 2, "the alarm stops nobody");
+        let body = format!("alarm {turn}");
+        match send(&watched, &to("hva.h1"), &body).await {
+            Ok(()) => confirmed.push(body),
+            Err(error) => {
+                assert_eq!(error, PublishError::Unconfirmed(PUBLISH_LIMIT));
+                break;
+            }
+        }
+    }
+    // A crowd does not wait longer than one.
+    let crowd = (0..50).map(|number| {
+        let bus = watched.clone();
+        tokio::spawn(async move { send(&bus, &to("hva.h1"), &format!("crowd {number}")).await })
+    });
+    let begun = Instant::now();
+    for answer in futures_util::future::join_all(crowd).await {
+        assert_eq!(answer.unwrap(), Err(PublishError::Unconfirmed(PUBLISH_LIMIT)));
+    }
+    assert!(begun.elapsed() < PUBLISH_LIMIT + Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(dcmgr.is_stalled());
+
+    server.ctl(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
+    let end = Instant::now() + RESTART_LIMIT;
+    while let Err(error) = send(&watched, &to("hva.h1"), "after").await {
+        assert!(Instant::now() < end, "nothing is confirmed after the alarm: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!dcmgr.is_stalled());
+    let mut heard = Vec::new();
+    while !heard.contains(&"after".to_owned()) {
+        heard.extend(texts(&mut jobs, 1).await);
+    }
+    for body in &confirmed {
+        assert!(heard.contains(body), "{body} was confirmed and is lost");
+    }
+    let sessions = (watched.link().borrow().session, host.link().borrow().session);
+    println!("{} confirmed meanwhile, {} heard in all, sessions {sessions:?}", confirmed.len(), heard.len());
+}
+
+/// How many queues the virtual host has.
+fn queues(realm: &Realm) -> usize {
+    let listed = realm.server().ctl(&["list_queues", "--silent", "--vhost", realm.vhost(), "name"]).unwrap();
+    listed.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn subscriptions_given_up_half_way_harm_nothing() {
+    let Some(realm) = shared_realm() else { return };
+    let dcmgr = rabbit_bus(&realm, DCMGR).await;
+    up(&dcmgr).await;
+    let before = queues(&realm);
+    // Given up at every stage: never polled, polled once, dropped before, while and after its queue is declared.
+    let crowd = (0..100u64).map(|number| {
+        let bus = dcmgr.clone();
+        tokio::spawn(async move {
+            let source =
+                if number % 2 == 0 { Source::Fanout(exchange::REPLY) } else { Source::Exchange(exchange::OUTCOME) };
+            let given_up = async {
+                let _deliveries = bus.subscribe(source, 10).await;
+                tokio::time::sleep(Duration::from_millis(number)).await;
+                std::future::pending::<()>().await
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(number * 2), given_up).await;
+        })
+    });
+    let crowd: Vec<_> = crowd.collect();
+    for (number, one) in crowd.into_iter().enumerate() {
+        if number % 7 == 0 {
+            one.abort();
+        }
+        let _ = one.await;
+    }
+    let mut replies = dcmgr.subscribe(Source::Fanout(exchange::REPLY), 10).await;
+    let mut outcomes = dcmgr.subscribe(Source::Exchange(exchange::OUTCOME), 10).await;
+    send(&dcmgr, &Address::Exchange(exchange::OUTCOME), "outcome").await.unwrap();
+    assert_eq!(texts(&mut outcomes, 1).await, ["outcome"]);
+    let end = Instant::now() + LIMIT;
+    while send(&dcmgr, &Address::Exchange(exchange::REPLY), "reply").await.is_err() {
+        assert!(Instant::now() < end, "the last subscription is served");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(texts(&mut replies, 1).await, ["reply"]);
+    assert_eq!(dcmgr.link().borrow().session, 1, "it cost the connection");
+    eventually("only the last one's queue is left", LIMIT, || queues(&realm) == before + 1).await;
+
+    // The positive control: the library itself, without a supervisor between.
+    let hand = hand(&realm).await;
+    let mut harmed = false;
+    for step in 0..50 {
+        let channel = hand.open_channel(None).await.unwrap();
+        let declare = || channel.queue_declare(QueueDeclareArguments::exclusive_server_named());
+        let given_up = tokio::time::timeout(Duration::from_micros(step * 100), declare()).await;
+        harmed = given_up.is_err() && !matches!(tokio::time::timeout(LIMIT, declare()).await, Ok(Ok(_)));
+        if harmed {
+            break;
+        }
+    }
+    assert!(harmed, "a declare given up half-way harms nothing any more: the supervisor may be simpler");
+    let _ = hand.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_sent_on_a_channel_that_the_broker_closed() {
+    let Some(realm) = shared_realm() else { return };
+    let (dcmgr, host) = (rabbit_bus(&realm, DCMGR).await, rabbit_bus(&realm, "hva.h1").await);
+    up(&dcmgr).await;
+    up(&host).await;
+    let mut outcomes = dcmgr.subscribe(Source::Exchange(exchange::OUTCOME), 100).await;
+    // What an agent may not do costs its channel, in the middle of what it may do.
+    let crowd = (0..200).map(|number| {
+        let bus = host.clone();
+        tokio::spawn(async move {
+            if number % 20 == 7 {
+                return (number, send(&bus, &to("sta.s1"), "forged").await);
+            }
+            let (end, mut answer) = (Instant::now() + LIMIT, Err(PublishError::Disconnected));
+            while answer.is_err() && Instant::now() < end {
+                answer = send(&bus, &Address::Exchange(exchange::OUTCOME), &number.to_string()).await;
+                if answer.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            (number, answer)
+        })
+    });
+    let mut allowed = Vec::new();
+    for answer in futures_util::future::join_all(crowd).await {
+        match answer.unwrap() {
+            (number, Ok(())) if number % 20 != 7 => allowed.push(number.to_string()),
+            (number, Err(_)) if number % 20 == 7 => {}
+            (number, other) => panic!("{number}: {other:?}"),
+        }
+    }
+    let mut heard = std::collections::BTreeSet::new();
+    while !allowed.iter().all(|number| heard.contains(number)) {
+        heard.extend(texts(&mut outcomes, 1).await);
+    }
+    assert_eq!(host.link().borrow().session, 1, "a closed channel cost the connection");
+
+    // The positive control: the library itself sends on, and the broker ends the whole connection.
+    let hand = hand(&realm).await;
+    let (doomed, bystander) = (hand.open_channel(None).await.unwrap(), hand.open_channel(None).await.unwrap());
+    let properties = amqprs::BasicProperties::default;
+    let nowhere = amqprs::channel::BasicPublishArguments::new("no.such.exchange", "");
+    doomed.basic_publish(properties(), b"x".to_vec(), nowhere.clone()).await.unwrap();
+    let end = Instant::now() + LIMIT;
+    while hand.is_open() {
+        assert!(Instant::now() < end, "the broker forgives a closed channel: the door may go");
+        let _ = doomed.basic_publish(properties(), b"x".to_vec(), nowhere.clone()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!bystander.is_open());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_longer_than_amqp_allows_are_refused() {
+    let Some(realm) = shared_realm() else { return };
+    let dcmgr = rabbit_bus(&realm, DCMGR).await;
+    up(&dcmgr).await;
+    let long: &'static str = Box::leak("x".repeat(256).into_boxed_str());
+    let refused = send(&dcmgr, &Address::Exchange(long), "lost").await;
+    assert!(matches!(&refused, Err(PublishError::Refused(why)) if why.contains("longer")), "{refused:?}");
+    for source in [Source::Exchange(long), Source::Fanout(long)] {
+        let mut nothing = dcmgr.subscribe(source, 1).await;
+        let ended = tokio::time::timeout(LIMIT, nothing.recv()).await.expect("it ends at once");
+        assert!(ended.is_none());
+    }
+    for (user, vhost) in [("x".repeat(256), "/".to_owned()), (DCMGR.to_owned(), "x".repeat(256))] {
+        let broker = arame_framework::config::Broker { user, vhost, ..realm.broker(DCMGR) };
+        assert!(AmqpBus::connect(&broker, Role::Dcmgr).await.is_err());
+    }
+    // The positive control: a name as long as AMQP allows is merely unknown.
+    let unknown: &'static str = Box::leak("x".repeat(255).into_boxed_str());
+    let refused = send(&dcmgr, &Address::Exchange(unknown), "lost").await;
+    assert!(matches!(&refused, Err(PublishError::Refused(why)) if why.contains("404")), "{refused:?}");
+    let mut outcomes = dcmgr.subscribe(Source::Exchange(exchange::OUTCOME), 10).await;
+    let end = Instant::now() + LIMIT;
+    while send(&dcmgr, &Address::Exchange(exchange::OUTCOME), "fine").await.is_err() {
+        assert!(Instant::now() < end, "the publisher is back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(texts(&mut outcomes, 1).await, ["fine"]);
+    assert_eq!(dcmgr.link().borrow().session, 1);
 }

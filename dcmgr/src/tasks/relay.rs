@@ -121,6 +121,9 @@ async fn ring_one(app: &App, bus: &dyn Bus, job: &JobRow) {
                 // No queue: the agent was never there since the broker lost its memory. Its hello rings the job.
                 Err(PublishError::Unroutable(_)) => return,
                 Err(error) => {
+                    if matches!(error, PublishError::Unconfirmed(_)) {
+                        metrics::counter!("arame_rings_unconfirmed_total").increment(1);
+                    }
                     tracing::debug!(job = %job.id, %error, "a ring failed: it will be repeated");
                     db::jobs::unclaim(app.db(), job.id).await.map_err(Into::into)
                 }

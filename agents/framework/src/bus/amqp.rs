@@ -24,6 +24,7 @@ use arame_schema::model::AgentId;
 use async_trait::async_trait;
 pub(super) use consumer::REQUEUE_AFTER;
 use publisher::Publisher;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use supervisor::{Order, Supervisor};
@@ -68,6 +69,8 @@ pub struct AmqpBus {
     slot: Slot,
     orders: mpsc::UnboundedSender<Order>,
     link: watch::Receiver<Link>,
+    /// The last confirm that was waited for did not come in time.
+    stalled: AtomicBool,
 }
 
 impl AmqpBus {
@@ -86,7 +89,30 @@ impl AmqpBus {
         let (up, link) = watch::channel(Link { up: false, session: 0 });
         let slot = Slot::default();
         tokio::spawn(Supervisor::new(broker.clone(), role, taken, slot.clone(), up).run());
-        Ok(Arc::new(Self { user: broker.user.clone(), slot, orders, link }))
+        Ok(Arc::new(Self { user: broker.user.clone(), slot, orders, link, stalled: AtomicBool::new(false) }))
+    }
+
+    /// Whether the broker keeps its confirms back: a memory or disk alarm, or it is frozen. A late confirm is the only sign
+    /// of it, because the library does not ask to be told. Ends with the next confirm.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::SeqCst)
+    }
+
+    /// Says on the log, once, that confirms do not come, and once that they come again.
+    fn note(&self, answer: &Result<(), PublishError>) {
+        match answer {
+            Err(PublishError::Unconfirmed(limit)) => {
+                if !self.stalled.swap(true, Ordering::SeqCst) {
+                    tracing::error!(?limit, "the broker confirms nothing: a memory or disk alarm, or it is frozen");
+                }
+            }
+            Ok(()) => {
+                if self.stalled.swap(false, Ordering::SeqCst) {
+                    tracing::info!("the broker confirms again");
+                }
+            }
+            Err(PublishError::Disconnected | PublishError::Unroutable(_) | PublishError::Refused(_)) => {}
+        }
     }
 
     fn publisher(&self) -> Option<Arc<Publisher>> {
@@ -106,14 +132,23 @@ impl Bus for AmqpBus {
         }
         let publisher = self.publisher().ok_or(PublishError::Disconnected)?;
         let sent = publisher.publish(exchange, &key, &self.user, durability, body);
-        match tokio::time::timeout(PUBLISH_LIMIT, sent).await {
+        let answer = match tokio::time::timeout(PUBLISH_LIMIT, sent).await {
             Ok(answer) => answer,
             Err(_) => Err(PublishError::Unconfirmed(PUBLISH_LIMIT)),
-        }
+        };
+        self.note(&answer);
+        answer
     }
 
     async fn subscribe(&self, source: Source, prefetch: u16) -> mpsc::Receiver<Delivery> {
         let (out, deliveries) = mpsc::channel(usize::from(prefetch.max(1)));
+        if let Source::Exchange(name) | Source::Fanout(name) = &source
+            && name.len() > NAME_BYTES_MAX
+        {
+            // The library would panic, and cost the connection at every attempt.
+            tracing::error!("an exchange's name is longer than AMQP allows: nothing is consumed");
+            return deliveries;
+        }
         // After close the order is dropped with its sender: the receiver ends, as promised.
         let _ = self.orders.send(Order::Subscribe { source, prefetch: prefetch.max(1), out });
         deliveries
