@@ -1,23 +1,27 @@
 //! A data center in one process: real application and agents, simulated backends, a bus in memory.
 
+mod agents;
+mod wire;
+
+pub use agents::Lost;
+
 use crate::database::Database;
 use crate::program::Program;
+use agents::Backends;
 use anyhow::{Context, bail, ensure};
 use arame_dcmgr::app::{self, App, Caller, Parts};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::seed::{self, Seed};
 use arame_dcmgr::db::{self, Db};
 use arame_dcmgr::tasks;
-use arame_framework::agent::Agent;
 use arame_framework::bus::memory::MemoryBroker;
-use arame_framework::config::{Broker, Common};
 use arame_hva::driver::sim::Sim;
 use arame_schema::api::{CreateInstance, Instance, Role, Volume};
 use arame_schema::model::instance::InstanceState;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -37,7 +41,9 @@ pub struct World {
     /// The kit's own sessions: it looks also while dcmgr is dead.
     db: Db,
     agents: BTreeMap<String, Program>,
-    hypervisors: Hypervisors,
+    /// Processes whose place another has taken.
+    older: Vec<Program>,
+    backends: Backends,
     dcmgr: Option<Program>,
     serving: watch::Sender<Option<Serving>>,
 }
@@ -58,9 +64,6 @@ pub struct Size {
     /// What each simulated effect takes.
     pub latency_ms: u64,
 }
-
-/// The simulated hypervisor of each hva: its public API makes guests die.
-type Hypervisors = Arc<Mutex<BTreeMap<String, Sim>>>;
 
 impl Default for Size {
     fn default() -> Self {
@@ -155,56 +158,6 @@ async fn dcmgr(config: &db::pool::Config, broker: &MemoryBroker, folder: &Path) 
     Ok((app, program))
 }
 
-/// An agent with its simulated driver, whose world is in a file.
-async fn build_agent(
-    root: &Path,
-    name: &str,
-    latency_ms: u64,
-    faults: &str,
-    hypervisors: &Hypervisors,
-) -> anyhow::Result<Arc<dyn Agent>> {
-    let common = format!(
-        "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
-         vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
-    );
-    let folder = root.join(name);
-    let (state, data) = (folder.join("world.json"), folder.join("data"));
-    let (state, data) = (state.display(), data.display());
-    let (kind, word) = name.split_once('.').context("an agent's name has a dot")?;
-    Ok(match kind {
-        "hva" => {
-            let text = format!(
-                "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{data}'\ncpu_cores = 64\n\
-                 memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{state}'\n\
-                 latency_ms = {latency_ms}\n{faults}"
-            );
-            let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
-            let sim = Sim::open(&config.hva.sim)?;
-            hypervisors.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), sim.clone());
-            arame_hva::Hva::with_sim(config.hva, sim).await?
-        }
-        "sta" => {
-            let text = format!(
-                "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://sta'\n\
-                 import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
-                 [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",
-                root.display()
-            );
-            let path = folder.join("sta.toml");
-            std::fs::write(&path, text)?;
-            arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?
-        }
-        _ => {
-            let text = format!(
-                "{common}[nsa]\ndriver = 'sim'\ndata_dir = '{data}'\n[nsa.sim]\nstate_file = '{state}'\n\
-                 latency_ms = {latency_ms}\n{faults}"
-            );
-            let file = arame_nsa::config::File::parse(&text)?;
-            Arc::new(arame_nsa::agent::NsaAgent::start(&file.nsa)?)
-        }
-    })
-}
-
 impl World {
     /// Starts everything and waits until every agent is heard and the image can be launched.
     ///
@@ -226,9 +179,9 @@ impl World {
         secret(folder.path(), "vault.key", &"5a".repeat(32))?;
         let (app, running) = dcmgr(&config, &broker, folder.path()).await?;
         let serving = watch::channel(running.handle().map(|runtime| Serving { app: app.clone(), runtime })).0;
-        let (agents, dcmgr) = (BTreeMap::new(), Some(running));
-        let hypervisors = Hypervisors::default();
-        let mut world = World { app, broker, database, folder, config, db, agents, hypervisors, dcmgr, serving };
+        let (agents, older, dcmgr) = (BTreeMap::new(), Vec::new(), Some(running));
+        let backends = Backends::default();
+        let mut world = World { app, broker, database, folder, config, db, agents, older, backends, dcmgr, serving };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -261,7 +214,17 @@ impl World {
 
     /// The simulated hypervisor of an hva.
     pub fn hypervisor(&self, agent: &str) -> Option<Sim> {
-        self.hypervisors.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
+        self.backends.hypervisor(agent)
+    }
+
+    /// The simulated store and exports of a sta.
+    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::sim::World>> {
+        self.backends.storage(agent)
+    }
+
+    /// The sentences with which processes of an agent have ended by themselves, in order.
+    pub fn ends_of(&self, agent: &str) -> Vec<String> {
+        self.backends.ends_of(agent)
     }
 
     /// Whoever answers requests now, followed across deaths.
@@ -285,61 +248,6 @@ impl World {
 
     fn world_file(&self, agent: &str) -> PathBuf {
         self.folder.path().join(agent).join("world.json")
-    }
-
-    /// An agent process with a simulated backend whose world is on disk.
-    ///
-    /// # Errors
-    /// Its configuration is refused.
-    pub async fn start_agent(&mut self, name: &str, latency_ms: u64) -> anyhow::Result<()> {
-        self.start_agent_with(name, latency_ms, "").await
-    }
-
-    /// The same with `faults`: entries of the simulator's configuration, in its own form.
-    ///
-    /// # Errors
-    /// Its configuration is refused.
-    pub async fn start_agent_with(&mut self, name: &str, latency_ms: u64, faults: &str) -> anyhow::Result<()> {
-        let root = self.folder.path().to_owned();
-        let folder = root.join(name);
-        std::fs::create_dir_all(&folder)?;
-        let common = Common {
-            agent: name.parse()?,
-            key_file: root.join("agent.key"),
-            state_dir: folder.join("state"),
-            broker: Broker {
-                host: "-".into(),
-                port: 0,
-                vhost: "-".into(),
-                user: name.to_owned(),
-                password_file: PathBuf::new(),
-            },
-        };
-        self.broker.reconnect(name);
-        let (broker, own, faults) = (self.broker.clone(), name.to_owned(), faults.to_owned());
-        let hypervisors = self.hypervisors.clone();
-        let program = Program::start(name)?;
-        let begin = async move {
-            let agent = build_agent(&root, &own, latency_ms, &faults, &hypervisors).await?;
-            let bus = broker.bus(&own);
-            tokio::spawn(async move {
-                if let Err(error) = arame_framework::runtime::run(common, bus, agent, CancellationToken::new()).await {
-                    tracing::error!(%error, own, "an agent ended");
-                }
-            });
-            Ok(())
-        };
-        program.run(begin).await?;
-        self.agents.insert(name.to_owned(), program);
-        Ok(())
-    }
-
-    /// The agent's process dies at once; what it made stays, on disk.
-    pub async fn kill_agent(&mut self, name: &str) {
-        if let Some(running) = self.agents.remove(name) {
-            self.broker.disconnect(name);
-            running.kill().await;
-        }
     }
 
     async fn until_ready(&self, agents: usize) -> anyhow::Result<()> {
