@@ -112,7 +112,9 @@ fn is_late(row: &AgentRow, nonce: Uuid) -> bool {
 fn is_another_machine(row: &AgentRow, hello: &Hello, listed: bool) -> bool {
     let keeps_data = row.kind != "nsa";
     let moved = row.machine_id.as_deref().is_some_and(|known| known != db::agents::machine(hello));
-    let emptied = listed && hello.highest_epoch == 0 && hello.last_incarnation == 0;
+    // Its own hello, said twice before the welcome came and heard late, knows nothing yet either.
+    let is_next = row.nonce != Some(hello.nonce);
+    let emptied = is_next && listed && hello.highest_epoch == 0 && hello.last_incarnation == 0;
     keeps_data && (moved || emptied)
 }
 
@@ -229,6 +231,8 @@ mod tests {
         assert!(is_another_machine(&known, &hello("known", 0, 0), true), "reinstalled");
         assert!(!is_another_machine(&known, &hello("known", 0, 0), false), "it died before it kept anything");
         assert!(!is_another_machine(&known, &hello("known", 0, 3), true), "the same process");
+        let greeted = row(Some(begun_at(1)), true);
+        assert!(!is_another_machine(&greeted, &hello("known", 0, 0), true), "its own first hello, heard late");
         let naming = AgentRow { kind: "nsa".into(), ..row(None, false) };
         assert!(!is_another_machine(&naming, &hello("other", 0, 0), true), "it keeps nothing that could be lost");
         let accepted = AgentRow { machine_id: None, ..row(None, false) };
