@@ -122,11 +122,11 @@ async fn a_guest_that_dies_comes_back_and_one_that_shuts_itself_down_stays_off()
     host.shut_down_guest(&leaves.id.parse()?).await?;
     world.instance_in(&leaves.id, InstanceState::Halted).await?;
     let applied = async || {
-        let jobs = told(app::jobs::list(&world.app, &world.demo(), arame_schema::api::ListFilter::default()).await)?;
-        let of = |id: &str| {
-            jobs.results.iter().filter(|j| j.thing == id && j.kind == "hva.instance.apply" && j.state == "done").count()
-        };
-        Ok(of(&dies.id) == 2)
+        let filter = arame_schema::api::ListFilter { state: Some("done".into()), ..Default::default() };
+        let of_it = app::jobs::list(&world.app, &world.demo(), filter, Some(dies.id.clone())).await;
+        let jobs = told(of_it)?.results;
+        anyhow::ensure!(jobs.iter().all(|job| job.thing == dies.id && job.state == "done"), "{jobs:?}");
+        Ok(jobs.iter().filter(|job| job.kind == "hva.instance.apply").count() == 2)
     };
     world.until("the killed guest was started again", applied).await?;
     assert_eq!(world.instance_in(&dies.id, InstanceState::Running).await?.state, InstanceState::Running);
