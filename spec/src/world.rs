@@ -254,9 +254,22 @@ impl World {
         self.until("every agent is heard and the image is there", async || {
             let heard = db::agents::all(&self.db).await?.iter().filter(|agent| agent.online).count();
             let image = db::access::image(&self.db, "wmi-tiny", None).await?;
-            Ok(heard == agents && image.is_some_and(|image| image.state == "available"))
+            // A hello that was said again before its welcome came is answered with one more incarnation.
+            let steady = self.broker.depth("dcmgr.hello") == Some(0) && self.listed().await? == agents;
+            Ok(heard == agents && steady && image.is_some_and(|image| image.state == "available"))
         })
         .await
+    }
+
+    /// Agents that have listed what they have in their present incarnation.
+    async fn listed(&self) -> anyhow::Result<usize> {
+        let agents = db::agents::all(&self.db).await?;
+        let listed = db::agents::inventories(&self.db).await?;
+        let has = |agent: &&db::agents::AgentRow| {
+            let of_agent = |row: &&db::agents::InventoryRow| row.inventory.agent.as_str() == agent.id;
+            listed.iter().find(of_agent).is_some_and(|row| row.inventory.began.incarnation == agent.incarnation)
+        };
+        Ok(agents.iter().filter(has).count())
     }
 
     /// Waits for a condition.
