@@ -159,9 +159,8 @@ async fn settle_state(
         memory_mib: row.memory_mib,
         disk_mib: row.disk_mib,
     };
-    let (used, before) = (of_instance(now, row.ran_before), of_instance(row.state, row.ran_before));
-    // A launch has used nothing yet; what was halted before it was ever seen running has.
-    if used.is_some() || before.is_some() || row.ran_before {
+    let used = of_instance(now, row.ran_before);
+    if used.is_some() || row.ran_before {
         db::usage::set(tx, measure, used).await?;
     }
     let values = [("from", row.state.to_string()), ("to", now.to_string())];
