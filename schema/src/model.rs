@@ -7,6 +7,7 @@ pub mod mac;
 pub mod secret;
 pub mod security_group;
 pub mod volume;
+pub mod volume_snapshot;
 
 pub use fact::{Fact, FactName, Observation};
 pub use id::*;

@@ -41,7 +41,7 @@ pub async fn weigh_hello(tx: &mut Tx, hello: &Hello, known_incarnation: u64, epo
 
 /// Whether a job may be rung while the memory is lost: only looking is safe.
 pub fn is_held(memory: &db::recovery::Memory, kind: Kind) -> bool {
-    let looks = matches!(kind, Kind::ObserveInstance | Kind::ObserveVolume);
+    let looks = matches!(kind, Kind::ObserveInstance | Kind::ObserveVolume | Kind::ObserveSnapshot);
     memory.lost.is_some() && !looks
 }
 
