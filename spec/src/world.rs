@@ -38,6 +38,7 @@ pub struct World {
     db: Db,
     agents: BTreeMap<String, Program>,
     hypervisors: Hypervisors,
+    storages: Storages,
     dcmgr: Option<Program>,
     serving: watch::Sender<Option<Serving>>,
 }
@@ -61,6 +62,9 @@ pub struct Size {
 
 /// The simulated hypervisor of each hva: its public API makes guests die.
 type Hypervisors = Arc<Mutex<BTreeMap<String, Sim>>>;
+
+/// Each storage agent with its simulated store: its public API writes as guests do, and takes things away.
+type Storages = Arc<Mutex<BTreeMap<String, Arc<arame_sta::Sta>>>>;
 
 impl Default for Size {
     fn default() -> Self {
@@ -161,7 +165,7 @@ async fn build_agent(
     name: &str,
     latency_ms: u64,
     faults: &str,
-    hypervisors: &Hypervisors,
+    (hypervisors, storages): (&Hypervisors, &Storages),
 ) -> anyhow::Result<Arc<dyn Agent>> {
     let common = format!(
         "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
@@ -192,7 +196,9 @@ async fn build_agent(
             );
             let path = folder.join("sta.toml");
             std::fs::write(&path, text)?;
-            arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?
+            let sta = arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?;
+            storages.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), sta.clone());
+            sta
         }
         _ => {
             let text = format!(
@@ -227,8 +233,9 @@ impl World {
         let (app, running) = dcmgr(&config, &broker, folder.path()).await?;
         let serving = watch::channel(running.handle().map(|runtime| Serving { app: app.clone(), runtime })).0;
         let (agents, dcmgr) = (BTreeMap::new(), Some(running));
-        let hypervisors = Hypervisors::default();
-        let mut world = World { app, broker, database, folder, config, db, agents, hypervisors, dcmgr, serving };
+        let (hypervisors, storages) = (Hypervisors::default(), Storages::default());
+        let mut world =
+            World { app, broker, database, folder, config, db, agents, hypervisors, storages, dcmgr, serving };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }
@@ -262,6 +269,11 @@ impl World {
     /// The simulated hypervisor of an hva.
     pub fn hypervisor(&self, agent: &str) -> Option<Sim> {
         self.hypervisors.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
+    }
+
+    /// A storage agent: its store outlives it on disk, so ask for it anew after its restart.
+    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::Sta>> {
+        self.storages.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
     }
 
     /// Whoever answers requests now, followed across deaths.
@@ -317,10 +329,10 @@ impl World {
         };
         self.broker.reconnect(name);
         let (broker, own, faults) = (self.broker.clone(), name.to_owned(), faults.to_owned());
-        let hypervisors = self.hypervisors.clone();
+        let (hypervisors, storages) = (self.hypervisors.clone(), self.storages.clone());
         let program = Program::start(name)?;
         let begin = async move {
-            let agent = build_agent(&root, &own, latency_ms, &faults, &hypervisors).await?;
+            let agent = build_agent(&root, &own, latency_ms, &faults, (&hypervisors, &storages)).await?;
             let bus = broker.bus(&own);
             tokio::spawn(async move {
                 if let Err(error) = arame_framework::runtime::run(common, bus, agent, CancellationToken::new()).await {
