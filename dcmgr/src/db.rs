@@ -24,6 +24,7 @@ pub mod row;
 pub mod secrets;
 pub mod seed;
 pub mod snapshots;
+pub mod usage;
 pub mod volume_snapshots;
 pub mod volumes;
 

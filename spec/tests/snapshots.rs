@@ -127,7 +127,7 @@ impl Story {
         };
         let heard = Arc::new(AtomicU32::new(0));
         let count = heard.clone();
-        let hook = Action::Hook(Arc::new(move |_| drop(count.fetch_add(1, Ordering::SeqCst))));
+        let hook = Action::Hook(Arc::new(move |_| count.store(1, Ordering::SeqCst)));
         let _armed = crash::arm("after_answer", Some(ROLLBACK), 1, hook);
         let to = Address::Agent(STA.parse()?);
         let body = serde_json::to_vec(&envelope)?;

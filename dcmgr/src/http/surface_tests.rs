@@ -199,6 +199,7 @@ fn event(id: u64, resource: &str) -> Event {
     Event {
         id,
         at: Timestamp::parse("2026-01-02 03:04:05 UTC").unwrap(),
+        at_ms: 0,
         resource: resource.into(),
         operation: None,
         code: "state_changed".into(),
