@@ -44,6 +44,7 @@ mod status;
 mod surface_tests;
 mod volume_snapshots;
 mod volumes;
+mod yaml;
 
 use app::App;
 use axum::Router;
