@@ -13,6 +13,7 @@ mod ssh;
 mod ssh_key;
 mod storage;
 mod volume;
+mod volume_snapshot;
 
 use crate::failure::CliError;
 use crate::session::Session;

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::failure::{CliError, REFUSED};
 use crate::words::{Message, word};
 use arame_schema::api::{
-    HostNode, Image, Instance, InstanceType, Network, SecurityGroup, SshKeyPair, StorageNode, Volume,
+    HostNode, Image, Instance, InstanceType, Network, SecurityGroup, SshKeyPair, StorageNode, Volume, VolumeSnapshot,
 };
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,7 @@ macro_rules! named {
 }
 
 named!(Volume, "/volumes", "vol-", KindVolume, |one: &Volume| one.deleted_at.is_none());
+named!(VolumeSnapshot, "/volume_snapshots", "snap-", KindSnapshot, |one: &VolumeSnapshot| one.deleted_at.is_none());
 named!(Image, "/images", "wmi-", KindImage, |one: &Image| one.deleted_at.is_none());
 named!(Network, "/networks", "nw-", KindNetwork,);
 named!(SecurityGroup, "/security_groups", "sg-", KindGroup,);
@@ -110,9 +111,10 @@ pub async fn id_of_any(client: &Client, text: &str) -> Result<String, CliError> 
 }
 
 /// Of ids that events and jobs are about.
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 10] = [
     Instance::PREFIX,
     Volume::PREFIX,
+    VolumeSnapshot::PREFIX,
     Image::PREFIX,
     Network::PREFIX,
     SecurityGroup::PREFIX,

@@ -8,7 +8,7 @@ use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
 use crate::table::plain;
 use crate::words::{Message, say};
-use arame_schema::api::{Event, Failure, Instance, Language, Volume};
+use arame_schema::api::{Event, Failure, Instance, Language, Volume, VolumeSnapshot};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
@@ -48,6 +48,20 @@ impl Watched for Instance {
 }
 
 impl Watched for Volume {
+    fn state(&self) -> String {
+        self.state.to_string()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.state.as_str(), "failed" | "lost")
+    }
+}
+
+impl Watched for VolumeSnapshot {
     fn state(&self) -> String {
         self.state.to_string()
     }

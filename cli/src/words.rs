@@ -55,6 +55,7 @@ messages! {
     NoAddressCause: "ネットワークインターフェースがないか、準備中です。", "It has no network interface, or is still being made.";
     NoAddressNext: "arame instance show {name} で確かめてください。", "See arame instance show {name}";
     WaitFailed: "{id} は失敗しました（状態: {state}）。", "{id} failed (state: {state}).";
+    RollbackFailed: "{id} を {snapshot} の内容に戻せませんでした。", "{id} could not be rolled back to {snapshot}.";
     WaitTimeout: "{id} は {seconds} 秒待っても {state} のままです。", "{id} is still {state} after {seconds} seconds.";
     WaitTimeoutNext: "arame jobs show {id} と arame audit で、何を待っているかを確かめてください。", "See with arame jobs show {id} and arame audit what it waits for.";
     // Progress
@@ -75,6 +76,7 @@ messages! {
     KindInstance: "インスタンス", "instance";
     KindImage: "イメージ", "image";
     KindVolume: "ボリューム", "volume";
+    KindSnapshot: "スナップショット", "snapshot";
     KindNetwork: "ネットワーク", "network";
     KindGroup: "セキュリティグループ", "security group";
     KindKey: "SSH 鍵", "SSH key";
@@ -92,6 +94,8 @@ messages! {
     Created: "作成日時", "CREATED";
     Size: "サイズ", "SIZE";
     Instance: "インスタンス", "INSTANCE";
+    Volume: "ボリューム", "VOLUME";
+    Rollback: "巻き戻し", "ROLLBACK";
     Device: "デバイス", "DEVICE";
     Subnet: "サブネット", "SUBNET";
     Gateway: "ゲートウェイ", "GATEWAY";

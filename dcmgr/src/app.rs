@@ -23,6 +23,7 @@ pub mod recovery;
 pub mod render;
 pub mod security_groups;
 pub mod ssh_key_pairs;
+pub mod volume_snapshots;
 pub mod volumes;
 pub mod welcome;
 

@@ -2,7 +2,7 @@
 //!
 //! Rules: values are bound, never formatted into a statement; rows are converted by [`Columns`] (the driver's own
 //! conversions panic on NULL); writes go through [`Db::write`], the one transaction helper; locks are taken in the
-//! order account, network, host, storage node, image, instance, volume, attachment.
+//! order account, network, host, storage node, image, instance, volume, attachment, volume snapshot.
 
 pub mod access;
 pub mod agents;
@@ -19,11 +19,13 @@ pub mod networks;
 pub mod nodes;
 pub mod pool;
 pub mod recovery;
+pub mod rollbacks;
 pub mod row;
 pub mod secrets;
 pub mod seed;
 pub mod snapshots;
 pub mod usage;
+pub mod volume_snapshots;
 pub mod volumes;
 
 pub use error::DbError;

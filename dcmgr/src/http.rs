@@ -42,6 +42,7 @@ mod ssh_key_pairs;
 mod status;
 #[cfg(test)]
 mod surface_tests;
+mod volume_snapshots;
 mod volumes;
 mod yaml;
 

@@ -7,8 +7,10 @@ pub mod instance;
 pub mod job;
 pub mod migration;
 pub mod placement;
+pub mod rollback;
 pub mod snapshot;
 pub mod volume;
+pub mod volume_snapshot;
 
 pub use job::{Kind, Open, Step, Wanted, step};
 

@@ -26,6 +26,7 @@ pub mod security_group;
 pub mod ssh_key_pair;
 pub mod timestamp;
 pub mod volume;
+pub mod volume_snapshot;
 
 pub use account::Account;
 pub use audit::{Finding, FindingKind, FindingRule};
@@ -44,11 +45,12 @@ pub use page::Page;
 pub use placement::{HostVerdict, Placement, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
-    AttachVolume, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateVolume, Decide, ListFilter, PowerOff,
-    SetScheduling, SortOrder, UpdateSecurityGroup, VifRequest,
+    AttachVolume, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateVolume, CreateVolumeSnapshot, Decide,
+    DeleteVolume, ListFilter, PowerOff, RollBackVolume, SetScheduling, SortOrder, UpdateSecurityGroup, VifRequest,
 };
 pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};
 pub use ssh_key_pair::SshKeyPair;
 pub use timestamp::Timestamp;
-pub use volume::Volume;
+pub use volume::{Volume, VolumeRollback};
+pub use volume_snapshot::VolumeSnapshot;

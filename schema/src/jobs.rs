@@ -60,6 +60,18 @@ pub enum Job {
     UnexportVolume(sta::UnexportVolume),
     #[serde(rename = "sta.volume.observe")]
     ObserveVolume(sta::ObserveVolume),
+    /// Write the generation on a volume that is there: whatever is older is refused from then on.
+    #[serde(rename = "sta.volume.mark")]
+    MarkVolume(sta::MarkVolume),
+    /// Put a volume back to one of its snapshots, once, under an operation id.
+    #[serde(rename = "sta.volume.rollback")]
+    RollBackVolume(sta::RollBackVolume),
+    #[serde(rename = "sta.snapshot.create")]
+    CreateSnapshot(sta::CreateSnapshot),
+    #[serde(rename = "sta.snapshot.delete")]
+    DeleteSnapshot(sta::DeleteSnapshot),
+    #[serde(rename = "sta.snapshot.observe")]
+    ObserveSnapshot(sta::ObserveSnapshot),
 
     /// Serve this snapshot of a network; a lower version than the one served is refused.
     #[serde(rename = "nsa.network.apply")]
@@ -70,7 +82,7 @@ pub enum Job {
 
 impl Job {
     /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 19] = [
         "hva.instance.apply",
         "hva.instance.delete",
         "hva.instance.reboot",
@@ -83,6 +95,11 @@ impl Job {
         "sta.volume.export",
         "sta.volume.unexport",
         "sta.volume.observe",
+        "sta.volume.mark",
+        "sta.volume.rollback",
+        "sta.snapshot.create",
+        "sta.snapshot.delete",
+        "sta.snapshot.observe",
         "nsa.network.apply",
         "nsa.network.delete",
     ];
@@ -101,6 +118,11 @@ impl Job {
             Job::ExportVolume(_) => "sta.volume.export",
             Job::UnexportVolume(_) => "sta.volume.unexport",
             Job::ObserveVolume(_) => "sta.volume.observe",
+            Job::MarkVolume(_) => "sta.volume.mark",
+            Job::RollBackVolume(_) => "sta.volume.rollback",
+            Job::CreateSnapshot(_) => "sta.snapshot.create",
+            Job::DeleteSnapshot(_) => "sta.snapshot.delete",
+            Job::ObserveSnapshot(_) => "sta.snapshot.observe",
             Job::ApplyNetwork(_) => "nsa.network.apply",
             Job::DeleteNetwork(_) => "nsa.network.delete",
         }
@@ -113,6 +135,8 @@ impl Job {
             | Job::DeleteImage(_)
             | Job::DeleteVolume(_)
             | Job::UnexportVolume(_)
+            | Job::RollBackVolume(_)
+            | Job::DeleteSnapshot(_)
             | Job::DeleteNetwork(_) => true,
             Job::ApplyInstance(job) => job.spec.power != hva::Power::On,
             Job::RebootInstance(_)
@@ -122,6 +146,9 @@ impl Job {
             | Job::CreateVolume(_)
             | Job::ExportVolume(_)
             | Job::ObserveVolume(_)
+            | Job::MarkVolume(_)
+            | Job::CreateSnapshot(_)
+            | Job::ObserveSnapshot(_)
             | Job::ApplyNetwork(_) => false,
         }
     }

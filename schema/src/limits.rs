@@ -53,6 +53,9 @@ pub const NICS_MAX: usize = 8;
 /// Volumes attached to one instance beside its boot disk: root ports again.
 pub const VOLUMES_MAX: usize = 16;
 
+/// Snapshots of one volume: bounds what its deletion, its listing and a rollback past them can cost.
+pub const VOLUME_SNAPSHOTS_MAX: usize = 64;
+
 /// Rules in one security group: bounds the flows one port can cost.
 pub const SECURITY_GROUP_RULES_MAX: usize = 100;
 

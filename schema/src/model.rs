@@ -8,6 +8,7 @@ pub mod secret;
 pub mod security_group;
 pub mod usage;
 pub mod volume;
+pub mod volume_snapshot;
 
 pub use fact::{Fact, FactName, Observation};
 pub use id::*;

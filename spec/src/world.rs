@@ -217,8 +217,9 @@ impl World {
         self.backends.hypervisor(agent)
     }
 
-    /// The simulated store and exports of a sta.
-    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::sim::World>> {
+    /// A storage agent with its simulated store and exports: these outlive it on disk, so ask for it anew after its
+    /// restart.
+    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::Sta>> {
         self.backends.storage(agent)
     }
 

@@ -161,6 +161,11 @@ impl Hva {
             | Job::ExportVolume(_)
             | Job::UnexportVolume(_)
             | Job::ObserveVolume(_)
+            | Job::MarkVolume(_)
+            | Job::RollBackVolume(_)
+            | Job::CreateSnapshot(_)
+            | Job::DeleteSnapshot(_)
+            | Job::ObserveSnapshot(_)
             | Job::ApplyNetwork(_)
             | Job::DeleteNetwork(_) => {
                 Err(Stopped::failed("wrong_agent", "this job is not for a hypervisor host", Retry::Never))

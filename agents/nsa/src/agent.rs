@@ -418,7 +418,12 @@ impl Agent for NsaAgent {
             | Job::DeleteVolume(_)
             | Job::ExportVolume(_)
             | Job::UnexportVolume(_)
-            | Job::ObserveVolume(_) => {
+            | Job::ObserveVolume(_)
+            | Job::MarkVolume(_)
+            | Job::RollBackVolume(_)
+            | Job::CreateSnapshot(_)
+            | Job::DeleteSnapshot(_)
+            | Job::ObserveSnapshot(_) => {
                 let message = format!("{} is not a job of a naming service", job.kind());
                 Err(Stopped::failed("unsupported", message, Retry::Never))
             }

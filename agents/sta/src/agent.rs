@@ -16,7 +16,7 @@ use crate::store::folder::Folder;
 use crate::store::images::Images;
 use crate::store::sim::SimStore;
 use crate::store::zfs::ZfsStore;
-use crate::store::{Image, Room, Store, StoreError, Volume, sentence};
+use crate::store::{Image, Room, Snapshot, Store, StoreError, Volume, sentence, snapshots};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_schema::jobs::Job;
@@ -145,6 +145,11 @@ impl Sta {
             Job::ExportVolume(job) => jobs::export_volume::run(self, job, work).await,
             Job::UnexportVolume(job) => jobs::unexport_volume::run(self, job, work).await,
             Job::ObserveVolume(job) => jobs::observe_volume::run(self, job, work).await,
+            Job::MarkVolume(job) => jobs::mark_volume::run(self, job, work).await,
+            Job::RollBackVolume(job) => jobs::roll_back_volume::run(self, job, work).await,
+            Job::CreateSnapshot(job) => jobs::create_snapshot::run(self, job, work).await,
+            Job::DeleteSnapshot(job) => jobs::delete_snapshot::run(self, job, work).await,
+            Job::ObserveSnapshot(job) => jobs::observe_snapshot::run(self, job, work).await,
             Job::ApplyInstance(_)
             | Job::DeleteInstance(_)
             | Job::RebootInstance(_)
@@ -175,10 +180,14 @@ impl Sta {
     }
 
     async fn list_store(&self, began: Observation, listing: &mut Listing) {
-        let seen = async { Ok::<_, StoreError>((self.store.list_volumes().await?, self.store.list_images().await?)) };
+        let seen = async {
+            let (volumes, snapshots) = (self.store.list_volumes().await?, self.store.list_snapshots().await?);
+            Ok::<_, StoreError>((volumes, snapshots, self.store.list_images().await?))
+        };
         let status = match seen.await {
-            Ok((volumes, images)) => {
+            Ok((volumes, snapshots, images)) => {
                 listing.things.extend(volumes.into_iter().map(|volume| self.volume_thing(volume, began)));
+                listing.things.extend(snapshots.into_iter().map(|snapshot| self.snapshot_thing(snapshot, began)));
                 listing.things.extend(images.into_iter().map(|image| self.image_thing(image, began)));
                 BackendStatus::Complete
             }
@@ -212,6 +221,23 @@ impl Sta {
             facts,
             detail: Some(json!({ "size_bytes": volume.size_bytes })),
             name: volume.key,
+        }
+    }
+
+    fn snapshot_thing(&self, snapshot: Snapshot, began: Observation) -> InventoryThing {
+        let facts = snapshot.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
+        let facts = facts.map(|mark| jobs::snapshot_fact(&mark.owner, Some(&snapshot), began)).collect();
+        let Snapshot { volume_key, key, size_bytes, mark } = &snapshot;
+        InventoryThing {
+            kind: "snapshot".into(),
+            name: snapshots::name(volume_key, key),
+            backend: "store".into(),
+            owner: mark.as_ref().map(|mark| mark.owner.clone()),
+            generation: mark.as_ref().map_or(0, |mark| mark.generation),
+            installation: mark.as_ref().map(|mark| mark.installation),
+            holds_data: true,
+            facts,
+            detail: Some(json!({ "size_bytes": size_bytes, "volume_key": volume_key, "key": key })),
         }
     }
 

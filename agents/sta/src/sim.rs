@@ -2,7 +2,7 @@
 //! its world again.
 //!
 //! Rule: it keeps the contract of the real drivers (tests/contract.rs runs on both); a change is in the file before
-//! its verb answers. It holds no bytes.
+//! its verb answers. It holds no bytes: a volume's content is a word that stands for them.
 
 use crate::export::TargetMark;
 use crate::faults::Faults;
@@ -14,11 +14,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use uuid::Uuid;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     #[serde(default)]
     pub volumes: BTreeMap<String, SimVolume>,
+    /// By `<volume key>@<key>`.
+    #[serde(default)]
+    pub snapshots: BTreeMap<String, SimSnapshot>,
     #[serde(default)]
     pub images: BTreeMap<String, SimImage>,
     #[serde(default)]
@@ -35,6 +39,18 @@ pub struct SimVolume {
     pub size_bytes: u64,
     /// `None`: somebody else's.
     pub mark: Option<Mark>,
+    /// What its guest wrote last.
+    #[serde(default)]
+    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Uuid>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimSnapshot {
+    pub size_bytes: u64,
+    pub mark: Option<Mark>,
+    pub content: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

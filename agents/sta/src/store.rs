@@ -9,6 +9,7 @@ pub mod images;
 pub mod label;
 pub mod qcow2;
 pub mod sim;
+pub mod snapshots;
 pub mod zfs;
 
 use crate::command::CommandError;
@@ -19,8 +20,10 @@ use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::ImageId;
 use async_trait::async_trait;
+pub use snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// Longest key: a zvol's name with its pool must stay below 256 bytes, a SCSI serial below 36.
 pub const KEY_LENGTH_MAX: usize = 32;
@@ -33,6 +36,8 @@ pub struct Volume {
     pub size_bytes: u64,
     /// `None`: not made by us.
     pub mark: Option<Mark>,
+    /// The last rollback that was carried out on it.
+    pub rollback: Option<Uuid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +78,7 @@ pub struct Room {
 }
 
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Snapshots {
     /// `file`, `zfs`, `sim`.
     fn kind(&self) -> &'static str;
 
@@ -81,7 +86,7 @@ pub trait Store: Send + Sync + 'static {
     async fn list_volumes(&self) -> Result<Vec<Volume>, StoreError>;
     /// The caller has seen that nothing has this key and holds the key's lock.
     async fn create_volume(&self, new: &NewVolume, work: &Work) -> Result<(), StoreError>;
-    /// Grows to `size_bytes` where it is smaller, then writes the mark. Never shrinks.
+    /// Grows to `size_bytes` where it is smaller, then writes the mark. Never shrinks; a noted rollback stays noted.
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError>;
     /// What does not exist is deleted.
     async fn delete_volume(&self, key: &str) -> Result<(), StoreError>;
@@ -118,6 +123,10 @@ pub enum StoreError {
     ImageMissing { image: ImageId },
     #[error("{name} is in use: {reason}")]
     InUse { name: String, reason: String },
+    #[error("{name} is in use, and this store cannot copy it in one moment")]
+    NeedsDetached { name: String },
+    #[error("{name}: {reason}")]
+    NewerSnapshots { name: String, reason: String },
     #[error("{wanted} bytes are less than the image's {needed}")]
     TooSmall { wanted: u64, needed: u64 },
     #[error("`{name}` is no name for a thing in a store")]
@@ -159,6 +168,8 @@ impl StoreError {
             StoreError::ImageBroken { .. } => ("image_broken", Retry::Never),
             StoreError::ImageMissing { .. } => ("image_missing", Retry::Later),
             StoreError::InUse { .. } => ("in_use", Retry::Later),
+            StoreError::NeedsDetached { .. } => ("snapshot_needs_detached", Retry::Never),
+            StoreError::NewerSnapshots { .. } => ("newer_snapshots", Retry::Never),
             StoreError::TooSmall { .. } => ("volume_too_small", Retry::Never),
             StoreError::BadName { .. } => ("bad_name", Retry::Never),
             StoreError::Io { .. } | StoreError::Command(_) | StoreError::Unreadable { .. } => {

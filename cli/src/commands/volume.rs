@@ -1,6 +1,6 @@
 //! `arame volume …`
 
-use super::Waiting;
+use super::{Waiting, volume_snapshot};
 use crate::failure::{CliError, USAGE};
 use crate::names;
 use crate::session::Session;
@@ -47,9 +47,17 @@ pub enum Command {
     /// Delete, with its data / 削除する（データも消えます）
     Delete {
         volume: String,
+        /// Its snapshots too / スナップショットも一緒に削除する
+        #[arg(long)]
+        with_snapshots: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// What a volume held at one moment / スナップショット
+    #[command(subcommand)]
+    Snapshot(volume_snapshot::Command),
+    /// Put a detached volume back to a snapshot; what was written since is lost / 切り離してあるボリュームをスナップショットの内容に戻す（以後の変更は失われます）
+    Rollback(volume_snapshot::Rollback),
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -74,7 +82,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let _: Volume = session.client.put(&format!("/volumes/{id}/detach"), &json!({})).await?;
             finish(session, &id, &["available"], after, waiting).await
         }
-        Command::Delete { volume, waiting } => delete(session, &volume, waiting).await,
+        Command::Delete { volume, with_snapshots, waiting } => {
+            let query = if with_snapshots { "?with_snapshots=true" } else { "" };
+            delete(session, &volume, query, waiting).await
+        }
+        Command::Snapshot(command) => volume_snapshot::run(session, command).await,
+        Command::Rollback(asked) => volume_snapshot::roll_back(session, asked).await,
     }
 }
 
@@ -133,7 +146,7 @@ async fn list(session: &mut Session<'_>, all: bool) -> Result<(), CliError> {
     })
 }
 
-fn show(language: Language, one: &Volume) -> String {
+pub(super) fn show(language: Language, one: &Volume) -> String {
     let mut pairs = vec![
         (Message::Id, one.id.clone()),
         (Message::Name, one.display_name.clone().unwrap_or_default()),
@@ -143,7 +156,11 @@ fn show(language: Language, one: &Volume) -> String {
         (Message::Device, one.guest_device_name.clone().unwrap_or_default()),
         (Message::Created, one.created_at.to_string()),
     ];
-    if let Some(failure) = &one.failure {
+    if let Some(last) = &one.rollback {
+        pairs.push((Message::Rollback, format!("{} ({})", last.snapshot_id, last.state)));
+    }
+    let failed = one.rollback.as_ref().and_then(|last| last.failure.as_ref());
+    if let Some(failure) = one.failure.as_ref().or(failed) {
         pairs.push((Message::Failure, failure.sentence.clone()));
         pairs.push((Message::Cause, failure.cause.clone()));
         pairs.push((Message::NextStep, failure.next_step.clone()));
@@ -151,10 +168,10 @@ fn show(language: Language, one: &Volume) -> String {
     fields(language, pairs)
 }
 
-async fn delete(session: &mut Session<'_>, volume: &str, waiting: Waiting) -> Result<(), CliError> {
+async fn delete(session: &mut Session<'_>, volume: &str, query: &str, waiting: Waiting) -> Result<(), CliError> {
     let id = names::id_of::<Volume>(&session.client, volume).await?;
     let after = newest(session, &id, &waiting).await?;
-    let answer: Vec<String> = session.client.delete(&format!("/volumes/{id}")).await?;
+    let answer: Vec<String> = session.client.delete(&format!("/volumes/{id}{query}")).await?;
     if waiting.wait {
         let goal =
             Goal { path: format!("/volumes/{id}"), id: &id, states: &["deleted"], after, timeout: waiting.timeout() };
@@ -165,11 +182,11 @@ async fn delete(session: &mut Session<'_>, volume: &str, waiting: Waiting) -> Re
     session.print(&answer, |_| String::new())
 }
 
-async fn newest(session: &Session<'_>, id: &str, waiting: &Waiting) -> Result<u64, CliError> {
+pub(super) async fn newest(session: &Session<'_>, id: &str, waiting: &Waiting) -> Result<u64, CliError> {
     if waiting.wait { wait::newest_event(&session.client, id).await } else { Ok(0) }
 }
 
-async fn finish(
+pub(super) async fn finish(
     session: &mut Session<'_>,
     id: &str,
     states: &[&str],

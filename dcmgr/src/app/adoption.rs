@@ -2,12 +2,12 @@
 //!
 //! Rule: adopting writes rows from what the agent tells and asks nothing of the world; from then on the thing is like
 //! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
-//! is neither an instance nor a volume nor an attachment of theirs is refused. An attachment's secret is not asked for
-//! (agents keep none): its row gets a new one, so the guest's disk has to be plugged anew should its target ever be.
-//! A machine that asks in another's name is adopted by its agent's id.
+//! is no instance, volume, snapshot or attachment of theirs is refused. An attachment's secret is not asked for (agents
+//! keep none): its row gets a new one, so the guest's disk has to be plugged anew should its target ever be.
+//! A machine that asks in another\'s name is adopted by its agent\'s id.
 
 use super::advance::{self, Cause, snapshot};
-use super::{App, AppError, Caller, Ringing, audit, instances, volumes};
+use super::{App, AppError, Caller, Ringing, audit, instances, volume_snapshots, volumes};
 use crate::db::networks::NewVif;
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
@@ -55,6 +55,8 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
         adopt_instance(app, caller, &owner, &place).await?;
     } else if owner.starts_with("vol-") {
         adopt_volume(app, caller, &owner, &place).await?;
+    } else if owner.starts_with("snap-") {
+        adopt_snapshot(app, caller, &owner, &place).await?;
     } else if owner.starts_with("att-") {
         adopt_attachment(app, caller, &owner, &place).await?;
     } else {
@@ -79,6 +81,8 @@ pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refu
     let caller = &Caller { request: crate::rehearsal::uuid_v7(), ..caller.clone() };
     if owner.starts_with("i-") {
         instances::delete(app, caller, &owner).await?;
+    } else if owner.starts_with("snap-") {
+        volume_snapshots::delete(app, caller, &owner).await?;
     } else {
         volumes::delete(app, caller, &owner).await?;
     }
@@ -272,6 +276,32 @@ async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Re
         db::volumes::set_adopted(tx, id, thing.generation).await?;
         settle_in(tx, caller, account, id, place).await?;
         advance::volume::advance(tx, ringing, id, Cause::fact()).await
+    })?;
+    Ok(())
+}
+
+/// A snapshot belongs to whom its volume belongs to: an unknown volume is adopted before its snapshots.
+async fn adopt_snapshot(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {
+    let thing = place.things.iter().find(|thing| thing.kind == "snapshot").ok_or_else(|| refused(id))?;
+    let told = |name: &str| thing.detail.as_ref().map(|detail| detail[name].clone()).unwrap_or_default();
+    let (volume_key, key) = (told("volume_key"), told("key"));
+    let (Some(volume_key), Some(key)) = (volume_key.as_str(), key.as_str()) else { return Err(refused(id)) };
+    let size_bytes = told("size_bytes").as_u64().ok_or_else(|| refused(id))?;
+    crate::change!(app, "adopt snapshot", Some(caller.request), |tx, ringing| {
+        let disk = db::volumes::lock_key(tx, volume_key).await?.ok_or_else(|| Refusal::unknown(volume_key))?;
+        let row = db::volume_snapshots::NewSnapshot {
+            id,
+            account: &disk.account,
+            volume: &disk.id,
+            node: &place.node,
+            key,
+            size_bytes,
+            display_name: id,
+        };
+        db::volume_snapshots::insert(tx, &row).await?;
+        db::volume_snapshots::set_adopted(tx, id, thing.generation).await?;
+        settle_in(tx, caller, &disk.account, id, place).await?;
+        advance::volume_snapshot::advance(tx, ringing, id, Cause::fact()).await
     })?;
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod image;
 pub mod instance;
 pub mod snapshot;
 pub mod volume;
+pub mod volume_snapshot;
 
 use super::{AppError, Ringing};
 use crate::db::{self, Tx};
@@ -45,7 +46,9 @@ pub struct At<'a> {
 /// How long a kind of job may take.
 fn budget_ms(kind: Kind) -> u64 {
     let budget = match kind {
-        Kind::ApplyInstance | Kind::ImportImage | Kind::CreateVolume => JOB_BUDGET_MAX,
+        Kind::ApplyInstance | Kind::ImportImage | Kind::CreateVolume | Kind::RollBackVolume | Kind::CreateSnapshot => {
+            JOB_BUDGET_MAX
+        }
         Kind::DeleteInstance
         | Kind::RebootInstance
         | Kind::ObserveInstance
@@ -55,6 +58,9 @@ fn budget_ms(kind: Kind) -> u64 {
         | Kind::ObserveVolume
         | Kind::ExportVolume
         | Kind::UnexportVolume
+        | Kind::MarkVolume
+        | Kind::DeleteSnapshot
+        | Kind::ObserveSnapshot
         | Kind::ApplyNetwork
         | Kind::DeleteNetwork => JOB_BUDGET_SHORT,
     };

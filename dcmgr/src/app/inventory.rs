@@ -173,6 +173,7 @@ async fn is_known(tx: &mut Tx, thing: &str) -> Result<bool, AppError> {
         Some("i") => db::instances::find(tx, thing).await?.is_some(),
         Some("vol") => db::volumes::lock(tx, thing).await?.is_some(),
         Some("att") => db::volumes::find_attachment(tx, thing).await?.is_some(),
+        Some("snap") => db::volume_snapshots::lock(tx, thing).await?.is_some(),
         Some("wmi") => db::access::find_image(tx, thing).await?.is_some(),
         Some("nw") => db::networks::find(tx, thing).await?.is_some(),
         Some("hn") => db::nodes::agent_of_host(tx, thing).await?.is_some(),
@@ -184,6 +185,7 @@ async fn advance_any(tx: &mut Tx, ringing: &mut Ringing, thing: &str, agent: &st
     match thing.split('-').next() {
         Some("i") => advance::instance::advance(tx, ringing, thing, Cause::fact()).await,
         Some("vol") => advance::volume::advance(tx, ringing, thing, Cause::fact()).await,
+        Some("snap") => advance::volume_snapshot::advance(tx, ringing, thing, Cause::fact()).await,
         Some("att") => advance::attachment::advance(tx, ringing, thing, Cause::fact()).await,
         Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, Cause::fact()).await,
         Some("nw") => {

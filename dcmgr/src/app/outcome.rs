@@ -89,8 +89,11 @@ async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
         Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
             db::instances::lock(tx, &job.thing).await?;
         }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             db::volumes::lock(tx, &job.thing).await?;
+        }
+        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
+            db::volume_snapshots::lock(tx, &job.thing).await?;
         }
         Kind::ImportImage | Kind::DeleteImage => {
             db::access::lock_image(tx, &job.thing).await?;
@@ -276,6 +279,9 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
     match job.kind {
         Kind::ApplyInstance => db::instances::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateVolume => db::volumes::set_failure(tx, &job.thing, Some(reason), is_final).await?,
+        Kind::CreateSnapshot => db::volume_snapshots::set_failure(tx, &job.thing, reason, is_final).await?,
+        // Told when it is sure that nothing of it can happen any more.
+        Kind::RollBackVolume => return Ok(db::rollbacks::give_up(tx, &job.thing, reason).await?),
         Kind::ImportImage => db::access::set_image_failure(tx, &job.thing, Some(reason)).await?,
         Kind::ExportVolume => {
             // The wish cannot be met: the attachment is taken back, the volume is free again.
@@ -323,8 +329,11 @@ pub(super) async fn advance_thing(
         Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
             advance::instance::advance(tx, ringing, &job.thing, cause).await
         }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             advance::volume::advance(tx, ringing, &job.thing, cause).await
+        }
+        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
+            advance::volume_snapshot::advance(tx, ringing, &job.thing, cause).await
         }
         Kind::ExportVolume | Kind::UnexportVolume => {
             advance::attachment::advance(tx, ringing, &job.thing, cause).await?;
@@ -376,13 +385,14 @@ impl Changed {
                 }
                 self.volumes.push(thing);
             }
+            (FactName::Snapshot, Fact::Yes) => db::volume_snapshots::set_seen_present(tx, &thing).await?,
             (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push(thing),
             (FactName::Applied, _) => self.hosts.push(thing),
             (FactName::Image, Fact::Yes) => {
                 db::access::set_image_failure(tx, &thing, None).await?;
                 self.images.push(thing);
             }
-            (FactName::Domain | FactName::Power | FactName::Exported | FactName::Image, _) => {}
+            (FactName::Domain | FactName::Power | FactName::Exported | FactName::Snapshot | FactName::Image, _) => {}
         }
         Ok(())
     }

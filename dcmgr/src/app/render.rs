@@ -101,7 +101,9 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
         }
         Kind::ApplyPolicy => apply_policy(app, tx, job).await,
         Kind::ImportImage | Kind::DeleteImage => image(tx, job).await,
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => volume(tx, job).await,
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(tx, job).await,
+        Kind::RollBackVolume => rollback(tx, job).await,
+        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => snapshot(tx, job).await,
         Kind::ExportVolume | Kind::UnexportVolume => attachment(app, tx, job).await,
         Kind::ApplyNetwork => apply_network(tx, job).await,
         Kind::DeleteNetwork => {
@@ -318,6 +320,7 @@ async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
         Kind::CreateVolume if !row.wanted => return Ok(Body::Obsolete),
         Kind::DeleteVolume => Job::DeleteVolume(sta::DeleteVolume { volume, key }),
         Kind::ObserveVolume => Job::ObserveVolume(sta::ObserveVolume { volume, key }),
+        Kind::MarkVolume => Job::MarkVolume(sta::MarkVolume { volume, key }),
         _ => Job::CreateVolume(sta::CreateVolume {
             volume,
             account: id(&row.account)?,
@@ -325,6 +328,38 @@ async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
             size_bytes: row.size_bytes,
             image: None,
         }),
+    };
+    Ok(Body::Job(job.generation, body))
+}
+
+/// Only the operation that the row still asks for.
+async fn rollback(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(row) = db::volumes::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let Some(open) = row.rollback.filter(|open| Some(open.operation) == job.operation) else {
+        return Ok(Body::Obsolete);
+    };
+    let Some(snapshot) = db::volume_snapshots::find(tx, &open.snapshot).await? else { return Ok(Body::Obsolete) };
+    let body = sta::RollBackVolume {
+        volume: id(&row.id)?,
+        key: row.key,
+        snapshot: id(&snapshot.id)?,
+        snapshot_key: snapshot.key,
+        operation: open.operation,
+    };
+    Ok(Body::Job(job.generation, Job::RollBackVolume(body)))
+}
+
+async fn snapshot(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some((disk, row)) = db::volume_snapshots::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let (snapshot, key, volume_key) = (id(&row.id)?, row.key, disk.key);
+    let body = match job.kind {
+        Kind::CreateSnapshot if !row.wanted => return Ok(Body::Obsolete),
+        Kind::DeleteSnapshot => Job::DeleteSnapshot(sta::DeleteSnapshot { snapshot, key, volume_key }),
+        Kind::ObserveSnapshot => Job::ObserveSnapshot(sta::ObserveSnapshot { snapshot, key, volume_key }),
+        _ => {
+            let volume = id(&disk.id)?;
+            Job::CreateSnapshot(sta::CreateSnapshot { snapshot, volume, key, volume_key })
+        }
     };
     Ok(Body::Job(job.generation, body))
 }

@@ -3,12 +3,14 @@
 use super::advance::{self, Cause};
 use super::instances::record;
 use super::{App, AppError, Caller};
+use crate::db::volume_snapshots::SnapshotRow;
 use crate::db::volumes::{AttachmentRow, NewVolume};
 use crate::db::{self, Tx};
-use arame_schema::api::{Code, CreateVolume, ListFilter, Page, Refusal, Volume};
+use arame_schema::api::{Code, CreateVolume, DeleteVolume, ListFilter, Page, Refusal, Volume};
 use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
+use arame_schema::model::volume_snapshot::VolumeSnapshotState;
 use arame_schema::model::{AttachmentId, VolumeId};
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
@@ -32,7 +34,7 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal
     found.ok_or_else(|| Refusal::unknown(id))
 }
 
-fn entropy() -> [u8; 8] {
+pub(super) fn entropy() -> [u8; 8] {
     let mut bytes = [0; 8];
     crate::rehearsal::fill_bytes(&mut bytes);
     bytes
@@ -112,13 +114,18 @@ async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
     Err(Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB")).into())
 }
 
-async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::volumes::VolumeRow, AppError> {
+pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::volumes::VolumeRow, AppError> {
     let row = db::volumes::lock(tx, id).await?;
     let own = row.filter(|row| !row.deleted && caller.scope().is_none_or(|account| account == row.account));
     Ok(own.ok_or_else(|| Refusal::unknown(id))?)
 }
 
+/// Deletes; refused while it has snapshots.
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+    delete_as(app, caller, id, DeleteVolume::default()).await
+}
+
+pub async fn delete_as(app: &App, caller: &Caller, id: &str, request: DeleteVolume) -> Result<Vec<String>, Refusal> {
     crate::change!(app, "delete volume", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         if let Some(open) = db::volumes::open_attachment(tx, id).await?
@@ -126,12 +133,23 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         {
             return Err(Refusal::new(Code::VolumeAttached).with("id", id).with("instance", open.instance).into());
         }
+        let snapshots = db::volume_snapshots::of_volume(tx, id).await?;
+        // One that was never taken holds nothing, one that goes already needs no word.
+        let holds = |one: &&SnapshotRow| one.wanted && one.state != VolumeSnapshotState::Failed;
+        let held: Vec<&str> = snapshots.iter().filter(holds).map(|one| one.id.as_str()).collect();
+        if !held.is_empty() && !request.with_snapshots {
+            let refusal = Refusal::new(Code::VolumeHasSnapshots).with("id", id);
+            return Err(refusal.with("snapshots", held.join(", ")).into());
+        }
         db::events::audit(tx, &caller.who(), "volume.delete", id).await?;
         if !row.wanted {
             return Ok(());
         }
         db::volumes::set_unwanted(tx, id).await?;
         record(tx, caller, &row.account, id, "delete_requested", &[("by", caller.token.clone())]).await?;
+        for snapshot in snapshots.iter().filter(|one| one.wanted) {
+            super::volume_snapshots::unwant(tx, ringing, caller, snapshot).await?;
+        }
         advance::volume::advance(tx, ringing, id, Cause::request(caller.request)).await
     })?;
     Ok(vec![id.to_owned()])

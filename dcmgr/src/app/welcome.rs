@@ -152,6 +152,9 @@ async fn storage(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result
     for volume in db::volumes::on_node(tx, &agent.node).await? {
         advance::volume::advance(tx, ringing, &volume, Cause::fact()).await?;
     }
+    for snapshot in db::volume_snapshots::on_node(tx, &agent.node).await? {
+        advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await?;
+    }
     Ok(())
 }
 

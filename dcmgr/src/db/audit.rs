@@ -17,6 +17,7 @@ pub async fn things(db: &Db) -> Result<Things, DbError> {
     let statement = "SELECT id, terminated_at AS ended FROM instances \
         UNION ALL SELECT id, deleted_at FROM network_vifs \
         UNION ALL SELECT id, deleted_at FROM volumes \
+        UNION ALL SELECT id, deleted_at FROM volume_snapshots \
         UNION ALL SELECT id, closed_at FROM attachments \
         UNION ALL SELECT id, deleted_at FROM images \
         UNION ALL SELECT id, NULL FROM networks UNION ALL SELECT id, NULL FROM host_nodes UNION ALL SELECT id, NULL FROM storage_nodes";
@@ -38,7 +39,10 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
         'shuttingdown') AND i.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
         UNION ALL SELECT v.id, v.state, v.state_since, v.storage_node_id, v.failure_code FROM volumes v \
         WHERE v.deleted_at IS NULL AND (v.state IN ('failed', 'lost') OR (v.state IN ('creating', 'attaching', 'detaching', \
-        'deleting') AND v.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE))";
+        'reverting', 'deleting') AND v.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
+        UNION ALL SELECT p.id, p.state, p.state_since, p.storage_node_id, p.failure_code FROM volume_snapshots p \
+        WHERE p.deleted_at IS NULL AND (p.state IN ('failed', 'lost') OR (p.state IN ('creating', 'deleting') \
+        AND p.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE))";
     let found = db.rows(statement, ()).await?;
     found
         .iter()

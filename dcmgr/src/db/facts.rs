@@ -55,6 +55,12 @@ pub async fn value(tx: &mut Tx, thing: &str, agent: &str, name: FactName) -> Res
     Ok((Fact::parse(&text).ok_or_else(|| super::row::strange("value", text))?, row.col("generation")?))
 }
 
+/// One fact with all that was told of it.
+pub async fn find(tx: &mut Tx, thing: &str, agent: &str, name: FactName) -> Result<Option<FactRow>, DbError> {
+    let statement = format!("SELECT {COLUMNS} FROM facts WHERE thing = ? AND agent_id = ? AND name = ?");
+    first(tx, statement, (thing, agent, name.as_str())).await?.as_ref().map(read).transpose()
+}
+
 /// Writes maybe, before the job that will touch the fact is queued (DESIGN 3.4).
 pub async fn set_maybe(tx: &mut Tx, thing: &str, agent: &str, name: FactName) -> Result<(), DbError> {
     if rehearsal::sabotaged(Sabotage::DropMaybe) {

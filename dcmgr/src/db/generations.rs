@@ -13,8 +13,11 @@ pub async fn lift(tx: &mut Tx, kind: Kind, thing: &str, found: u64) -> Result<()
         Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
             "UPDATE instances SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
         }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => {
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             "UPDATE volumes SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
+        }
+        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
+            "UPDATE volume_snapshots SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
         }
         Kind::ExportVolume | Kind::UnexportVolume => {
             "UPDATE attachments SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
@@ -40,7 +43,12 @@ pub async fn current(tx: &mut Tx, kind: Kind, thing: &str) -> Result<Option<u64>
         Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
             "SELECT generation FROM instances WHERE id = ?"
         }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume => "SELECT generation FROM volumes WHERE id = ?",
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
+            "SELECT generation FROM volumes WHERE id = ?"
+        }
+        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
+            "SELECT generation FROM volume_snapshots WHERE id = ?"
+        }
         Kind::ExportVolume | Kind::UnexportVolume => "SELECT generation FROM attachments WHERE id = ?",
         Kind::ImportImage | Kind::DeleteImage => "SELECT generation FROM images WHERE id = ?",
         Kind::ApplyNetwork | Kind::DeleteNetwork => "SELECT version AS generation FROM networks WHERE id = ?",

@@ -1,6 +1,7 @@
 //! Volumes and their attachments.
 
 use super::pool::{first, rows, run};
+use super::rollbacks::{self, RollbackRow};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::api;
 use arame_schema::model::volume::VolumeState;
@@ -19,10 +20,16 @@ pub struct VolumeRow {
     pub failure_code: Option<String>,
     pub failure_final: bool,
     pub deleted: bool,
+    /// The rollback whose outcome is not known.
+    pub rollback: Option<RollbackRow>,
 }
 
 const SELECT: &str = "SELECT id, account_id, storage_node_id, backend_key, size_bytes, wanted, was_present, generation, state, \
-                      failure_code, failure_final, deleted_at IS NOT NULL AS gone FROM volumes";
+                      failure_code, failure_final, deleted_at IS NOT NULL AS gone";
+
+fn select(filter: &str) -> String {
+    format!("{SELECT}, {} FROM volumes WHERE {filter} FOR UPDATE", rollbacks::COLUMNS)
+}
 
 fn read(row: &mysql_async::Row) -> Result<VolumeRow, DbError> {
     Ok(VolumeRow {
@@ -38,11 +45,17 @@ fn read(row: &mysql_async::Row) -> Result<VolumeRow, DbError> {
         failure_code: row.col("failure_code")?,
         failure_final: row.flag("failure_final")?,
         deleted: row.flag("gone")?,
+        rollback: rollbacks::read(row)?,
     })
 }
 
 pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<VolumeRow>, DbError> {
-    first(tx, format!("{SELECT} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read).transpose()
+    first(tx, select("id = ?"), (id,)).await?.as_ref().map(read).transpose()
+}
+
+/// By its name on the store.
+pub async fn lock_key(tx: &mut Tx, key: &str) -> Result<Option<VolumeRow>, DbError> {
+    first(tx, select("backend_key = ? AND deleted_at IS NULL"), (key,)).await?.as_ref().map(read).transpose()
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +91,7 @@ pub async fn count_of_account(tx: &mut Tx, account: &str) -> Result<u64, DbError
 
 pub async fn set_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     let statement = "UPDATE volumes SET wanted = 0, generation = generation + 1, failure_code = NULL, failure_final = 0, \
-                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+                     rollback_state = IF(rollback_state = 'open', 'failed', rollback_state), updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (id,)).await?;
     Ok(())
 }
@@ -95,7 +108,8 @@ pub async fn set_state(tx: &mut Tx, id: &str, state: VolumeState) -> Result<(), 
     let statement = "UPDATE volumes SET state = ?, state_since = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), \
         deleted_at = IF(? = 'deleted', UTC_TIMESTAMP(3), NULL), \
         attached_at = IF(? = 'attached', UTC_TIMESTAMP(3), attached_at), \
-        detached_at = IF(? = 'available' AND attached_at IS NOT NULL, UTC_TIMESTAMP(3), detached_at) WHERE id = ?";
+        detached_at = IF(? = 'available' AND attached_at IS NOT NULL AND IFNULL(detached_at < attached_at, 1), \
+        UTC_TIMESTAMP(3), detached_at) WHERE id = ?";
     let text = state.as_str();
     run(tx, statement, (text, text, text, text, id)).await?;
     Ok(())
@@ -241,6 +255,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Volume, DbError> {
             api::Failure::new(code).with("message", message)
         }),
         progress: None,
+        rollback: rollbacks::view(row)?,
     })
 }
 
@@ -276,7 +291,7 @@ pub async fn on_node(tx: &mut Tx, node: &str) -> Result<Vec<String>, DbError> {
 /// Volumes in a transitional state for a while with no job that would end it, for the sweep.
 pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
     let statement = "SELECT v.id FROM volumes v WHERE v.deleted_at IS NULL \
-        AND v.state IN ('creating', 'attaching', 'detaching', 'deleting') \
+        AND v.state IN ('creating', 'attaching', 'detaching', 'reverting', 'deleting') \
         AND v.state_since < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = v.id AND j.open = 1) \
         AND NOT EXISTS (SELECT 1 FROM attachments t JOIN jobs j ON j.thing IN (t.id, t.instance_id) AND j.open = 1 \

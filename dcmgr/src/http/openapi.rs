@@ -6,7 +6,7 @@
 use super::{API, Http};
 use super::{
     accounts, audit, events, images, instance_types, instances, jobs, networks, nodes, security_groups, ssh_key_pairs,
-    volumes,
+    volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
@@ -46,6 +46,9 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(volumes::get, volumes::delete))
         .routes(routes!(volumes::attach))
         .routes(routes!(volumes::detach))
+        .routes(routes!(volumes::roll_back))
+        .routes(routes!(volume_snapshots::list, volume_snapshots::create))
+        .routes(routes!(volume_snapshots::get, volume_snapshots::delete))
         .routes(routes!(networks::list))
         .routes(routes!(networks::get))
         .routes(routes!(networks::vifs))

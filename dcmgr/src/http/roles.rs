@@ -67,6 +67,11 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("DELETE", "/volumes/{id}", Right::Change),
     ("PUT", "/volumes/{id}/attach", Right::Change),
     ("PUT", "/volumes/{id}/detach", Right::Change),
+    ("PUT", "/volumes/{id}/rollback", Right::Change),
+    ("GET", "/volume_snapshots", Right::Look),
+    ("POST", "/volume_snapshots", Right::Change),
+    ("GET", "/volume_snapshots/{id}", Right::Look),
+    ("DELETE", "/volume_snapshots/{id}", Right::Change),
     ("GET", "//metrics", Right::Inspect),
     ("GET", "//", Right::Look),
 ];

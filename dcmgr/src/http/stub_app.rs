@@ -114,9 +114,16 @@ absent!(volumes:
     list(filter: ListFilter) -> Page<Volume>;
     get(id: &str) -> Volume;
     create(request: CreateVolume) -> Volume;
-    delete(id: &str) -> Vec<String>;
+    delete_as(id: &str, request: DeleteVolume) -> Vec<String>;
     attach(id: &str, instance_id: &str) -> Volume;
     detach(id: &str) -> Volume;
+);
+absent!(volume_snapshots:
+    list(filter: ListFilter, volume: Option<&str>) -> Page<VolumeSnapshot>;
+    get(id: &str) -> VolumeSnapshot;
+    create(request: CreateVolumeSnapshot) -> VolumeSnapshot;
+    delete(id: &str) -> Vec<String>;
+    roll_back(id: &str, request: RollBackVolume) -> Volume;
 );
 absent!(networks:
     list(filter: ListFilter) -> Page<Network>;

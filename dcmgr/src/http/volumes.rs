@@ -6,9 +6,9 @@ use super::asked::Asked;
 use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use arame_schema::api::{AttachVolume, CreateVolume, Page, Refusal, Volume};
+use arame_schema::api::{AttachVolume, CreateVolume, DeleteVolume, Page, Refusal, RollBackVolume, Volume};
 use arame_schema::limits::VOLUME_SIZE_MIB;
-use arame_schema::model::{InstanceId, VolumeId};
+use arame_schema::model::{InstanceId, VolumeId, VolumeSnapshotId};
 
 const ID: &str = "vol-…";
 
@@ -39,11 +39,15 @@ pub async fn create(mut asked: Asked) -> Answer<Volume> {
     asked.answer(view)
 }
 
-/// Delete an available volume and its data.
-#[utoipa::path(delete, path = "/volumes/{id}", tag = "volumes", responses((status = 200, body = Vec<String>)))]
-pub async fn delete(asked: Asked) -> Answer<Vec<String>> {
+/// Delete an available volume and its data. One that has snapshots is not deleted unless they are to go with it.
+#[utoipa::path(delete, path = "/volumes/{id}", tag = "volumes",
+    params(("with_snapshots" = Option<bool>, Query, description = "Its snapshots are deleted with it.")),
+    responses((status = 200, body = Vec<String>)))]
+pub async fn delete(mut asked: Asked) -> Answer<Vec<String>> {
     let id: VolumeId = asked.id(ID)?;
-    app::volumes::delete(asked.app(), &asked.caller, id.as_str()).await?;
+    let with_snapshots = asked.fields.flag("with_snapshots")?.unwrap_or_default();
+    let request = DeleteVolume { with_snapshots };
+    app::volumes::delete_as(asked.app(), &asked.caller, id.as_str(), request).await?;
     asked.answer(vec![id.to_string()])
 }
 
@@ -66,6 +70,21 @@ pub async fn detach(asked: Asked) -> Answer<Volume> {
     let id: VolumeId = asked.id(ID)?;
     app::volumes::detach(asked.app(), &asked.caller, id.as_str()).await?;
     let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Put a detached volume back to one of its snapshots. What was written since is lost.
+#[utoipa::path(put, path = "/volumes/{id}/rollback", tag = "volumes", request_body = RollBackVolume,
+    responses((status = 200, body = Volume)))]
+pub async fn roll_back(mut asked: Asked) -> Answer<Volume> {
+    let id: VolumeId = asked.id(ID)?;
+    let snapshot = asked.fields.parsed::<VolumeSnapshotId>("snapshot_id", "snap-…")?;
+    let request = RollBackVolume {
+        snapshot_id: asked.fields.needed("snapshot_id", snapshot)?,
+        destroy_newer: asked.fields.flag("destroy_newer")?.unwrap_or_default(),
+    };
+    asked.fields.clone().finish()?;
+    let view = app::volume_snapshots::roll_back(asked.app(), &asked.caller, id.as_str(), request).await?;
     asked.answer(view)
 }
 

@@ -17,12 +17,17 @@ pub enum Kind {
     ObserveVolume,
     ExportVolume,
     UnexportVolume,
+    MarkVolume,
+    RollBackVolume,
+    CreateSnapshot,
+    DeleteSnapshot,
+    ObserveSnapshot,
     ApplyNetwork,
     DeleteNetwork,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 19] = [
         Kind::ApplyInstance,
         Kind::DeleteInstance,
         Kind::RebootInstance,
@@ -35,6 +40,11 @@ impl Kind {
         Kind::ObserveVolume,
         Kind::ExportVolume,
         Kind::UnexportVolume,
+        Kind::MarkVolume,
+        Kind::RollBackVolume,
+        Kind::CreateSnapshot,
+        Kind::DeleteSnapshot,
+        Kind::ObserveSnapshot,
         Kind::ApplyNetwork,
         Kind::DeleteNetwork,
     ];
@@ -54,6 +64,11 @@ impl Kind {
             Kind::ObserveVolume => "sta.volume.observe",
             Kind::ExportVolume => "sta.volume.export",
             Kind::UnexportVolume => "sta.volume.unexport",
+            Kind::MarkVolume => "sta.volume.mark",
+            Kind::RollBackVolume => "sta.volume.rollback",
+            Kind::CreateSnapshot => "sta.snapshot.create",
+            Kind::DeleteSnapshot => "sta.snapshot.delete",
+            Kind::ObserveSnapshot => "sta.snapshot.observe",
             Kind::ApplyNetwork => "nsa.network.apply",
             Kind::DeleteNetwork => "nsa.network.delete",
         }
@@ -74,11 +89,16 @@ impl Kind {
             | Kind::ApplyNetwork
             | Kind::ApplyPolicy
             | Kind::ObserveInstance
-            | Kind::ObserveVolume => true,
+            | Kind::ObserveVolume
+            | Kind::MarkVolume
+            | Kind::DeleteSnapshot
+            | Kind::ObserveSnapshot => true,
             Kind::ApplyInstance
             | Kind::RebootInstance
             | Kind::ImportImage
             | Kind::CreateVolume
+            | Kind::RollBackVolume
+            | Kind::CreateSnapshot
             | Kind::ExportVolume => false,
         }
     }
@@ -125,7 +145,11 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
         (None, Some(wanted)) => Step::Insert(wanted),
         (Some(open), Some(wanted)) if open.kind == wanted.kind && open.generation >= wanted.generation => Step::Nothing,
         (Some(_), Some(wanted)) => match wanted.kind {
-            Kind::ApplyPolicy | Kind::ApplyNetwork | Kind::ObserveInstance | Kind::ObserveVolume => Step::Nothing,
+            Kind::ApplyPolicy
+            | Kind::ApplyNetwork
+            | Kind::ObserveInstance
+            | Kind::ObserveVolume
+            | Kind::ObserveSnapshot => Step::Nothing,
             Kind::ApplyInstance
             | Kind::DeleteInstance
             | Kind::RebootInstance
@@ -135,6 +159,10 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::DeleteVolume
             | Kind::ExportVolume
             | Kind::UnexportVolume
+            | Kind::MarkVolume
+            | Kind::RollBackVolume
+            | Kind::CreateSnapshot
+            | Kind::DeleteSnapshot
             | Kind::DeleteNetwork => Step::Supersede(wanted),
         },
     }

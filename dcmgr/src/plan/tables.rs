@@ -1,7 +1,7 @@
 //! Every plan's whole table, printed and compared with the checked-in text in `tables/`: a change of a plan is read there
 //! as the cases it changes. `ARAME_BLESS=1` writes them. Wishes stand at generation 2; a thing carries 1 (older) or 2.
 
-use super::{Wanted, attachment, backup, image, instance, migration, snapshot, volume};
+use super::{Wanted, attachment, backup, image, instance, migration, rollback, snapshot, volume, volume_snapshot};
 use arame_schema::model::Fact;
 use arame_schema::model::instance::DesiredInstance::{Gone, Off, On};
 use std::fmt::Write;
@@ -77,21 +77,65 @@ fn the_table_of_an_instance_reads_as_the_checked_in_text() {
 
 #[test]
 fn the_table_of_a_volume_reads_as_the_checked_in_text() {
-    let header = "wanted present was_present attached failed -> job";
+    let header = "wanted present was_present attached snapshots failed -> job";
     let mut table = format!("{header}\n");
     for wanted in BOTH {
         for present in FACTS {
-            for bits in 0..8_u8 {
-                let (was_present, attached, failed) = (bits & 4 != 0, bits & 2 != 0, bits & 1 != 0);
-                let around = volume::Surroundings { was_present, attached, failed };
+            for bits in 0..16_u8 {
+                let (was_present, attached) = (bits & 8 != 0, bits & 4 != 0);
+                let (snapshots, failed) = (bits & 2 != 0, bits & 1 != 0);
+                let around = volume::Surroundings { was_present, attached, snapshots, failed };
                 let next = volume::next_job(volume::Wish { wanted, generation: GENERATION }, present, around);
-                let flags = [word(was_present), word(attached), word(failed)];
-                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], "->", job(next)];
+                let flags = [word(was_present), word(attached), word(snapshots), word(failed)];
+                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], flags[3], "->", job(next)];
                 line(&mut table, header, &cells);
             }
         }
     }
     compare("volume", &table);
+}
+
+#[test]
+fn the_table_of_a_volume_snapshot_reads_as_the_checked_in_text() {
+    let header = "wanted present was_present ready failed -> job";
+    let mut table = format!("{header}\n");
+    for wanted in BOTH {
+        for present in FACTS {
+            for bits in 0..8_u8 {
+                let (was_present, ready, failed) = (bits & 4 != 0, bits & 2 != 0, bits & 1 != 0);
+                let around = volume_snapshot::Surroundings { was_present, ready, failed };
+                let wish = volume_snapshot::Wish { wanted, generation: GENERATION };
+                let next = volume_snapshot::next_job(wish, present, around);
+                let flags = [word(was_present), word(ready), word(failed)];
+                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], "->", job(next)];
+                line(&mut table, header, &cells);
+            }
+        }
+    }
+    compare("volume_snapshot", &table);
+}
+
+#[test]
+fn the_table_of_a_rollback_reads_as_the_checked_in_text() {
+    let header = "asked carries operation attached newer_snapshots -> next";
+    let mut table = format!("{header}\n");
+    for asked in [1, GENERATION] {
+        for (generation, operation) in [1, GENERATION].iter().flat_map(|g| BOTH.map(|operation| (*g, operation))) {
+            for (attached, newer_snapshots) in BOTH.iter().flat_map(|a| BOTH.map(|newer| (*a, newer))) {
+                let wish = rollback::Wish { generation: GENERATION, asked };
+                let around = rollback::Surroundings { attached, newer_snapshots };
+                let next = match rollback::next(wish, rollback::Found { operation, generation }, around) {
+                    rollback::Next::Done => "done",
+                    rollback::Next::GivenUp => "given up",
+                    rollback::Next::Wait => "wait",
+                    rollback::Next::Do(wanted) => wanted.kind.as_str(),
+                };
+                let flags = [word(operation), word(attached), word(newer_snapshots)];
+                line(&mut table, header, &[age(asked), age(generation), flags[0], flags[1], flags[2], "->", next]);
+            }
+        }
+    }
+    compare("rollback", &table);
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub struct Surroundings {
     pub was_present: bool,
     /// An attachment is open (its export may exist).
     pub attached: bool,
+    /// It has snapshots, or some are being made or removed.
+    pub snapshots: bool,
     pub failed: bool,
 }
 
@@ -22,7 +24,7 @@ pub fn next_job(wish: Wish, present: Fact, around: Surroundings) -> Option<Wante
     let job = |kind| Some(Wanted { kind, generation: wish.generation });
     match (wish.wanted, present) {
         (false, Fact::No) => None,
-        (false, _) if around.attached => None,
+        (false, _) if around.attached || around.snapshots => None,
         (false, Fact::Maybe | Fact::Yes) => job(Kind::DeleteVolume),
         // A creation that failed for good must leave nothing, also what turns up after all.
         (true, Fact::Maybe | Fact::Yes) if around.failed && !around.was_present => job(Kind::DeleteVolume),
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     fn around(was_present: bool, attached: bool, failed: bool) -> Surroundings {
-        Surroundings { was_present, attached, failed }
+        Surroundings { was_present, attached, snapshots: false, failed }
     }
 
     #[test]
@@ -58,5 +60,13 @@ mod tests {
         let wish = Wish { wanted: false, generation: 3 };
         assert_eq!(next_job(wish, Fact::Yes, around(true, true, false)), None);
         assert_eq!(next_job(wish, Fact::Yes, around(true, false, false)).map(|w| w.kind), Some(Kind::DeleteVolume));
+    }
+
+    #[test]
+    fn a_volume_is_not_deleted_under_its_snapshots() {
+        let wish = Wish { wanted: false, generation: 3 };
+        let alone = around(true, false, false);
+        assert_eq!(next_job(wish, Fact::Yes, Surroundings { snapshots: true, ..alone }), None);
+        assert_eq!(next_job(wish, Fact::Yes, alone).map(|w| w.kind), Some(Kind::DeleteVolume), "control");
     }
 }

@@ -10,8 +10,10 @@ mod image;
 mod instance;
 mod meeting;
 mod migration;
+mod rollback;
 mod snapshot;
 mod volume;
+mod volume_snapshot;
 
 use arame_schema::model::Fact;
 
@@ -49,6 +51,18 @@ pub(super) enum Sabotage {
     CreateAgain,
     /// A thing is deleted although an attachment of it is open.
     DeleteWhileAttached,
+    /// A volume is deleted although it has snapshots.
+    DeleteUnderSnapshots,
+    /// The agent rolls back again although the volume carries the operation.
+    IgnoreOperation,
+    /// A rollback that is given up frees the volume at once, without a mark that forbids what is still on its way.
+    ReleaseWithoutMark,
+    /// A rollback that was refused is asked for again above what was found.
+    PlanAtNewGeneration,
+    /// A volume is attached although its rollback is open.
+    AttachWhileReverting,
+    /// The agent rolls back what is exported.
+    RollBackInUse,
     /// A launch waits for every nsa instead of one.
     WaitForEveryNsa,
     /// A snapshot on its way is superseded by each newer version.

@@ -63,6 +63,11 @@ async fn look(app: &App) -> Result<(), AppError> {
             }
         })?;
     }
+    for snapshot in db::volume_snapshots::unsettled(app.db()).await? {
+        crate::change!(app, "sweep", None, |tx, ringing| {
+            advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await
+        })?;
+    }
     for (thing, kind) in db::snapshots::behind(app.db()).await? {
         crate::change!(app, "sweep", None, |tx, ringing| {
             match kind {

@@ -63,6 +63,14 @@ pub enum Code {
     VolumeAttached,
     /// `{id}`
     VolumeNotAttached,
+    /// `{id}`, `{instance}`: it cannot be rolled back while somebody may write to it.
+    VolumeInUse,
+    /// `{id}`, `{snapshots}`
+    VolumeHasSnapshots,
+    /// `{id}`, `{snapshot}`, `{newer}`
+    NewerSnapshots,
+    /// `{id}`, `{state}`, `{needed}`
+    InvalidSnapshotState,
     /// `{key}`
     IdempotencyConflict,
     /// `{what}`: `database`, `broker`, an agent's id.
@@ -76,7 +84,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 34] = [
+    pub const ALL: [Code; 38] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -106,6 +114,10 @@ impl Code {
         Code::ResourceInUse,
         Code::VolumeAttached,
         Code::VolumeNotAttached,
+        Code::VolumeInUse,
+        Code::VolumeHasSnapshots,
+        Code::NewerSnapshots,
+        Code::InvalidSnapshotState,
         Code::IdempotencyConflict,
         Code::Unavailable,
         Code::Recovering,

@@ -4,7 +4,9 @@
 //! Rule: a value of these types needs no further check of its form. Whether what it names exists is the application's
 //! question.
 
-use crate::model::{HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId, SshKeyPairId};
+use crate::model::{
+    HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId, SshKeyPairId, VolumeId, VolumeSnapshotId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -85,6 +87,31 @@ pub struct CreateVolume {
 pub struct AttachVolume {
     #[schema(value_type = String)]
     pub instance_id: InstanceId,
+}
+
+/// How a volume is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeleteVolume {
+    /// Its snapshots are deleted with it. Without, a volume that has snapshots is not deleted.
+    #[serde(default)]
+    pub with_snapshots: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateVolumeSnapshot {
+    #[schema(value_type = String, example = "vol-data")]
+    pub volume_id: VolumeId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RollBackVolume {
+    #[schema(value_type = String, example = "snap-before")]
+    pub snapshot_id: VolumeSnapshotId,
+    /// Snapshots newer than this one are deleted first. Without, they forbid the rollback.
+    #[serde(default)]
+    pub destroy_newer: bool,
 }
 
 /// `rule` was parsed: its lines are rules of [`crate::model::security_group`].

@@ -45,10 +45,25 @@ pub struct Volume {
     pub generation: u64,
     pub failure: Option<Failure>,
     pub progress: Option<Progress>,
+    /// The last rollback that was asked for.
+    #[serde(default)]
+    pub rollback: Option<VolumeRollback>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VolumeRollback {
+    pub operation_id: String,
+    pub snapshot_id: String,
+    /// `open`, `done` or `failed`.
+    pub state: String,
+    pub failure: Option<Failure>,
 }
 
 impl Localise for Volume {
     fn localise(&mut self, language: Language) {
         self.failure.localise(language);
+        if let Some(rollback) = &mut self.rollback {
+            rollback.failure.localise(language);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Jobs of the StorageTargetAgent.
 
 use super::hva::DiskFormat;
-use crate::model::{AccountId, AttachmentId, ImageId, Secret, VolumeId};
+use crate::model::{AccountId, AttachmentId, ImageId, Secret, VolumeId, VolumeSnapshotId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Bring an image's bytes into the store and verify them. Fact answered: `image`, with [`StoredImage`] as detail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,4 +79,55 @@ pub struct UnexportVolume {
 pub struct ObserveVolume {
     pub volume: VolumeId,
     pub key: String,
+}
+
+/// Fact answered: `volume`. Changes no byte and makes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkVolume {
+    pub volume: VolumeId,
+    pub key: String,
+}
+
+/// Fact answered: `volume`, with [`SeenVolume`] as detail. A volume that carries the operation already is answered done
+/// without acting, whatever was written to it since. One that is exported is refused: somebody may be writing to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollBackVolume {
+    pub volume: VolumeId,
+    pub key: String,
+    pub snapshot: VolumeSnapshotId,
+    pub snapshot_key: String,
+    pub operation: Uuid,
+}
+
+/// Detail of the fact `volume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenVolume {
+    pub size_bytes: u64,
+    /// The last rollback that was carried out on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Uuid>,
+}
+
+/// Fact answered: `snapshot`. Of a volume in use it is crash-consistent: what the guest had not written yet is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshot {
+    pub snapshot: VolumeSnapshotId,
+    pub volume: VolumeId,
+    /// Names in the backing store, as [`CreateVolume::key`].
+    pub key: String,
+    pub volume_key: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshot {
+    pub snapshot: VolumeSnapshotId,
+    pub key: String,
+    pub volume_key: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserveSnapshot {
+    pub snapshot: VolumeSnapshotId,
+    pub key: String,
+    pub volume_key: String,
 }

@@ -52,8 +52,10 @@ pub enum FactName {
     Power,
     /// The attachment's volume is plugged into its instance's domain on this host. Owned by the instance's plan.
     Plugged,
-    /// The volume exists on this storage node.
+    /// The volume exists on this storage node. `detail` names the rollback it carries, if any.
     Volume,
+    /// The snapshot of a volume exists on this storage node.
+    Snapshot,
     /// The attachment's target exists on this storage node. `detail` is [`crate::jobs::sta::ExportedTarget`].
     Exported,
     /// The image's bytes are on this storage node, verified. `detail` is [`crate::jobs::sta::StoredImage`].
@@ -63,11 +65,12 @@ pub enum FactName {
 }
 
 impl FactName {
-    pub const ALL: [FactName; 7] = [
+    pub const ALL: [FactName; 8] = [
         FactName::Domain,
         FactName::Power,
         FactName::Plugged,
         FactName::Volume,
+        FactName::Snapshot,
         FactName::Exported,
         FactName::Image,
         FactName::Applied,
@@ -79,6 +82,7 @@ impl FactName {
             FactName::Power => "power",
             FactName::Plugged => "plugged",
             FactName::Volume => "volume",
+            FactName::Snapshot => "snapshot",
             FactName::Exported => "exported",
             FactName::Image => "image",
             FactName::Applied => "applied",

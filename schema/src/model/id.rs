@@ -103,6 +103,8 @@ id!(/// A block volume on a storage node.
     VolumeId, "vol");
 id!(/// One writing connection between a volume and a host, for one epoch.
     AttachmentId, "att");
+id!(/// A snapshot of a volume.
+    VolumeSnapshotId, "snap");
 id!(/// A hypervisor host.
     HostNodeId, "hn");
 id!(/// A storage node.

@@ -58,9 +58,11 @@ pub fn of_volume(state: VolumeState) -> Option<Usage> {
         | VolumeState::Deleted
         | VolumeState::Failed
         | VolumeState::Lost => None,
-        VolumeState::Available | VolumeState::Attaching | VolumeState::Attached | VolumeState::Detaching => {
-            Some(Usage::Kept)
-        }
+        VolumeState::Available
+        | VolumeState::Attaching
+        | VolumeState::Attached
+        | VolumeState::Detaching
+        | VolumeState::Reverting => Some(Usage::Kept),
     }
 }
 

@@ -12,6 +12,8 @@ pub enum VolumeState {
     Attaching,
     Attached,
     Detaching,
+    /// A rollback was asked for and its outcome is not known: nobody may use it meanwhile.
+    Reverting,
     Deleting,
     Deleted,
     Failed,
@@ -20,12 +22,13 @@ pub enum VolumeState {
 }
 
 impl VolumeState {
-    pub const ALL: [VolumeState; 9] = [
+    pub const ALL: [VolumeState; 10] = [
         VolumeState::Creating,
         VolumeState::Available,
         VolumeState::Attaching,
         VolumeState::Attached,
         VolumeState::Detaching,
+        VolumeState::Reverting,
         VolumeState::Deleting,
         VolumeState::Deleted,
         VolumeState::Failed,
@@ -39,6 +42,7 @@ impl VolumeState {
             VolumeState::Attaching => "attaching",
             VolumeState::Attached => "attached",
             VolumeState::Detaching => "detaching",
+            VolumeState::Reverting => "reverting",
             VolumeState::Deleting => "deleting",
             VolumeState::Deleted => "deleted",
             VolumeState::Failed => "failed",
@@ -73,6 +77,8 @@ pub struct VolumeView {
     pub present: Fact,
     pub was_present: bool,
     pub failed: bool,
+    /// A rollback is open.
+    pub reverting: bool,
     pub attachment: Option<AttachmentView>,
 }
 
@@ -82,6 +88,7 @@ pub fn state(view: VolumeView) -> VolumeState {
         (false, Fact::No, None) => VolumeState::Deleted,
         (false, _, _) => VolumeState::Deleting,
         (true, Fact::No, _) if view.was_present => VolumeState::Lost,
+        (true, Fact::Yes | Fact::Maybe, None) if view.reverting => VolumeState::Reverting,
         (true, Fact::No | Fact::Maybe, _) if view.failed => VolumeState::Failed,
         // What turns up of a creation that was given up is removed, never offered.
         (true, Fact::Yes, _) if view.failed && !view.was_present => VolumeState::Failed,
@@ -106,7 +113,14 @@ mod tests {
 
     #[test]
     fn a_volume_that_was_present_and_is_not_is_lost_and_never_creating() {
-        let view = VolumeView { wanted: true, present: Fact::No, was_present: true, failed: false, attachment: None };
+        let view = VolumeView {
+            wanted: true,
+            present: Fact::No,
+            was_present: true,
+            failed: false,
+            reverting: true,
+            attachment: None,
+        };
         assert_eq!(state(view), VolumeState::Lost);
     }
 

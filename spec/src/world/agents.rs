@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Default)]
 pub(super) struct Backends {
     hypervisors: Arc<Mutex<BTreeMap<String, Sim>>>,
-    storages: Arc<Mutex<BTreeMap<String, Arc<arame_sta::sim::World>>>>,
+    storages: Arc<Mutex<BTreeMap<String, Arc<arame_sta::Sta>>>>,
     ends: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -31,7 +31,7 @@ impl Backends {
         lock(&self.hypervisors).get(agent).cloned()
     }
 
-    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::sim::World>> {
+    pub fn storage(&self, agent: &str) -> Option<Arc<arame_sta::Sta>> {
         lock(&self.storages).get(agent).cloned()
     }
 
@@ -119,7 +119,7 @@ impl Start {
                 let path = self.folder().join("sta.toml");
                 std::fs::write(&path, text)?;
                 let sta = arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?;
-                lock(&backends.storages).insert(name.clone(), sta.world().clone());
+                lock(&backends.storages).insert(name.clone(), sta.clone());
                 sta
             }
             _ => {

@@ -191,7 +191,7 @@ async fn what_a_reinstalled_storage_node_held_is_lost_and_never_made_blank() -> 
     let fresh = volume(&world, "fresh").await?;
     let guest = running(&world, World::request("guest")).await?;
     ensure!(world.jobs_of(&held.id).await? == ["sta.volume.create done"], "{:?}", world.jobs_of(&held.id).await?);
-    let made = world.storage(agent).context("a store")?.look(|state| state.volumes.len());
+    let made = world.storage(agent).context("a store")?.world().look(|state| state.volumes.len());
     ensure!(made == 1, "{made} volumes are in the new store");
     for id in [&held.id, &fresh.id] {
         delete_volume(&world, id).await?;

@@ -18,7 +18,7 @@ fn set_imported(world: &World, imported: bool) -> anyhow::Result<()> {
         true => drop(state.unavailable.remove("store")),
         false => drop(state.unavailable.insert("store".into(), AWAY.into())),
     };
-    Ok(world.storage(STORE).context("a store")?.change(change)?)
+    Ok(world.storage(STORE).context("a store")?.world().change(change)?)
 }
 
 async fn incomplete(world: &World, agent: &str, reason: &str) -> anyhow::Result<bool> {
@@ -69,7 +69,7 @@ async fn a_pool_that_is_not_imported_loses_nothing_and_makes_nothing_blank() -> 
     // The positive control: in a listing that is complete, what is missing is lost, and not made again.
     let made = creations(&world).await?;
     let store = world.storage(STORE).context("a store")?;
-    store.change(|state| {
+    store.world().change(|state| {
         let owned = |volume: &arame_sta::sim::SimVolume| volume.mark.as_ref().is_some_and(|mark| mark.owner == kept.id);
         state.volumes.retain(|_, volume| !owned(volume));
     })?;

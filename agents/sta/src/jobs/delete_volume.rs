@@ -1,8 +1,8 @@
-//! `sta.volume.delete`: the volume is gone. One that is exported stays: somebody may be writing to it.
+//! `sta.volume.delete`: the volume is gone. One that is exported stays: somebody may be writing to it. So does one that
+//! has snapshots, also such as no row knows: they hold data.
 
-use super::{effect, judge, see_volume, settle};
+use super::{effect, exported_as, judge, see_volume, settle};
 use crate::agent::Sta;
-use crate::export::Target;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::jobs::sta::DeleteVolume;
@@ -16,10 +16,15 @@ pub async fn run(sta: &Sta, job: DeleteVolume, work: &Work) -> Result<Vec<FactRe
 async fn remove(sta: &Sta, job: &DeleteVolume, work: &Work) -> Result<(), Stopped> {
     let Some(found) = sta.store.find_volume(&job.key).await? else { return Ok(()) };
     judge(found.mark.as_ref(), &job.key, job.volume.as_str(), work)?;
-    let serves = |target: &&Target| target.path.as_ref() == Some(&found.path);
-    if let Some(target) = sta.export.list().await?.iter().find(serves) {
-        let message = format!("{} is still exported as {}", job.volume, target.iqn);
+    if let Some(target) = exported_as(sta, &found).await? {
+        let message = format!("{} is still exported as {target}", job.volume);
         return Err(Stopped::failed("volume_exported", message, Retry::Later));
+    }
+    let snapshots = sta.store.list_snapshots().await?;
+    if let Some(left) = snapshots.iter().find(|snapshot| snapshot.volume_key == job.key) {
+        let owner = left.mark.as_ref().map_or(left.key.as_str(), |mark| mark.owner.as_str());
+        let message = format!("{} has the snapshot {owner}", job.volume);
+        return Err(Stopped::failed("volume_has_snapshots", message, Retry::Later));
     }
     effect(work, sta.store.delete_volume(&job.key)).await
 }

@@ -2,11 +2,10 @@
 //!
 //! Rule: an older epoch's target is gone, with its sessions, before a newer one appears.
 
-use super::{effect, foreign, judge, see_export, settle};
+use super::{effect, foreign, judge, own_volume, see_export, settle};
 use crate::agent::Sta;
 use crate::export::{Stage, TargetMark, Wish};
 use crate::mark::Mark;
-use crate::store::Volume;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::jobs::sta::ExportVolume;
@@ -25,7 +24,7 @@ async fn ensure(sta: &Sta, job: &ExportVolume, work: &Work) -> Result<(), Stoppe
             return Err(stale(job, mark.epoch));
         }
     }
-    let volume = volume(sta, job, work).await?;
+    let volume = own_volume(sta, &job.volume, &job.key, work).await?;
     remove_older(sta, job, remembered.as_ref(), work).await?;
     let wish = Wish {
         installation: work.standing.installation,
@@ -52,16 +51,6 @@ pub(super) fn judge_mark(mark: &TargetMark, work: &Work) -> Result<(), Stopped> 
 fn stale(job: &ExportVolume, epoch: u64) -> Stopped {
     let message = format!("{} is at epoch {epoch}, the job is for {}", job.attachment, job.epoch);
     Stopped::failed("stale_epoch", message, Retry::Later)
-}
-
-async fn volume(sta: &Sta, job: &ExportVolume, work: &Work) -> Result<Volume, Stopped> {
-    let Some(volume) = sta.store.find_volume(&job.key).await? else {
-        return Err(Stopped::failed("volume_missing", format!("{} is not in the store", job.volume), Retry::Later));
-    };
-    match &volume.mark {
-        Some(mark) if mark.is_of(work.standing.installation, job.volume.as_str()) => Ok(volume),
-        _ => Err(foreign(&job.key)),
-    }
 }
 
 async fn remove_older(

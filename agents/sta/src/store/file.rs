@@ -5,11 +5,14 @@
 //! `copy_file_range` clones there, time grows with the extents); elsewhere (ext4) the image's data is copied and its
 //! holes are kept. It is raw because tgt serves nothing else.
 
+mod snapshots;
+
 use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Room, Store, StoreError, Volume, blocking, check_key, check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Room, Snapshots, Store, StoreError, Volume, blocking, check_key, check_pace, folder,
+    qcow2,
 };
 use crate::command::{self, CommandError};
 use crate::faults::Faults;
@@ -54,7 +57,10 @@ impl FileStore {
     }
 
     async fn check_room(&self, new: &NewVolume) -> Result<(), StoreError> {
-        let promised: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
+        let volumes: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
+        // A snapshot may come to share nothing with its volume any more.
+        let snapshots: u64 = self.list_snapshots().await?.iter().map(|snapshot| snapshot.size_bytes).sum();
+        let promised = volumes.saturating_add(snapshots);
         let room = self.room().await?;
         if promised.saturating_add(new.size_bytes) > room.total_bytes {
             let what = format!("{} bytes: {promised} of {} are promised", new.size_bytes, room.total_bytes);
@@ -106,7 +112,7 @@ impl Store for FileStore {
         blocking(move || {
             temporary.file().set_len(new.size_bytes).map_err(StoreError::io("size", &target))?;
             faults.hit_blocking("create_volume:sized")?;
-            label::write(temporary.file(), &target, &Label { mark: new.mark, image: None })?;
+            label::write(temporary.file(), &target, &Label::of(new.mark))?;
             faults.hit_blocking("create_volume:marked")?;
             temporary.keep_as(&target)?;
             Ok(faults.hit_blocking("create_volume:after")?)
@@ -117,15 +123,16 @@ impl Store for FileStore {
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError> {
         check_key(key)?;
         let path = self.folder.volumes()?.join(key);
-        let (faults, label) = (self.faults.clone(), Label { mark: mark.clone(), image: None });
+        let (faults, mark) = (self.faults.clone(), mark.clone());
         blocking(move || {
+            let rollback = label::read(&path)?.and_then(|label| label.rollback);
             let file = File::options().write(true).open(&path).map_err(StoreError::io("open", &path))?;
             let found = file.metadata().map_err(StoreError::io("look at", &path))?.len();
             if found < size_bytes {
                 file.set_len(size_bytes).map_err(StoreError::io("grow", &path))?;
             }
             faults.hit_blocking("update_volume:sized")?;
-            label::write(&file, &path, &label)?;
+            label::write(&file, &path, &Label { rollback, ..Label::of(mark) })?;
             file.sync_all().map_err(StoreError::io("sync", &path))
         })
         .await
@@ -187,8 +194,10 @@ fn look(place: &Path, key: &str) -> Result<Option<Volume>, StoreError> {
         Err(none) if none.kind() == ErrorKind::NotFound => return Ok(None),
         Err(other) => return Err(StoreError::io("look at", &path)(other)),
     };
-    let mark = if meta.is_file() { label::read(&path)?.map(|label| label.mark) } else { None };
-    Ok(Some(Volume { key: key.to_owned(), size_bytes: meta.len(), mark, path }))
+    let label = if meta.is_file() { label::read(&path)? } else { None };
+    let rollback = label.as_ref().and_then(|label| label.rollback);
+    let mark = label.map(|label| label.mark);
+    Ok(Some(Volume { key: key.to_owned(), size_bytes: meta.len(), mark, rollback, path }))
 }
 
 fn copy_handle(temporary: &Temporary) -> Result<File, StoreError> {
@@ -209,7 +218,7 @@ async fn convert(image: &Path, target: &Path, work: &Work) -> Result<(), StoreEr
     }
 }
 
-/// Copies the data of `image` and leaves its holes. `io::copy` between files is `copy_file_range`, which shares
+/// Copies the data of a file and leaves its holes. `io::copy` between files is `copy_file_range`, which shares
 /// blocks where the file system can.
 fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreError> {
     let failed = |source: std::io::Error| StoreError::io("copy", image)(source);
@@ -233,7 +242,7 @@ fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreE
                 return Err(failed(std::io::Error::from(ErrorKind::UnexpectedEof)));
             }
             at += count;
-            work.progress((at * 100 / length.max(1)) as u8, "copying the image");
+            work.progress((at * 100 / length.max(1)) as u8, "copying");
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! ```text
 //! data_dir/.arame-store    says "this is the disk", with its own uuid; absent = not mounted = unavailable
 //!          .lock           held while an agent runs: one agent a folder
-//!          volumes/<key>   images/<id>   */.tmp-…
+//!          volumes/<key>   snapshots/<volume key>@<key>   images/<id>   */.tmp-…
 //! state_dir/store          the uuid met first, on the agent's own disk
 //! ```
 //!
@@ -69,6 +69,12 @@ impl Folder {
         Ok(self.root.join("volumes"))
     }
 
+    /// Where snapshots are; errors as [`Folder::volumes`].
+    pub fn snapshots(&self) -> Result<PathBuf, StoreError> {
+        self.check()?;
+        Ok(self.root.join("snapshots"))
+    }
+
     /// Where images are; errors as [`Folder::volumes`].
     pub fn images(&self) -> Result<PathBuf, StoreError> {
         self.check()?;
@@ -101,7 +107,7 @@ impl Folder {
     }
 
     fn sweep(&self) -> Result<(), StoreError> {
-        for folder in [self.root.join("volumes"), self.root.join("images")] {
+        for folder in ["volumes", "snapshots", "images"].map(|name| self.root.join(name)) {
             fs::create_dir_all(&folder).map_err(StoreError::io("make", &folder))?;
             for name in names(&folder)? {
                 let path = folder.join(&name);

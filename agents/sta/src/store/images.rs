@@ -61,7 +61,7 @@ impl Images {
             let path = images.folder.images()?.join(name);
             let verified = label::read(&path)?.and_then(|label| label.image);
             let file = File::options().write(true).open(&path).map_err(StoreError::io("open", &path))?;
-            label::write(&file, &path, &Label { mark, image: verified })?;
+            label::write(&file, &path, &Label { image: verified, ..Label::of(mark) })?;
             file.sync_all().map_err(StoreError::io("sync", &path))
         })
         .await
@@ -91,7 +91,7 @@ impl Images {
     fn keep(&self, temporary: Temporary, new: &NewImage) -> Result<(), StoreError> {
         let target = self.folder.images()?.join(new.image.as_str());
         let verified = ImageLabel { sha256: new.sha256.clone(), format: new.format };
-        label::write(temporary.file(), &target, &Label { mark: new.mark.clone(), image: Some(verified) })?;
+        label::write(temporary.file(), &target, &Label { image: Some(verified), ..Label::of(new.mark.clone()) })?;
         self.faults.hit_blocking("import_image:marked")?;
         temporary.keep_as(&target)?;
         Ok(self.faults.hit_blocking("import_image:after")?)

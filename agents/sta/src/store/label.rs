@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 const ATTRIBUTE: &str = "user.arame";
 const SUFFIX: &str = "mark";
@@ -21,6 +22,16 @@ pub struct Label {
     pub mark: Mark,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageLabel>,
+    /// Of a volume: the last rollback that was carried out on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Uuid>,
+}
+
+impl Label {
+    /// A mark and nothing else.
+    pub fn of(mark: Mark) -> Self {
+        Self { mark, image: None, rollback: None }
+    }
 }
 
 /// What was verified when the image came in.
@@ -32,24 +43,31 @@ pub struct ImageLabel {
 
 /// Labels `file`, which now has a temporary name and will be called `named`.
 pub fn write(file: &File, named: &Path, label: &Label) -> Result<(), StoreError> {
+    if write_inside(file, named, label)? { Ok(()) } else { write_beside(named, label) }
+}
+
+/// Labels the file itself: the label is renamed with it. `false`: the file system has no attributes.
+pub fn write_inside(file: &File, named: &Path, label: &Label) -> Result<bool, StoreError> {
     use xattr::FileExt;
-    let text = serde_json::to_vec(label).map_err(|e| StoreError::Io {
-        doing: "label",
-        path: named.to_owned(),
-        source: std::io::Error::other(e),
-    })?;
-    match file.set_xattr(ATTRIBUTE, &text) {
-        Ok(()) => Ok(()),
-        Err(refused) if refused.kind() == ErrorKind::Unsupported => write_beside(named, &text),
+    match file.set_xattr(ATTRIBUTE, &text_of(named, label)?) {
+        Ok(()) => Ok(true),
+        Err(refused) if refused.kind() == ErrorKind::Unsupported => Ok(false),
         Err(other) => Err(StoreError::io("label", named)(other)),
     }
 }
 
-fn write_beside(named: &Path, text: &[u8]) -> Result<(), StoreError> {
+fn text_of(named: &Path, label: &Label) -> Result<Vec<u8>, StoreError> {
+    let wrong = |e| StoreError::Io { doing: "label", path: named.to_owned(), source: std::io::Error::other(e) };
+    serde_json::to_vec(label).map_err(wrong)
+}
+
+/// Labels what is called `named`, whichever file that is.
+pub fn write_beside(named: &Path, label: &Label) -> Result<(), StoreError> {
+    let text = text_of(named, label)?;
     let beside = path_beside(named);
     let temporary = named.with_file_name(format!("{}{}", super::folder::TEMPORARY, uuid::Uuid::new_v4().simple()));
     let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(text)?;
+        file.write_all(&text)?;
         file.sync_all()
     });
     written.and_then(|()| fs::rename(&temporary, &beside)).map_err(|error| {
@@ -100,7 +118,8 @@ mod tests {
 
     fn label() -> Label {
         let mark = Mark { installation: uuid::Uuid::from_u128(7), owner: "vol-a".into(), generation: 3 };
-        Label { mark, image: Some(ImageLabel { sha256: "00".into(), format: DiskFormat::Raw }) }
+        let image = Some(ImageLabel { sha256: "00".into(), format: DiskFormat::Raw });
+        Label { mark, image, rollback: Some(uuid::Uuid::from_u128(9)) }
     }
 
     #[test]
@@ -110,7 +129,7 @@ mod tests {
             let path = folder.path().join(name);
             let file = File::create(&path).unwrap();
             if beside {
-                write_beside(&path, &serde_json::to_vec(&label()).unwrap()).unwrap();
+                write_beside(&path, &label()).unwrap();
             } else {
                 write(&file, &path, &label()).unwrap();
             }
@@ -124,7 +143,7 @@ mod tests {
         let path = folder.path().join("a");
         File::create(&path).unwrap();
         assert_eq!(read(&path).unwrap(), None);
-        write_beside(&path, b"{").unwrap();
+        fs::write(path_beside(&path), b"{").unwrap();
         assert_eq!(read(&path).unwrap(), None);
     }
 }

@@ -3,6 +3,8 @@
 //! Rule: answers what the file store would answer. An image's source is read and verified like there, but its bytes
 //! are not kept; `sim://…` is a source without bytes, for a data center without files.
 
+mod snapshots;
+
 use super::images::{open_source, verify};
 use super::{Image, NewImage, NewVolume, Room, Store, StoreError, Volume, blocking, check_key, check_pace, qcow2};
 use crate::faults::Faults;
@@ -62,6 +64,7 @@ fn volume(key: &str, found: &SimVolume) -> Volume {
         path: PathBuf::from(format!("/sim/volumes/{key}")),
         size_bytes: found.size_bytes,
         mark: found.mark.clone(),
+        rollback: found.rollback,
     }
 }
 
@@ -104,7 +107,9 @@ impl Store for SimStore {
                 return Err(StoreError::TooSmall { wanted: new.size_bytes, needed: image.size_bytes });
             }
         }
-        let made = SimVolume { size_bytes: new.size_bytes, mark: Some(new.mark.clone()) };
+        let content = new.image.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mark = Some(new.mark.clone());
+        let made = SimVolume { size_bytes: new.size_bytes, mark, content, rollback: None };
         self.change("create_volume", |state| state.volumes.insert(new.key.clone(), made)).await.map(|_| ())
     }
 

@@ -4,6 +4,7 @@
 //! zvol of ours is never seen without it. A volume from an image is a clone of `<pool>/img-<id>@gold`, O(1). Image
 //! files are kept beside the pool and served like everywhere. Words and errors of the commands: [`words`].
 
+mod snapshots;
 pub mod words;
 
 use super::images::Images;
@@ -135,6 +136,7 @@ fn typed(name: &str, error: CommandError) -> StoreError {
         Trouble::NoPool => StoreError::Unavailable { reason },
         Trouble::Full => StoreError::DiskFull { what: name.to_owned() },
         Trouble::Busy => StoreError::InUse { name: name.to_owned(), reason },
+        Trouble::Newer => StoreError::NewerSnapshots { name: name.to_owned(), reason },
         Trouble::Missing | Trouble::Exists | Trouble::Other => error.into(),
     }
 }

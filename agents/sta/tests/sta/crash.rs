@@ -76,7 +76,7 @@ async fn converges(before: &[(Job, u64)], points: &[&str], job: Job, generation:
         for _ in 0..2 {
             assert_eq!(value(&kit.run(job.clone(), generation).await), end, "{at}");
         }
-        let clean = [(unexport("k1", 9), 100), (delete("k1"), 100)];
+        let clean = [(unexport("k1", 9), 100), (drop_snapshot("k1", "s1"), 100), (delete("k1"), 100)];
         for (job, generation) in clean {
             assert_eq!(value(&kit.run(job, generation).await), Fact::No, "{at}");
         }
@@ -102,6 +102,51 @@ async fn a_creation_killed_at_any_point_converges() {
 async fn a_deletion_killed_at_any_point_converges() {
     let points = ["delete_volume:before", "delete_volume:after", "sta.volume.delete:answer"];
     converges(&[(create("k1", MIB), 1)], &points, delete("k1"), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_killed_at_any_point_converges() {
+    let before = [(create("k1", MIB), 1)];
+    let points = [
+        "sta.snapshot.create:before",
+        "create_snapshot:before",
+        "create_snapshot:marked",
+        "create_snapshot:after",
+        "sta.snapshot.create:answer",
+    ];
+    converges(&before, &points, take("k1", "s1"), 1, Fact::Yes).await;
+    let before = [(create("k1", MIB), 1), (take("k1", "s1"), 1)];
+    let points = ["delete_snapshot:before", "delete_snapshot:after", "sta.snapshot.delete:answer"];
+    converges(&before, &points, drop_snapshot("k1", "s1"), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn a_rollback_killed_at_any_point_is_done_once() {
+    for at in [
+        "sta.volume.rollback:before",
+        "roll_back:before",
+        "roll_back:marked",
+        "roll_back:renamed",
+        "roll_back:after",
+        "sta.volume.rollback:answer",
+    ] {
+        let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+        kit.run(create("k1", MIB), 1).await.unwrap();
+        kit.write("k1", "old");
+        kit.run(take("k1", "s1"), 1).await.unwrap();
+        kit.write("k1", "new");
+        let kit = kit.release().await;
+        crash(&kit, at, &roll_back("k1", "s1", 7), 2);
+        let kit = kit.restart().await;
+        let undone = ["sta.volume.rollback:before", "roll_back:before", "roll_back:marked"].contains(&at);
+        assert_eq!(kit.read("k1"), if undone { "new" } else { "old" }, "{at}: whole or not at all");
+        assert_eq!(value(&kit.run(roll_back("k1", "s1", 7), 2).await), Fact::Yes, "{at}");
+        assert_eq!(kit.read("k1"), "old", "{at}");
+        kit.write("k1", "newest");
+        assert_eq!(value(&kit.run(roll_back("k1", "s1", 7), 2).await), Fact::Yes, "{at}");
+        assert_eq!(kit.read("k1"), "newest", "{at}: what was written after it stays");
+        assert!(!kit.data_files().iter().any(|name| name.starts_with(".tmp-")), "{at}: {:?}", kit.data_files());
+    }
 }
 
 #[tokio::test]

@@ -246,9 +246,35 @@ impl Kit {
         }
     }
 
+    /// Writes to a volume as its guest would.
+    pub fn write(&self, key: &str, text: &str) {
+        if self.place.drivers == Drivers::Sim {
+            let write = |state: &mut arame_sta::sim::State| {
+                text.clone_into(&mut state.volumes.get_mut(key).unwrap().content);
+            };
+            return self.sta().world().change(write).unwrap();
+        }
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::File::options().write(true).open(self.volume_file(key)).unwrap();
+        file.write_all_at(format!("{text}\n").as_bytes(), MIB / 2).unwrap();
+    }
+
+    pub fn read(&self, key: &str) -> String {
+        if self.place.drivers == Drivers::Sim {
+            return self.sta().world().look(|state| state.volumes[key].content.clone());
+        }
+        let bytes = std::fs::read(self.volume_file(key)).unwrap();
+        let text: Vec<u8> = bytes[MIB as usize / 2..].iter().copied().take_while(|byte| *byte != b'\n').collect();
+        String::from_utf8(text).unwrap()
+    }
+
+    fn volume_file(&self, key: &str) -> PathBuf {
+        self.place.root.join("data/volumes").join(key)
+    }
+
     pub fn data_files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for folder in ["volumes", "images"] {
+        for folder in ["volumes", "snapshots", "images"] {
             if let Ok(entries) = std::fs::read_dir(self.place.root.join("data").join(folder)) {
                 found.extend(entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()));
             }
@@ -271,6 +297,11 @@ fn thing(job: &Job) -> String {
         Job::CreateVolume(job) => job.volume.to_string(),
         Job::DeleteVolume(job) => job.volume.to_string(),
         Job::ObserveVolume(job) => job.volume.to_string(),
+        Job::MarkVolume(job) => job.volume.to_string(),
+        Job::RollBackVolume(job) => job.volume.to_string(),
+        Job::CreateSnapshot(job) => job.snapshot.to_string(),
+        Job::DeleteSnapshot(job) => job.snapshot.to_string(),
+        Job::ObserveSnapshot(job) => job.snapshot.to_string(),
         Job::ExportVolume(job) => job.attachment.to_string(),
         Job::UnexportVolume(job) => job.attachment.to_string(),
         other => other.kind().to_owned(),
@@ -302,6 +333,39 @@ pub fn delete(key: &str) -> Job {
 
 pub fn observe(key: &str) -> Job {
     Job::ObserveVolume(ObserveVolume { volume: format!("vol-{key}").parse().unwrap(), key: key.to_owned() })
+}
+
+pub fn mark_volume(key: &str) -> Job {
+    Job::MarkVolume(MarkVolume { volume: format!("vol-{key}").parse().unwrap(), key: key.to_owned() })
+}
+
+pub fn take(volume: &str, key: &str) -> Job {
+    Job::CreateSnapshot(CreateSnapshot {
+        snapshot: format!("snap-{key}").parse().unwrap(),
+        volume: format!("vol-{volume}").parse().unwrap(),
+        key: key.to_owned(),
+        volume_key: volume.to_owned(),
+    })
+}
+
+pub fn drop_snapshot(volume: &str, key: &str) -> Job {
+    let snapshot = format!("snap-{key}").parse().unwrap();
+    Job::DeleteSnapshot(DeleteSnapshot { snapshot, key: key.to_owned(), volume_key: volume.to_owned() })
+}
+
+pub fn observe_snapshot(volume: &str, key: &str) -> Job {
+    let snapshot = format!("snap-{key}").parse().unwrap();
+    Job::ObserveSnapshot(ObserveSnapshot { snapshot, key: key.to_owned(), volume_key: volume.to_owned() })
+}
+
+pub fn roll_back(volume: &str, snapshot: &str, operation: u128) -> Job {
+    Job::RollBackVolume(RollBackVolume {
+        volume: format!("vol-{volume}").parse().unwrap(),
+        key: volume.to_owned(),
+        snapshot: format!("snap-{snapshot}").parse().unwrap(),
+        snapshot_key: snapshot.to_owned(),
+        operation: Uuid::from_u128(operation),
+    })
 }
 
 pub fn export(key: &str, epoch: u64) -> Job {

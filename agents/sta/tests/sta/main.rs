@@ -12,4 +12,5 @@ mod disk;
 mod http;
 mod kit;
 mod simulated;
+mod snapshots;
 mod wire;

@@ -235,7 +235,7 @@ impl Meeting {
     fn advance_volume(&self, s: &mut State, attempt: u8) {
         let wish = volume::Wish { wanted: s.volume_wanted, generation: s.volume_generation.into() };
         let attached = s.attachment.is_some() && !self.is(Sabotage::DeleteWhileAttached);
-        let around = volume::Surroundings { was_present: true, attached, failed: false };
+        let around = volume::Surroundings { was_present: true, attached, snapshots: false, failed: false };
         let queued = self.want(s, Place::Volume, volume::next_job(wish, s.volume, around), attempt);
         if queued == Some(Kind::DeleteVolume) && !self.is(Sabotage::DropMaybe) {
             s.volume = Fact::Maybe;

@@ -1,6 +1,7 @@
 //! Every history of a volume: created, attached, detached, deleted; outcomes lost, failed and late; its pool lost.
 //!
-//! What an attachment does is `meeting`'s; here it is a thing that stands in the way of a delete. A volume appears whole
+//! What an attachment does is `meeting`'s, what snapshots do `volume_snapshot`'s, a rollback has its own; here an
+//! attachment is a thing that stands in the way of a delete. A volume appears whole
 //! or not at all (DESIGN 3.9), so there is no effect half done.
 
 use super::{Sabotage, is_false, seen};
@@ -67,6 +68,7 @@ impl Volumes {
         let around = Surroundings {
             was_present: s.was_present && !self.is(Sabotage::CreateAgain),
             attached: s.attached != Attached::No && !self.is(Sabotage::DeleteWhileAttached),
+            snapshots: false,
             failed: s.failed,
         };
         let wish = Wish { wanted: s.wanted, generation: s.generation.into() };

@@ -23,6 +23,10 @@ pub static ALL: &[Sentence] = sentences! {
     "reboot_requested": "再起動が依頼されました（{by}）", "reboot was asked for by {by}";
     "attach_requested": "インスタンス {instance} への接続が依頼されました（{by}）", "attaching to {instance} was asked for by {by}";
     "detach_requested": "切り離しが依頼されました（{by}）", "detaching was asked for by {by}";
+    "snapshot_requested": "スナップショット {snapshot} の取得が依頼されました（{by}）", "snapshot {snapshot} was asked for by {by}";
+    "rollback_requested": "スナップショット {snapshot} への巻き戻しが依頼されました（{by}）", "rolling back to {snapshot} was asked for by {by}";
+    "rolled_back": "スナップショット {snapshot} の内容に戻りました", "rolled back to {snapshot}";
+    "rollback_failed": "スナップショット {snapshot} へ巻き戻せませんでした（{code}）: {message}", "could not be rolled back to {snapshot} ({code}): {message}";
     "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
     "placed": "ホスト {host} に置かれました", "placed on host {host}";
     "placed_elsewhere": "ホスト {from} では起動できず、{host} に置き直されました", "could not start on {from}, placed on {host}";

@@ -199,6 +199,31 @@ pub static ALL: &[FailureEntry] = failures! {
          "大きいサイズで作り直してください。"),
         ("The volume is too small.", "It must be larger than its image: {message}",
          "Create it with a larger size.");
+    "snapshot_missing":
+        ("スナップショットがストレージノードにありません。", "戻す先のデータが見つかりません: {message}",
+         "ボリュームの内容は変わっていません。別のスナップショットを選んでください。"),
+        ("The snapshot is not on the storage node.", "What was to be restored is not found: {message}",
+         "The volume was not changed. Choose another snapshot.");
+    "newer_snapshots":
+        ("ストレージにより新しいスナップショットがあります。", "このデータセンターの記録にない、より新しいスナップショットが巻き戻しを妨げています: {message}",
+         "管理者が arame audit とストレージノードを確認し、そのスナップショットを残すか消すかを決めてください。"),
+        ("The store holds newer snapshots.", "Snapshots that no row of this data center knows stand in the way: {message}",
+         "An operator should look at arame audit and at the storage node, and decide whether they may go.");
+    "snapshot_needs_detached":
+        ("使用中のボリュームのスナップショットは取れません。", "このストレージは瞬間の複製ができず、書き込み中の写しは使えないものになります: {message}",
+         "ボリュームを切り離してから取り直してください。ZFS や XFS・Btrfs のストレージでは使用中でも取れます。"),
+        ("No snapshot can be taken of a volume in use.", "This store cannot copy it in one moment, and a copy made while it is written to is of no use: {message}",
+         "Detach the volume and take it again. A store on ZFS, XFS or Btrfs can take it also in use.");
+    "volume_has_snapshots":
+        ("ボリュームにスナップショットが残っています。", "スナップショットがある間は削除しません: {message}",
+         "スナップショットの削除後に自動で続きます。記録にないものは arame audit で決めてください。"),
+        ("The volume still has snapshots.", "It is not deleted while there are any: {message}",
+         "It goes on by itself when they are deleted. Decide about unknown ones with arame audit.");
+    "rollback_overtaken":
+        ("巻き戻しは取りやめられました。", "依頼の後にボリュームが新しくなっていました: {message}",
+         "新しいデータを守るため、自動では巻き戻しません。内容を確かめ、必要ならもう一度依頼してください。"),
+        ("The rollback was dropped.", "The volume is newer than the request: {message}",
+         "Newer data is never undone by itself. Look at the content and ask again if it is still wanted.");
     "stale_epoch" | "refused":
         ("ノード上のものの方が新しいため、断られました。", "記録より新しい世代が見つかりました: {message}",
          "自動で記録を合わせて再試行します。"),

@@ -18,6 +18,9 @@ macro_rules! words {
     };
 }
 
+// After the macros, which it uses.
+mod volumes;
+
 /// The entry of a code. Far longer than a function should be: it is a table, and one `match` without a wildcard is
 /// what makes the compiler ask for the words of a new code.
 pub fn refusal(code: Code) -> RefusalEntry {
@@ -470,6 +473,10 @@ pub fn refusal(code: Code) -> RefusalEntry {
             ),
             ("Volume {id} is not attached.", "It was detached before.", "Nothing needs to be done.")
         ),
+        Code::VolumeInUse => volumes::volume_in_use(),
+        Code::VolumeHasSnapshots => volumes::volume_has_snapshots(),
+        Code::NewerSnapshots => volumes::newer_snapshots(),
+        Code::InvalidSnapshotState => volumes::invalid_snapshot_state(),
         Code::ResourceInUse => entry!(
             "resource_in_use",
             "OperationNotPermitted",

@@ -4,13 +4,15 @@
 //! list.
 
 use crate::mark::Mark;
-use crate::store::{Room, StoreError, Volume};
+use crate::store::{Room, Snapshot, StoreError, Volume};
 use std::path::Path;
 use uuid::Uuid;
 
 /// A zvol's size is a multiple of its block size (16 KiB, at most 128 KiB): whole MiB always are.
 const SIZE_STEP: u64 = 1 << 20;
-const COLUMNS: &str = "name,volsize,arame:installation,arame:owner,arame:generation";
+const COLUMNS: &str = "name,volsize,arame:installation,arame:owner,arame:generation,arame:rollback";
+/// Begin of the names of our snapshots, after the `@`.
+pub const SNAPSHOT: &str = "snap-";
 
 pub fn rounded(size_bytes: u64) -> u64 {
     size_bytes.div_ceil(SIZE_STEP) * SIZE_STEP
@@ -49,6 +51,26 @@ pub fn set_mark(name: &str, mark: &Mark) -> Vec<String> {
     vector(&["set", &installation, &owner, &generation, name])
 }
 
+/// The mark and the operation in one command: ZFS sets them in one transaction.
+pub fn set_rolled_back(name: &str, mark: &Mark, operation: Uuid) -> Vec<String> {
+    let [installation, owner, generation] = properties(mark);
+    vector(&["set", &installation, &owner, &generation, &format!("arame:rollback={operation}"), name])
+}
+
+pub fn snapshot(name: &str, mark: &Mark) -> Vec<String> {
+    let [installation, owner, generation] = properties(mark);
+    vector(&["snapshot", "-o", &installation, "-o", &owner, "-o", &generation, name])
+}
+
+/// Without `-r`: refused where it would destroy newer snapshots.
+pub fn rollback(snapshot: &str) -> Vec<String> {
+    vector(&["rollback", snapshot])
+}
+
+pub fn list_snapshots_below(pool: &str) -> Vec<String> {
+    vector(&["list", "-Hp", "-t", "snapshot", "-d", "2", "-o", COLUMNS, pool])
+}
+
 pub fn destroy(name: &str) -> Vec<String> {
     vector(&["destroy", name])
 }
@@ -71,21 +93,44 @@ pub fn volumes(text: &str, prefix: &str) -> Result<Vec<Volume>, StoreError> {
     rows.map(|line| row(line, prefix).ok_or_else(|| unreadable("zfs", line))).collect()
 }
 
-fn row(line: &str, prefix: &str) -> Option<Volume> {
+/// One line of a table of [`COLUMNS`].
+struct Row<'a> {
+    name: &'a str,
+    size_bytes: u64,
+    mark: Option<Mark>,
+    rollback: Option<Uuid>,
+}
+
+fn parse(line: &str) -> Option<Row<'_>> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let &[name, size, installation, owner, generation] = fields.as_slice() else { return None };
+    let &[name, size, installation, owner, generation, rollback] = fields.as_slice() else { return None };
     let mark = match (Uuid::parse_str(installation), owner, generation.parse()) {
         (Ok(installation), owner, Ok(generation)) if owner != "-" => {
             Some(Mark { installation, owner: owner.to_owned(), generation })
         }
         _ => None,
     };
-    Some(Volume {
-        key: name.strip_prefix(prefix)?.to_owned(),
-        path: Path::new("/dev/zvol").join(name),
-        size_bytes: size.parse().ok()?,
-        mark,
-    })
+    Some(Row { name, size_bytes: size.parse().ok()?, mark, rollback: Uuid::parse_str(rollback).ok() })
+}
+
+fn row(line: &str, prefix: &str) -> Option<Volume> {
+    let Row { name, size_bytes, mark, rollback } = parse(line)?;
+    let (key, path) = (name.strip_prefix(prefix)?.to_owned(), Path::new("/dev/zvol").join(name));
+    Some(Volume { key, path, size_bytes, mark, rollback })
+}
+
+/// Snapshots of our names, of volumes whose names begin with `prefix`.
+pub fn snapshots(text: &str, prefix: &str) -> Result<Vec<Snapshot>, StoreError> {
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with(prefix)) {
+        let Row { name, size_bytes, mark, .. } = parse(line).ok_or_else(|| unreadable("zfs", line))?;
+        let Some((volume_key, named)) = name[prefix.len()..].split_once('@') else { continue };
+        let Some(key) = named.strip_prefix(SNAPSHOT) else { continue };
+        // A snapshot shows its volume's properties where it has none of its own: that is not a mark of it.
+        let mark = mark.filter(|mark| mark.owner.starts_with(SNAPSHOT));
+        found.push(Snapshot { volume_key: volume_key.to_owned(), key: key.to_owned(), size_bytes, mark });
+    }
+    Ok(found)
 }
 
 /// `zpool list -Hp <pool>`: name, size, alloc, free, …, health.
@@ -114,6 +159,8 @@ pub enum Trouble {
     NoPool,
     Full,
     Busy,
+    /// A rollback would destroy newer snapshots.
+    Newer,
     Other,
 }
 
@@ -130,6 +177,8 @@ pub fn trouble(stderr: &str) -> Trouble {
         Trouble::NoPool
     } else if says(&["dataset does not exist", "could not find any snapshots", "snapshot does not exist"]) {
         Trouble::Missing
+    } else if says(&["more recent snapshots or bookmarks exist"]) {
+        Trouble::Newer
     } else if says(&["already exists"]) {
         Trouble::Exists
     } else if says(&["out of space", "quota exceeded"]) {
@@ -170,15 +219,55 @@ mod tests {
 
     #[test]
     fn volumes_are_read_with_and_without_mark_and_others_are_left_out() {
-        let text = "tank\t-\t-\t-\t-\n\
-            tank/base\t209715200\t-\t-\t-\n\
-            tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\n\
-            tank/vol-k2\t209715200\t-\t-\t-\n";
+        let text = "tank\t-\t-\t-\t-\t-\n\
+            tank/base\t209715200\t-\t-\t-\t-\n\
+            tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\t-\n\
+            tank/vol-k2\t209715200\t-\t-\t-\t-\n";
         let found = volumes(text, "tank/vol-").unwrap();
         assert_eq!(found.iter().map(|v| v.key.as_str()).collect::<Vec<_>>(), ["k1", "k2"]);
         assert_eq!((found[0].mark.clone(), found[1].mark.clone()), (Some(mark()), None));
         assert_eq!(found[0].path, Path::new("/dev/zvol/tank/vol-k1"));
-        assert!(volumes("tank/vol-k1\t200M\t-\t-\t-\n", "tank/vol-").is_err());
+        assert!(volumes("tank/vol-k1\t200M\t-\t-\t-\t-\n", "tank/vol-").is_err());
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_with_its_mark_in_one_command_and_a_rollback_destroys_nothing() {
+        let of_snapshot = Mark { owner: "snap-a".into(), ..mark() };
+        assert_eq!(
+            snapshot("tank/vol-k1@snap-s1", &of_snapshot).join(" "),
+            "snapshot -o arame:installation=00000000-0000-0000-0000-000000000007 -o arame:owner=snap-a \
+             -o arame:generation=3 tank/vol-k1@snap-s1"
+        );
+        assert_eq!(rollback("tank/vol-k1@snap-s1").join(" "), "rollback tank/vol-k1@snap-s1");
+        assert_eq!(
+            set_rolled_back("tank/vol-k1", &mark(), Uuid::from_u128(9)).join(" "),
+            "set arame:installation=00000000-0000-0000-0000-000000000007 arame:owner=vol-a arame:generation=3 \
+             arame:rollback=00000000-0000-0000-0000-000000000009 tank/vol-k1"
+        );
+    }
+
+    #[test]
+    fn a_rollback_that_was_noted_is_read_with_its_volume() {
+        let noted = "tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\t\
+                     00000000-0000-0000-0000-000000000009\n";
+        assert_eq!(volumes(noted, "tank/vol-").unwrap()[0].rollback, Some(Uuid::from_u128(9)));
+    }
+
+    #[test]
+    fn snapshots_of_our_names_are_read_and_what_they_inherit_is_no_mark() {
+        let ours = "00000000-0000-0000-0000-000000000007";
+        let text = format!(
+            "tank/img-wmi-a@gold\t209715200\t{ours}\twmi-a\t1\t-\n\
+             tank/vol-k1@snap-s1\t209715200\t{ours}\tsnap-a\t3\t-\n\
+             tank/vol-k1@snap-byhand\t209715200\t{ours}\tvol-a\t3\t-\n\
+             tank/vol-k1@autosnap_2026-11-22\t209715200\t{ours}\tvol-a\t3\t-\n"
+        );
+        let found = snapshots(&text, "tank/vol-").unwrap();
+        let keys: Vec<_> = found.iter().map(|one| (one.volume_key.as_str(), one.key.as_str())).collect();
+        assert_eq!(keys, [("k1", "s1"), ("k1", "byhand")]);
+        let of_snapshot = Mark { owner: "snap-a".into(), ..mark() };
+        assert_eq!((found[0].mark.clone(), found[1].mark.clone()), (Some(of_snapshot), None));
+        assert!(snapshots("tank/vol-k1@snap-s1\tbig\t-\t-\t-\t-\n", "tank/vol-").is_err());
     }
 
     #[test]
@@ -192,6 +281,12 @@ mod tests {
             ("cannot destroy 'tank/x': volume has children\nuse '-r' to destroy", Trouble::Busy),
             ("cannot destroy 'tank/base@gold': snapshot has dependent clones", Trouble::Busy),
             ("/dev/zfs and /proc/self/mounts are required.", Trouble::NoPool),
+            (
+                "cannot rollback to 'tank/vol-k1@snap-a': more recent snapshots or bookmarks exist\nuse '-r' to force \
+                 deletion of the following snapshots and bookmarks:\ntank/vol-k1@snap-b",
+                Trouble::Newer,
+            ),
+            ("cannot rollback 'tank/vol-k1': dataset is busy", Trouble::Busy),
             ("permission denied", Trouble::Other),
         ];
         for (stderr, wanted) in cases {

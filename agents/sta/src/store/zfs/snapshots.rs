@@ -1,0 +1,81 @@
+//! Snapshots as `<pool>/vol-<key>@snap-<key>`.
+//!
+//! Rule: the mark is set by the command that takes the snapshot. `zfs rollback` and the note of its operation are two
+//! commands, in this order: cut short between them it is done again, which loses nothing because nobody may use the
+//! volume before its outcome is known. It is never given `-r`: newer snapshots go by their own rows or not at all.
+//! Snapshots of other names (an operator's, a cron job's) are not listed and not touched.
+
+use super::{COMMAND_LIMIT, ZfsStore, typed, words};
+use crate::command::{self, CommandError};
+use crate::mark::Mark;
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots};
+use crate::store::{StoreError, check_key, check_pace};
+use arame_framework::agent::Work;
+use async_trait::async_trait;
+
+impl ZfsStore {
+    fn snapshot(&self, volume_key: &str, key: &str) -> String {
+        format!("{}@{}{key}", self.volume(volume_key), words::SNAPSHOT)
+    }
+
+    fn volumes_begin(&self) -> String {
+        self.volume("")
+    }
+}
+
+#[async_trait]
+impl Snapshots for ZfsStore {
+    async fn find_snapshot(&self, volume_key: &str, key: &str) -> Result<Option<Snapshot>, StoreError> {
+        check_key(volume_key)?;
+        check_key(key)?;
+        self.check_pool().await?;
+        let name = self.snapshot(volume_key, key);
+        match command::run("zfs", &words::list_one(&name), COMMAND_LIMIT).await {
+            Ok(text) => Ok(words::snapshots(&text, &self.volumes_begin())?.into_iter().next()),
+            Err(CommandError::Failed { stderr, .. }) if words::trouble(&stderr) == words::Trouble::Missing => Ok(None),
+            Err(error) => Err(typed(&name, error)),
+        }
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.check_pool().await?;
+        let text = self.zfs(&self.pool, words::list_snapshots_below(&self.pool)).await?;
+        words::snapshots(&text, &self.volumes_begin())
+    }
+
+    async fn create_snapshot(&self, new: &NewSnapshot, work: &Work) -> Result<(), StoreError> {
+        check_key(&new.key)?;
+        check_pace(work)?;
+        self.faults.hit("create_snapshot:before").await?;
+        let name = self.snapshot(&new.volume_key, &new.key);
+        self.zfs(&name, words::snapshot(&name, &new.mark)).await?;
+        Ok(self.faults.hit("create_snapshot:after").await?)
+    }
+
+    async fn mark_snapshot(&self, volume_key: &str, key: &str, mark: &Mark) -> Result<(), StoreError> {
+        let name = self.snapshot(volume_key, key);
+        self.zfs(&name, words::set_mark(&name, mark)).await.map(|_| ())
+    }
+
+    async fn delete_snapshot(&self, volume_key: &str, key: &str) -> Result<(), StoreError> {
+        if self.find_snapshot(volume_key, key).await?.is_none() {
+            return Ok(());
+        }
+        self.faults.hit("delete_snapshot:before").await?;
+        let name = self.snapshot(volume_key, key);
+        self.zfs(&name, words::destroy(&name)).await?;
+        Ok(self.faults.hit("delete_snapshot:after").await?)
+    }
+
+    async fn roll_back(&self, to: &Rollback, work: &Work) -> Result<(), StoreError> {
+        check_key(&to.volume_key)?;
+        check_key(&to.snapshot_key)?;
+        check_pace(work)?;
+        self.faults.hit("roll_back:before").await?;
+        let (volume, name) = (self.volume(&to.volume_key), self.snapshot(&to.volume_key, &to.snapshot_key));
+        self.zfs(&name, words::rollback(&name)).await?;
+        self.faults.hit("roll_back:unmarked").await?;
+        self.zfs(&volume, words::set_rolled_back(&volume, &to.mark, to.operation)).await?;
+        Ok(self.faults.hit("roll_back:after").await?)
+    }
+}
