@@ -37,6 +37,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -50,6 +51,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Questions answered at a time; more are told to come later.
 const QUESTIONS_MAX: usize = 16;
+
+/// Between the starts of two agents in one process: a broker makes some dozens of durable queues a second, and whose
+/// turn comes too late gives its connection up.
+const NEXT_AGENT: Duration = Duration::from_millis(60);
 
 /// Pause between two sweeps of the tombstones.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -144,7 +149,15 @@ pub async fn run(
 /// # Errors
 /// As [`run`].
 pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
-    let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
+    main_of_all(vec![(common, agent)]).await
+}
+
+/// Several agents in one process, each with a connection of its own: a crowd of simulated hosts. Ends with the first of
+/// them that fails; the others are stopped in good order.
+///
+/// # Errors
+/// As [`run`].
+pub async fn main_of_all(agents: Vec<(Common, Arc<dyn Agent>)>) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
@@ -157,7 +170,20 @@ pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
         tracing::info!("asked to stop");
         stopping.cancel();
     });
-    run(common, bus, agent, stop).await
+    let mut running = JoinSet::new();
+    for (place, (common, agent)) in agents.into_iter().enumerate() {
+        if place > 0 {
+            tokio::time::sleep(NEXT_AGENT).await;
+        }
+        let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
+        running.spawn(run(common, bus, agent, stop.clone()));
+    }
+    let mut ended = Ok(());
+    while let Some(one) = running.join_next().await {
+        stop.cancel();
+        ended = ended.and(one.unwrap_or_else(|error| Err(error.into())));
+    }
+    ended
 }
 
 /// The tokio runtime of an agent's process: two workers, because an agent waits more than it computes and a host runs
