@@ -16,6 +16,7 @@ mod inbox;
 mod keeps;
 mod lanes;
 mod outbox;
+mod starting;
 mod survey;
 mod work;
 
@@ -31,6 +32,7 @@ use hello::{HELLO_INTERVAL, Identity, Schedule};
 use keeps::Keeps;
 use lanes::Lanes;
 use outbox::Outbox;
+use starting::Starting;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU32;
@@ -52,9 +54,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Questions answered at a time; more are told to come later.
 const QUESTIONS_MAX: usize = 16;
 
-/// Between the starts of two agents in one process: a broker makes some dozens of durable queues a second, and whose
-/// turn comes too late gives its connection up.
-const NEXT_AGENT: Duration = Duration::from_millis(60);
+/// Agents of one process that are about to join at a time: a busy broker makes few durable queues a second, and whoever
+/// waits too long for its own gives the connection up and makes it busier.
+const STARTING_MAX: usize = 4;
+
+/// Longest the next agent waits for one that does not join.
+const STARTING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pause between two sweeps of the tombstones.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -170,11 +175,13 @@ pub async fn main_of_all(agents: Vec<(Common, Arc<dyn Agent>)>) -> anyhow::Resul
         tracing::info!("asked to stop");
         stopping.cancel();
     });
-    let mut running = JoinSet::new();
-    for (place, (common, agent)) in agents.into_iter().enumerate() {
-        if place > 0 {
-            tokio::time::sleep(NEXT_AGENT).await;
+    let (mut running, starting) = (JoinSet::new(), Arc::new(Semaphore::new(STARTING_MAX)));
+    for (common, agent) in agents {
+        if stop.is_cancelled() {
+            break;
         }
+        let turn = tokio::time::timeout(STARTING_LIMIT, starting.clone().acquire_owned()).await;
+        let agent = Arc::new(Starting { agent, turn: Mutex::new(turn.ok().and_then(Result::ok)) });
         let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
         running.spawn(run(common, bus, agent, stop.clone()));
     }

@@ -18,8 +18,9 @@ pub const PLACEMENTS_MAX: u32 = 3;
 /// megabyte.
 const VERDICTS_MAX: usize = 50;
 
-/// From this many hosts on they are not read anew for each launch.
+/// From this many hosts on, or virtual CPUs given to guests, they are not read and counted anew for each launch.
 const HOSTS_READ_ANEW: usize = 50;
+const GUESTS_READ_ANEW: u64 = 500;
 
 /// How old a ranking may be. It is only a hint: the winner is locked and judged by what is true then, and nothing is
 /// refused by it.
@@ -40,7 +41,8 @@ impl Hint {
     }
 
     fn keep(&self, hosts: &[Candidate]) {
-        if hosts.len() > HOSTS_READ_ANEW {
+        let guests: u64 = hosts.iter().map(|host| host.cpu_used).sum();
+        if hosts.len() > HOSTS_READ_ANEW || guests > GUESTS_READ_ANEW {
             *self.lock() = Some((Instant::now(), hosts.to_vec()));
         }
     }

@@ -122,8 +122,8 @@ struct Reached {
 async fn sustained(center: &Arc<Processes>, run: usize) -> anyhow::Result<Reached> {
     let before = costs(center).await?;
     let names: Vec<String> = center.children()?.into_keys().collect();
-    let used = |center: &Processes| names.iter().map(|name| center.processor_seconds(name)).collect();
-    let used_before: Vec<f64> = used(center).collect::<anyhow::Result<_>>()?;
+    let used = || names.iter().map(|name| center.processor_seconds(name)).collect::<anyhow::Result<Vec<f64>>>();
+    let used_before = used()?;
     let begin = Instant::now();
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -151,7 +151,7 @@ async fn sustained(center: &Arc<Processes>, run: usize) -> anyhow::Result<Reache
         rings: each(after.rings, before.rings),
         outcomes: each(after.outcomes, before.outcomes),
     };
-    let used_after: Vec<f64> = used(center).collect::<anyhow::Result<_>>()?;
+    let used_after = used()?;
     let shares = names.iter().zip(used_after.iter().zip(&used_before));
     let shares: Vec<String> =
         shares.map(|(name, (after, before))| format!("{name} {:.1}", (after - before) / count * 1000.0)).collect();
