@@ -41,7 +41,7 @@ test: ## run every test; prints stages, times and skips
 	scripts/test
 
 simulate: ## run a whole data center from each of SEEDS seeds; ARAME_SEED=n prints one's whole trace
-	ARAME_SEEDS=$(SEEDS) ARAME_FIRST_SEED=$(SEED) ARAME_WORKERS=$$(nproc) $(CARGO) test --workspace --locked --test simulate -- \
+	ARAME_SEEDS=$(SEEDS) ARAME_FIRST_SEED=$(SEED) ARAME_WORKERS=$$(nproc) $(CARGO) test --profile simulate --workspace --locked --test simulate -- \
 		--nocapture --exact whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed
 
 chaos: ## break everything under load for MINUTES=30; ARAME_SEED repeats a campaign

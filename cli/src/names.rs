@@ -96,6 +96,32 @@ pub async fn id_of<T: Named>(client: &Client, text: &str) -> Result<String, CliE
     Ok(find::<T>(client, text).await?.id().to_owned())
 }
 
+/// The id of whatever has a timeline: an instance or a volume by its name, anything by its id.
+pub async fn id_of_any(client: &Client, text: &str) -> Result<String, CliError> {
+    let dashed = text.split_once('-').is_some_and(|(prefix, _)| PREFIXES.contains(&format!("{prefix}-").as_str()));
+    if dashed && is_id(text, "") {
+        return Ok(text.to_owned());
+    }
+    let volumes: Vec<Volume> = client.list(Volume::PATH).await?;
+    if volumes.iter().any(|one| one.is_there() && one.names().contains(&text)) {
+        return Ok(choose(client, volumes, text)?.id().to_owned());
+    }
+    id_of::<Instance>(client, text).await
+}
+
+/// Of ids that events and jobs are about.
+const PREFIXES: [&str; 9] = [
+    Instance::PREFIX,
+    Volume::PREFIX,
+    Image::PREFIX,
+    Network::PREFIX,
+    SecurityGroup::PREFIX,
+    HostNode::PREFIX,
+    StorageNode::PREFIX,
+    "att-",
+    "a-",
+];
+
 /// The one thing of the list that a text means.
 pub async fn find<T: Named>(client: &Client, text: &str) -> Result<T, CliError> {
     let known: Vec<T> = client.list(T::PATH).await?;

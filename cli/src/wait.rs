@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
 use crate::table::plain;
-use crate::words::{Message, say, word};
+use crate::words::{Message, say};
 use arame_schema::api::{Event, Failure, Instance, Language, Volume};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -75,16 +75,22 @@ pub struct Goal<'a> {
 
 /// The number of the newest event of a resource: what came before is not told again.
 pub async fn newest_event(client: &Client, id: &str) -> Result<u64, CliError> {
-    let mut newest = 0;
+    Ok(events_of(client, id).await?.last().map_or(0, |event| event.id))
+}
+
+/// The timeline of a resource so far.
+pub async fn events_of(client: &Client, id: &str) -> Result<Vec<Event>, CliError> {
+    let mut events: Vec<Event> = Vec::new();
     // Bounded by what a page of events holds; a timeline longer than this many pages is told from its middle on.
     for _ in 0..100 {
-        let events: Vec<Event> = client.get(&format!("/events?after={newest}&resource={id}")).await?;
-        match events.last() {
-            Some(last) if last.id > newest => newest = last.id,
-            _ => break,
+        let newest = events.last().map_or(0, |event| event.id);
+        let page: Vec<Event> = client.get(&format!("/events?after={newest}&resource={id}")).await?;
+        if page.last().is_none_or(|last| last.id <= newest) {
+            break;
         }
+        events.extend(page);
     }
-    Ok(newest)
+    Ok(events)
 }
 
 /// Waits for the goal. The last view, or `None` when the thing is gone.
@@ -127,7 +133,7 @@ async fn look<T: Watched>(client: &Client, path: &str) -> Result<Option<T>, CliE
 }
 
 /// Ends its task with the wait.
-struct Listener(JoinHandle<()>);
+pub struct Listener(JoinHandle<()>);
 
 impl Drop for Listener {
     fn drop(&mut self) {
@@ -135,7 +141,8 @@ impl Drop for Listener {
     }
 }
 
-fn listen(client: Client, id: String, after: u64) -> (Listener, mpsc::Receiver<Event>) {
+/// Events of a resource from after a number on, as they come, over every cut of the stream.
+pub fn listen(client: Client, id: String, after: u64) -> (Listener, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
     let task = tokio::spawn(async move {
         let mut after = after;
@@ -246,7 +253,7 @@ fn timed_out(language: Language, goal: &Goal<'_>, state: &str) -> CliError {
     let seconds = goal.timeout.as_secs().to_string();
     let values = [("id", goal.id), ("state", state), ("seconds", seconds.as_str())];
     let sentence = say(language, Message::WaitTimeout, &values);
-    CliError::because(WAIT_FAILED, sentence, "", word(language, Message::WaitTimeoutNext).into())
+    CliError::because(WAIT_FAILED, sentence, "", say(language, Message::WaitTimeoutNext, &[("id", goal.id)]))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ messages! {
     NoAddressNext: "arame instance show {name} で確かめてください。", "See arame instance show {name}";
     WaitFailed: "{id} は失敗しました（状態: {state}）。", "{id} failed (state: {state}).";
     WaitTimeout: "{id} は {seconds} 秒待っても {state} のままです。", "{id} is still {state} after {seconds} seconds.";
-    WaitTimeoutNext: "arame jobs と arame audit で、何を待っているかを確かめてください。", "See with arame jobs and arame audit what it waits for.";
+    WaitTimeoutNext: "arame jobs show {id} と arame audit で、何を待っているかを確かめてください。", "See with arame jobs show {id} and arame audit what it waits for.";
     // Progress
     Waiting: "{id}: {state}（待機中）", "{id}: {state}";
     Done: "{id} は {state} になりました（{seconds} 秒）", "{id} is {state} after {seconds} s";
@@ -119,6 +119,7 @@ messages! {
     Fingerprint: "指紋", "FINGERPRINT";
     At: "日時", "AT";
     Event: "出来事", "EVENT";
+    After: "経過", "AFTER";
     Rule: "条件", "RULE";
     Needed: "必要", "NEEDED";
     Had: "実際", "HAD";

@@ -82,6 +82,34 @@ async fn wait_tells_the_timeline_live_and_ends_when_the_instance_runs() {
 }
 
 #[tokio::test]
+async fn jobs_show_tells_one_things_timeline_with_times_and_its_jobs() {
+    let api = Api::up().await;
+    let mut running = instance("i-one", "web1", "running");
+    running.display_name = Some("web1".into());
+    api.have(running);
+    for (number, at_ms, text) in [(1, 1_000, "creation was asked for"), (2, 1_410, "state changed")] {
+        let mut event = event(number, "i-one", text);
+        event.at_ms = at_ms;
+        api.tell(event);
+    }
+    api.tell(event(3, "i-other", "not to be told"));
+    let ran = arame(&api, "jobs show web1").await;
+    assert_eq!(ran.status(), 0, "{}", ran.told(Language::En));
+    assert!(
+        ran.out.contains("0.00 s") && ran.out.contains("0.41 s") && ran.out.contains("state changed"),
+        "{}",
+        ran.out
+    );
+    assert!(!ran.out.contains("not to be told"), "{}", ran.out);
+    let ran = arame(&api, "jobs show i-one --json").await;
+    assert_eq!(ran.json()["events"].as_array().map(Vec::len), Some(2), "{}", ran.out);
+    assert_eq!(ran.json()["jobs"], json!([]));
+    let ran = arame(&api, "jobs show nothing").await;
+    assert_eq!(ran.status(), REFUSED);
+    assert!(ran.told(Language::En).contains("There is no instance `nothing`"), "{}", ran.told(Language::En));
+}
+
+#[tokio::test]
 async fn wait_goes_on_by_looking_when_there_are_no_events() {
     let api = Api::up().await;
     api.refuse_events();

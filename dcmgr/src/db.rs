@@ -23,6 +23,7 @@ pub mod row;
 pub mod secrets;
 pub mod seed;
 pub mod snapshots;
+pub mod usage;
 pub mod volumes;
 
 pub use error::DbError;

@@ -43,6 +43,7 @@ mod status;
 #[cfg(test)]
 mod surface_tests;
 mod volumes;
+mod yaml;
 
 use app::App;
 use axum::Router;

@@ -6,6 +6,7 @@ pub mod instance;
 pub mod mac;
 pub mod secret;
 pub mod security_group;
+pub mod usage;
 pub mod volume;
 
 pub use fact::{Fact, FactName, Observation};

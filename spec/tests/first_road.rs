@@ -1,6 +1,7 @@
 //! The first road through the system, on the real application and agents with simulated backends.
 
 use arame_dcmgr::app;
+use arame_dcmgr::db::Columns;
 use arame_schema::api::{AttachVolume, Code, CreateVolume};
 use arame_schema::model::instance::{InstanceState, Shutdown};
 use arame_spec::world::{Size, World};
@@ -51,6 +52,42 @@ async fn a_volume_goes_from_one_machine_to_another() -> anyhow::Result<()> {
     told(app::instances::delete(&world.app, &world.demo(), &two.id).await)?;
     world.instance_in(&two.id, InstanceState::Terminated).await?;
     let _ = AttachVolume { instance_id: two.id.parse()? };
+    world.ends_clean().await
+}
+
+/// Intervals of one resource, oldest first: what, length in milliseconds or none while it goes on.
+async fn usage(world: &World, id: &str) -> anyhow::Result<Vec<(String, Option<i64>)>> {
+    let statement = "SELECT what, TIMESTAMPDIFF(MICROSECOND, begun_at, ended_at) DIV 1000 AS ms FROM usage_intervals \
+                     WHERE resource = ? ORDER BY seq";
+    let rows = world.db().rows(statement, (id,)).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Ok((row.text("what")?, row.col("ms")?)))
+        .collect::<Result<_, arame_dcmgr::db::DbError>>()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_used_is_counted_from_the_first_run_to_the_wish_to_delete_without_a_gap() -> anyhow::Result<()> {
+    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let one = world.launch("web1").await?;
+    anyhow::ensure!(usage(&world, &one.id).await?.is_empty(), "counted before it ran");
+    world.instance_in(&one.id, InstanceState::Running).await?;
+    assert_eq!(usage(&world, &one.id).await?, [("running".to_owned(), None)]);
+    told(app::instances::power_off(&world.app, &world.demo(), &one.id, Shutdown::Hard).await)?;
+    world.instance_in(&one.id, InstanceState::Halted).await?;
+    told(app::instances::power_on(&world.app, &world.demo(), &one.id).await)?;
+    world.instance_in(&one.id, InstanceState::Running).await?;
+    told(app::instances::delete(&world.app, &world.demo(), &one.id).await)?;
+    let asked: Vec<_> = usage(&world, &one.id).await?;
+    assert_eq!(asked.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>(), ["running", "kept", "running"]);
+    assert!(asked.iter().all(|(_, ms)| ms.is_some_and(|ms| ms >= 0)), "{asked:?}");
+    world.instance_in(&one.id, InstanceState::Terminated).await?;
+    let whole = "SELECT SUM(TIMESTAMPDIFF(MICROSECOND, begun_at, ended_at)) AS each_one, \
+                 TIMESTAMPDIFF(MICROSECOND, MIN(begun_at), MAX(ended_at)) AS whole FROM usage_intervals WHERE resource = ?";
+    let rows = world.db().rows(whole, (&one.id,)).await?;
+    let row = rows.first().ok_or_else(|| anyhow::anyhow!("no row"))?;
+    let (sum, whole): (i64, i64) = (row.text("each_one")?.parse()?, row.col("whole")?);
+    assert_eq!(sum, whole, "a gap or an overlap");
     world.ends_clean().await
 }
 
@@ -122,11 +159,11 @@ async fn a_guest_that_dies_comes_back_and_one_that_shuts_itself_down_stays_off()
     host.shut_down_guest(&leaves.id.parse()?).await?;
     world.instance_in(&leaves.id, InstanceState::Halted).await?;
     let applied = async || {
-        let jobs = told(app::jobs::list(&world.app, &world.demo(), arame_schema::api::ListFilter::default()).await)?;
-        let of = |id: &str| {
-            jobs.results.iter().filter(|j| j.thing == id && j.kind == "hva.instance.apply" && j.state == "done").count()
-        };
-        Ok(of(&dies.id) == 2)
+        let filter = arame_schema::api::ListFilter { state: Some("done".into()), ..Default::default() };
+        let of_it = app::jobs::list(&world.app, &world.demo(), filter, Some(dies.id.clone())).await;
+        let jobs = told(of_it)?.results;
+        anyhow::ensure!(jobs.iter().all(|job| job.thing == dies.id && job.state == "done"), "{jobs:?}");
+        Ok(jobs.iter().filter(|job| job.kind == "hva.instance.apply").count() == 2)
     };
     world.until("the killed guest was started again", applied).await?;
     assert_eq!(world.instance_in(&dies.id, InstanceState::Running).await?.state, InstanceState::Running);

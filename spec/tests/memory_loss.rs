@@ -64,10 +64,10 @@ fn address(instance: &Instance) -> String {
     instance.vif.first().and_then(|vif| vif.ipv4.as_ref()).map(|ipv4| ipv4.address.clone()).unwrap_or_default()
 }
 
-async fn running(world: &World, names: &[&str]) -> anyhow::Result<Vec<Instance>> {
+async fn running(world: &World, names: &[impl AsRef<str>]) -> anyhow::Result<Vec<Instance>> {
     let mut made = Vec::new();
     for name in names {
-        made.push(world.launch(name).await?);
+        made.push(world.launch(name.as_ref()).await?);
     }
     let mut running = Vec::new();
     for one in made {
@@ -90,24 +90,58 @@ struct Forgotten {
     old: Vec<Instance>,
     new: Vec<Instance>,
     volume: String,
+    /// Of the new volume in a machine that the copy knows.
+    attachment: String,
     domains: BTreeSet<String>,
 }
 
-/// Four machines are known to the copy; then three are launched, one is deleted, one is switched off, a volume is made.
+impl Forgotten {
+    /// A disk's attachment is adopted after the disk.
+    fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.new.iter().map(|one| one.id.as_str()).chain([self.volume.as_str(), self.attachment.as_str()])
+    }
+}
+
+/// Attachments that are plugged anywhere.
+fn plugs(world: &World) -> anyhow::Result<Vec<String>> {
+    let hosts = world.worlds()?.into_iter().filter(|(agent, _)| agent.starts_with("hva."));
+    let mut found = Vec::new();
+    for (_, seen) in hosts {
+        for domain in seen["domains"].as_object().context("domains")?.values() {
+            let live = domain["live"].as_array().into_iter().flatten();
+            found.extend(live.filter_map(|id| id.as_str()).map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+/// Launches and deletions that the database forgets.
+const LAUNCHES: usize = 50;
+const DELETES: usize = 20;
+
+/// Machines are known to the copy; then more are launched, some of the old deleted, one is switched off, a volume is made.
 async fn history(world: &World) -> anyhow::Result<Forgotten> {
-    let old = running(world, &["old1", "old2", "old3", "old4"]).await?;
+    let names = |word: &str, count: usize| (1..=count).map(|n| format!("{word}{n}")).collect::<Vec<_>>();
+    let old = running(world, &names("old", DELETES + 4)).await?;
     settled(world).await?;
     put_aside(world).await?;
     world.db().rows("UPDATE installation SET epoch = epoch + 1", ()).await?;
-    let new = running(world, &["new1", "new2", "new3"]).await?;
-    delete(world, &old[0].id).await?;
-    told(app::instances::power_off(&world.app, &world.demo(), &old[1].id, Shutdown::Hard).await)?;
-    world.instance_in(&old[1].id, InstanceState::Halted).await?;
+    let new = running(world, &names("new", LAUNCHES)).await?;
+    for gone in &old[..DELETES] {
+        delete(world, &gone.id).await?;
+    }
+    let off = &old[DELETES].id;
+    told(app::instances::power_off(&world.app, &world.demo(), off, Shutdown::Hard).await)?;
+    world.instance_in(off, InstanceState::Halted).await?;
     let request = arame_schema::api::CreateVolume { volume_size: 64, display_name: None };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&volume.id, "available").await?;
+    told(app::volumes::attach(&world.app, &world.demo(), &volume.id, &old[DELETES + 1].id).await)?;
+    world.volume_in(&volume.id, "attached").await?;
     settled(world).await?;
-    Ok(Forgotten { old, new, volume: volume.id, domains: domains(world)? })
+    let rows = world.db().rows("SELECT id FROM attachments WHERE open = 1", ()).await?;
+    let attachment = rows.first().context("an attachment")?.text("id")?;
+    Ok(Forgotten { old, new, volume: volume.id, attachment, domains: domains(world)? })
 }
 
 /// Lists what is unknown, after the loss was noticed; nothing in the world has moved.
@@ -123,7 +157,7 @@ async fn noticed(world: &World, then: &Forgotten) -> anyhow::Result<Vec<Finding>
     world.until("the loss is noticed", look).await?;
     let findings = seen.into_inner().expect("no holder panics");
     let unknown = of_kind(&findings, FindingKind::Unknown);
-    for id in then.new.iter().map(|one| one.id.as_str()).chain([then.volume.as_str()]) {
+    for id in then.unknown() {
         ensure!(unknown.iter().any(|one| one.owner.as_deref() == Some(id)), "{id} is not listed: {unknown:#?}");
     }
     ensure!(domains(world)? == then.domains, "something moved in the world");
@@ -133,7 +167,12 @@ async fn noticed(world: &World, then: &Forgotten) -> anyhow::Result<Vec<Finding>
 async fn comes_back(world: &World, then: &Forgotten) -> anyhow::Result<()> {
     let refused = app::instances::create(&world.app, &world.demo(), World::request("early")).await;
     ensure!(refused.as_ref().is_err_and(|refusal| refusal.code == Code::Recovering), "{refused:?}");
-    for id in then.new.iter().map(|one| one.id.as_str()).chain([then.volume.as_str()]) {
+    let early = app::adoption::adopt(&world.app, &world.demo(), &then.attachment).await;
+    ensure!(
+        early.is_err_and(|refusal| refusal.code == Code::UnknownResource),
+        "an attachment of a volume without a row"
+    );
+    for id in then.unknown() {
         told(app::adoption::adopt(&world.app, &world.demo(), id).await).with_context(|| id.to_owned())?;
     }
     ensure!(domains(world)? == then.domains, "adopting moved something in the world");
@@ -144,11 +183,14 @@ async fn comes_back(world: &World, then: &Forgotten) -> anyhow::Result<()> {
         ensure!((back.hostname.as_str(), address(&back)) == (one.hostname.as_str(), address(one)), "{back:?}");
         ensure!(back.host_node == one.host_node, "{back:?}");
     }
-    world.volume_in(&then.volume, "available").await?;
+    world.volume_in(&then.volume, "attached").await?;
+    ensure!(plugs(world)? == [then.attachment.as_str()], "the disk left its guest: {:?}", plugs(world)?);
     // Deleted things stay deleted: the row that came back is told as lost, and no host makes it again.
-    let lost = world.instance_in(&then.old[0].id, InstanceState::Failed).await?;
-    ensure!(lost.failure.as_ref().is_some_and(|failure| failure.code == "disk_lost"), "{lost:?}");
-    ensure!(!domains(world)?.iter().any(|line| line.contains(&then.old[0].id)));
+    for gone in &then.old[..DELETES] {
+        let lost = world.instance_in(&gone.id, InstanceState::Failed).await?;
+        ensure!(lost.failure.as_ref().is_some_and(|failure| failure.code == "disk_lost"), "{lost:?}");
+        ensure!(!domains(world)?.iter().any(|line| line.contains(&gone.id)));
+    }
     // A new machine gets an address of its own.
     let fresh = running(world, &["fresh"]).await?;
     let taken: BTreeSet<String> = then.old.iter().chain(&then.new).map(address).collect();
@@ -156,6 +198,8 @@ async fn comes_back(world: &World, then: &Forgotten) -> anyhow::Result<()> {
     world
         .until("the loss is over", async || Ok(of_kind(&audit(world).await?, FindingKind::MemoryLoss).is_empty()))
         .await?;
+    told(app::volumes::detach(&world.app, &world.demo(), &then.volume).await)?;
+    world.volume_in(&then.volume, "available").await?;
     for one in then.old.iter().chain(&then.new).chain(&fresh) {
         delete(world, &one.id).await?;
     }
@@ -184,6 +228,32 @@ async fn a_failover_that_lost_the_last_seconds_is_noticed_and_mended() -> anyhow
     go_back(&world).await?;
     noticed(&world, &then).await?;
     comes_back(&world, &then).await
+}
+
+/// A dump played in by hand, behind everyone's back: no process starts, so no hello tells it. The first deletion does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_deletion_raises_the_loss_and_a_confirmation_lets_it_go_on() -> anyhow::Result<()> {
+    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let one = running(&world, &["web1"]).await?.remove(0);
+    world.db().rows("UPDATE installation SET epoch = epoch + 5", ()).await?;
+    let two = running(&world, &["web2"]).await?.remove(0);
+    settled(&world).await?;
+    world.db().rows("UPDATE installation SET epoch = epoch - 5", ()).await?;
+    let before = domains(&world)?;
+    ensure!(of_kind(&audit(&world).await?, FindingKind::MemoryLoss).is_empty(), "control: nobody noticed yet");
+    told(app::instances::delete(&world.app, &world.demo(), &one.id).await)?;
+    let raised = async || {
+        let findings = audit(&world).await?;
+        let loss = of_kind(&findings, FindingKind::MemoryLoss);
+        Ok(loss.first().is_some_and(|loss| loss.detail["reason"].as_str().is_some_and(|sign| sign.contains("epoch"))))
+    };
+    world.until("the loss is raised", raised).await?;
+    ensure!(domains(&world)? == before, "a held job acted");
+    told(app::recovery::confirm(&world.app, &world.demo()).await)?;
+    world.instance_in(&one.id, InstanceState::Terminated).await?;
+    delete(&world, &two.id).await?;
+    ensure!(of_kind(&audit(&world).await?, FindingKind::MemoryLoss).is_empty());
+    world.ends_clean().await
 }
 
 /// Without the loss: what is planted with our mark is shown, kept and removable, and nothing is held.
@@ -216,6 +286,34 @@ async fn what_has_no_row_is_shown_kept_and_removed_only_on_request() -> anyhow::
     world.instance_in(&one.id, InstanceState::Terminated).await?;
     ensure!(!domains(&world)?.iter().any(|line| line.contains(&one.id)));
     delete(&world, &other.id).await?;
+    world.ends_clean().await
+}
+
+/// A disk in a guest, whose attachment no row knows: shown, left plugged, and taken out only on request.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_without_a_row_stays_until_it_is_removed() -> anyhow::Result<()> {
+    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let one = running(&world, &["web1"]).await?.remove(0);
+    let request = arame_schema::api::CreateVolume { volume_size: 64, display_name: None };
+    let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
+    world.volume_in(&volume, "available").await?;
+    told(app::volumes::attach(&world.app, &world.demo(), &volume, &one.id).await)?;
+    world.volume_in(&volume, "attached").await?;
+    settled(&world).await?;
+    let rows = world.db().rows("SELECT id FROM attachments", ()).await?;
+    let id = rows.first().context("an attachment")?.text("id")?;
+    for statement in ["DELETE FROM attachments", "DELETE FROM facts WHERE thing LIKE 'att-%'"] {
+        world.db().rows(statement, ()).await?;
+    }
+    let findings = audit(&world).await?;
+    ensure!(of_kind(&findings, FindingKind::Unknown).iter().any(|f| f.owner.as_deref() == Some(id.as_str())));
+    ensure!(plugs(&world)? == [id.as_str()]);
+    told(app::adoption::remove(&world.app, &world.demo(), &id).await)?;
+    world.volume_in(&volume, "available").await?;
+    ensure!(plugs(&world)?.is_empty());
+    told(app::volumes::delete(&world.app, &world.demo(), &volume).await)?;
+    world.volume_in(&volume, "deleted").await?;
+    delete(&world, &one.id).await?;
     world.ends_clean().await
 }
 

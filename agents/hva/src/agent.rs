@@ -10,6 +10,7 @@ use crate::driver::sim::{Point, Sim};
 use crate::driver::{Compute, DriverError, Store};
 use crate::metadata::Directory;
 use crate::policy::Policy;
+use crate::records::Record;
 use crate::switch::Switch;
 use crate::switch::ovs::Ovs;
 use crate::{console, host, jobs, metadata};
@@ -70,7 +71,8 @@ impl Hva {
         let files = Files::open(&config.data_dir)?;
         let policy = files.policy()?;
         let compute = Libvirt::open(libvirt).await?;
-        let switch = Ovs::start(switch, config.metadata.enabled, policy.clone());
+        let ports = files.list().await?.iter().flat_map(Record::ports).collect();
+        let switch = Ovs::start(switch, config.metadata.enabled, policy.clone(), ports);
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
         let hva = Self::assemble(config, Arc::new(compute), Arc::new(files), Arc::new(switch), policy, None).await?;
         tokio::spawn(console::keep_bounded(data_dir));

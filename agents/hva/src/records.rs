@@ -3,6 +3,7 @@
 //! Rule: no secret is in it. It is written before any effect and removed after the last, so a part without a record
 //! does not exist. It holds no truth of dcmgr's: delete it and an `ApplyInstance` writes it again.
 
+use crate::switch::Port;
 use arame_schema::jobs::hva::{InstanceSpec, Metadata, Nic};
 use arame_schema::model::{AccountId, AttachmentId, ImageId, InstanceId};
 use serde::{Deserialize, Serialize};
@@ -61,5 +62,15 @@ impl Record {
             metadata: spec.metadata.clone(),
             attachments,
         }
+    }
+
+    /// The ports its guest has at the switch.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        self.nics.iter().map(|nic| Port {
+            installation: self.installation,
+            instance: self.instance.clone(),
+            generation: self.generation,
+            nic: nic.clone(),
+        })
     }
 }

@@ -183,7 +183,7 @@ fn networks_are_isolated_and_the_firewall_changes_under_a_living_connection() {
     one.job(&Job::ApplyPolicy(job), "hn-h1", 3).done();
     assert!(guest_pings(&ga, "10.99.0.77"), "positive control: guard off");
 
-    flows_come_back(&lab);
+    what_the_switch_lost_comes_back(&lab);
     an_agent_may_die(&lab, one, &a);
 }
 
@@ -219,8 +219,8 @@ fn what_a_guest_may_send(lab: &Lab) {
     assert!(!leaves("tcp,dl_dst=52:54:0a:00:00:09,nw_src=10.0.0.5,nw_dst=169.254.0.1,tcp_dst=80"), "link-local");
 }
 
-/// Flows deleted, then the whole switch restarted: repaired within 2 s, without any job.
-fn flows_come_back(lab: &Lab) {
+/// Flows deleted, a port taken out, then the whole switch restarted: repaired within 2 s, without any job.
+fn what_the_switch_lost_comes_back(lab: &Lab) {
     let bridge = "unix:/run/openvswitch/ovs0.mgmt";
     let flows =
         || lab.inside("h1", &["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", bridge]).1.matches("cookie=0xa7").count();
@@ -230,6 +230,15 @@ fn flows_come_back(lab: &Lab) {
     let began = Instant::now();
     assert!(comes_true(Duration::from_secs(2), || flows() == before), "deleted flows come back");
     println!("deleted flows were back after {:?}", began.elapsed());
+    let row = || lab.inside("h1", &["ovs-vsctl", "get", "port", "vif-a", "_uuid"]);
+    let (there, first) = row();
+    assert!(there, "control: the port is in the bridge");
+    lab.inside("h1", &["ovs-vsctl", "del-port", "ovs0", "vif-a"]);
+    let began = Instant::now();
+    let remade = || row().0 && row().1 != first && flows() == before;
+    assert!(comes_true(Duration::from_secs(2), remade), "a port somebody took out is taken in again");
+    println!("a removed port was back after {:?}", began.elapsed());
+    assert!(comes_true(Duration::from_secs(5), || pings(lab, "srv100", "10.0.0.5")), "and its guest is reached again");
     let restart = "kill -9 $(cat /run/openvswitch/ovs-vswitchd.pid); export OVS_RUNDIR=/run/openvswitch OVS_DBDIR=/run/openvswitch OVS_LOGDIR=/run/openvswitch; ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile --unixctl=/run/openvswitch/vswitchd.ctl --detach --no-chdir --log-file=/run/openvswitch/vswitchd.log </dev/null >/dev/null 2>&1";
     lab.inside("h1", &["bash", "-c", restart]);
     let began = Instant::now();

@@ -287,6 +287,7 @@ fn describe(target: &Target) -> Value {
     json!({
         "epoch": target.epoch,
         "volume": target.mark.as_ref().map(|mark| mark.volume.as_str()),
+        "chap_user": target.mark.as_ref().map(|mark| mark.chap_user.as_str()),
         "initiators": target.initiators,
         "sessions": target.sessions,
     })

@@ -109,6 +109,7 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["events"]) => events(&world, query, &headers),
+        ("GET", ["jobs" | "volumes"]) => page(Vec::<Value>::new(), query, None),
         ("GET", ["audit"]) => Json(json!([])).into_response(),
         ("GET", ["instances"]) => page(world.instances.clone(), query, world.page),
         ("GET", ["images"]) => page(vec![image()], query, None),
@@ -221,6 +222,7 @@ pub fn event(id: u64, resource: &str, text: &str) -> Event {
     Event {
         id,
         at: now(),
+        at_ms: 0,
         resource: resource.into(),
         operation: None,
         code: "x".into(),

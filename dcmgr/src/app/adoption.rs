@@ -2,15 +2,17 @@
 //!
 //! Rule: adopting writes rows from what the agent tells and asks nothing of the world; from then on the thing is like
 //! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
-//! is neither an instance nor a volume is refused.
+//! is neither an instance nor a volume nor an attachment of theirs is refused. An attachment's secret is not asked for
+//! (agents keep none): its row gets a new one, so the guest's disk has to be plugged anew should its target ever be.
 
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, audit, instances, volumes};
 use crate::db::networks::NewVif;
+use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Finding, FindingKind, Placement, Refusal};
 use arame_schema::jobs::hva::{Metadata, Nic};
-use arame_schema::jobs::report::InventoryThing;
+use arame_schema::jobs::report::{FactReport, InventoryThing};
 use arame_schema::model::{AccountId, Fact, FactName, ImageId};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -48,6 +50,8 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
         adopt_instance(app, caller, &owner, &place).await?;
     } else if owner.starts_with("vol-") {
         adopt_volume(app, caller, &owner, &place).await?;
+    } else if owner.starts_with("att-") {
+        adopt_attachment(app, caller, &owner, &place).await?;
     } else {
         return Err(refused(id));
     }
@@ -59,6 +63,12 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
 /// # Errors
 /// As [`adopt`].
 pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refusal> {
+    let owner = owner_of(app, caller, id).await?;
+    if owner.starts_with("att-") {
+        let place = place_of(app, &owner).await?;
+        end_attachment(app, caller, &owner, &place).await?;
+        return Ok(owner);
+    }
     let owner = adopt(app, caller, id).await?;
     // Two changes, and a change is known by its request.
     let caller = &Caller { request: crate::rehearsal::uuid_v7(), ..caller.clone() };
@@ -242,6 +252,78 @@ async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Re
         db::volumes::set_adopted(tx, id, thing.generation).await?;
         settle_in(tx, caller, account, id, place).await?;
         advance::volume::advance(tx, ringing, id, Cause::fact()).await
+    })?;
+    Ok(())
+}
+
+/// What a storage node lists of a target.
+#[derive(Debug, Deserialize)]
+struct Exported {
+    epoch: u64,
+    volume: String,
+    chap_user: String,
+}
+
+/// A plug as a host lists it.
+struct Plug {
+    agent: String,
+    guest: String,
+    fact: FactReport,
+}
+
+/// Where it is plugged, by the hosts' newest inventories.
+async fn plug_of(app: &App, id: &str) -> Result<Option<Plug>, AppError> {
+    let is_it = |fact: &&FactReport| fact.name == FactName::Plugged && fact.thing == id && fact.value == Fact::Yes;
+    for row in db::agents::inventories(app.db()).await? {
+        for thing in &row.inventory.things {
+            if let (Some(fact), Some(guest)) = (thing.facts.iter().find(is_it), &thing.owner) {
+                let agent = row.inventory.agent.to_string();
+                return Ok(Some(Plug { agent, guest: guest.clone(), fact: fact.clone() }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn exported(id: &str, place: &Place) -> Result<(Exported, u64), Refusal> {
+    let target = place.things.iter().find(|thing| thing.kind == "target").ok_or_else(|| refused(id))?;
+    let detail = target.detail.clone().unwrap_or_default();
+    Ok((serde_json::from_value(detail).map_err(|_| refused(id))?, target.generation))
+}
+
+async fn adopt_attachment(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {
+    let (exported, generation) = exported(id, place)?;
+    let Plug { agent, guest, fact } = plug_of(app, id).await?.ok_or_else(|| refused(id))?;
+    crate::change!(app, "adopt attachment", Some(caller.request), |tx, ringing| {
+        db::instances::lock(tx, &guest).await?.ok_or_else(|| Refusal::unknown(&guest))?;
+        let disk = db::volumes::lock(tx, &exported.volume).await?;
+        let disk = disk.ok_or_else(|| Refusal::unknown(&exported.volume))?;
+        let row = volumes::attachment_with(app, id, (&exported.volume, &guest), exported.epoch, &exported.chap_user)?;
+        db::volumes::insert_adopted(tx, &AttachmentRow { generation, ..row }).await?;
+        db::facts::observe(tx, &agent, &fact).await?;
+        settle_in(tx, caller, &disk.account, id, place).await?;
+        advance::attachment::advance(tx, ringing, id, Cause::fact()).await?;
+        advance::instance::advance(tx, ringing, &guest, Cause::fact()).await
+    })?;
+    Ok(())
+}
+
+/// Unplugged where it is plugged, then unexported.
+async fn end_attachment(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {
+    let (exported, generation) = exported(id, place)?;
+    if plug_of(app, id).await?.is_some() {
+        adopt_attachment(app, caller, id, place).await?;
+        let caller = &Caller { request: crate::rehearsal::uuid_v7(), ..caller.clone() };
+        volumes::detach(app, caller, &exported.volume).await?;
+        return Ok(());
+    }
+    crate::change!(app, "end attachment", Some(caller.request), |tx, ringing| {
+        let disk = db::volumes::lock(tx, &exported.volume).await?;
+        let disk = disk.ok_or_else(|| Refusal::unknown(&exported.volume))?;
+        let row = volumes::attachment_with(app, id, (&exported.volume, ""), exported.epoch, &exported.chap_user)?;
+        db::volumes::insert_adopted(tx, &AttachmentRow { generation: generation + 1, wanted: false, ..row }).await?;
+        settle_in(tx, caller, &disk.account, id, place).await?;
+        advance::attachment::advance(tx, ringing, id, Cause::fact()).await
     })?;
     Ok(())
 }

@@ -135,7 +135,8 @@ fn of_thing(
         finding(About { kind, rule, thing: &thing.name, agent, owner, since: row.received_at, detail })
     };
     let Some(owner) = &thing.owner else {
-        return Some(about(FindingKind::Unknown, FindingRule::OperatorDecides));
+        let rule = if thing.installation.is_some() { FindingRule::OperatorDecides } else { FindingRule::NeverTouched };
+        return Some(about(FindingKind::Unknown, rule));
     };
     if rows.alive.contains(owner) {
         return None;

@@ -4,10 +4,12 @@ use super::{App, AppError, Caller};
 use crate::db;
 use arame_schema::api::{Job, ListFilter, Page, Refusal};
 
-pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Job>, Refusal> {
-    let found = db::jobs::list(app.db(), caller.scope(), filter.start, filter.limit).await;
-    let (total, results) = found.map_err(AppError::from)?;
-    Ok(Page { total, start: filter.start, limit: filter.limit, results })
+pub async fn list(app: &App, caller: &Caller, filter: ListFilter, thing: Option<String>) -> Result<Page<Job>, Refusal> {
+    let ListFilter { start, limit, ref state, .. } = filter;
+    let listed =
+        db::jobs::Listed { account: caller.scope(), thing: thing.as_deref(), state: state.as_deref(), start, limit };
+    let (total, results) = db::jobs::list(app.db(), listed).await.map_err(AppError::from)?;
+    Ok(Page { total, start, limit, results })
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Job, Refusal> {

@@ -210,7 +210,10 @@ async fn decide(tx: &mut Tx, job: &JobRow, result: &JobResult) -> Result<Cause, 
             lift(tx, job, *found_generation).await?;
             Ok(Cause { delay_ms: 0, ..again })
         }
-        JobResult::HeldEpoch { .. } => Ok(Cause { delay_ms: BACKOFF_MAX_MS, ..again }),
+        JobResult::HeldEpoch { highest_epoch } => {
+            super::recovery::weigh_held(tx, &job.agent, *highest_epoch).await?;
+            Ok(again)
+        }
         JobResult::Unsupported { message } => {
             give_up(tx, job, ("unsupported", message), true).await?;
             Ok(again)

@@ -28,8 +28,7 @@ pub async fn notice(tx: &mut Tx, sign: &str) -> Result<(), AppError> {
 /// What a hello tells about the database's age.
 pub async fn weigh_hello(tx: &mut Tx, hello: &Hello, known_incarnation: u64, epoch: u64) -> Result<(), AppError> {
     if hello.highest_epoch > epoch {
-        let sign = format!("{} has met epoch {}, this database is of epoch {epoch}", hello.agent, hello.highest_epoch);
-        return notice(tx, &sign).await;
+        return weigh_held(tx, hello.agent.as_str(), hello.highest_epoch).await;
     }
     if hello.last_incarnation > known_incarnation {
         let (agent, last) = (&hello.agent, hello.last_incarnation);
@@ -37,6 +36,18 @@ pub async fn weigh_hello(tx: &mut Tx, hello: &Hello, known_incarnation: u64, epo
         return notice(tx, &sign).await;
     }
     Ok(())
+}
+
+/// An agent held a job back because it has met a newer database. One that answers an envelope from before the operator
+/// confirmed has met nothing that this database does not know by now.
+pub async fn weigh_held(tx: &mut Tx, agent: &str, highest_epoch: u64) -> Result<(), AppError> {
+    let epoch = db::recovery::memory(tx).await?.epoch;
+    if highest_epoch <= epoch {
+        return Ok(());
+    }
+    // Else a confirmation would stop below it, and the agent hold on for ever.
+    db::agents::set_met(tx, agent, highest_epoch).await?;
+    notice(tx, &format!("{agent} has met epoch {highest_epoch}, this database is of epoch {epoch}")).await
 }
 
 /// Whether a job may be rung while the memory is lost: only looking is safe.

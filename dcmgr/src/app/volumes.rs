@@ -174,16 +174,28 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
 
 async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) -> Result<AttachmentRow, AppError> {
     let id = AttachmentId::from_entropy(entropy()).to_string();
+    let epoch = db::volumes::next_epoch(tx, volume).await?;
+    attachment_with(app, &id, (volume, instance), epoch, &id)
+}
+
+/// An attachment's row with a new secret.
+pub(super) fn attachment_with(
+    app: &App,
+    id: &str,
+    (volume, instance): (&str, &str),
+    epoch: u64,
+    chap_user: &str,
+) -> Result<AttachmentRow, AppError> {
     // 96 random bits as RFC 7143 asks, in 16 characters: the longest secret every initiator takes.
     let mut bits = [0; 12];
     crate::rehearsal::fill_bytes(&mut bits);
     let secret = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, bits);
     Ok(AttachmentRow {
-        chap_user: id.clone(),
-        id,
+        chap_user: chap_user.to_owned(),
+        id: id.to_owned(),
         volume: volume.to_owned(),
         instance: instance.to_owned(),
-        epoch: db::volumes::next_epoch(tx, volume).await?,
+        epoch,
         wanted: true,
         generation: 1,
         chap_secret_sealed: app.vault().seal(&secret)?,

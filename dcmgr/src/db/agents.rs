@@ -108,6 +108,13 @@ pub async fn greet(tx: &mut Tx, row: &AgentRow, hello: &Hello) -> Result<u64, Db
     Ok(incarnation)
 }
 
+/// The newest database an agent has met, told outside a hello.
+pub async fn set_met(tx: &mut Tx, agent: &str, epoch: u64) -> Result<(), DbError> {
+    let statement = "UPDATE agents SET highest_epoch = GREATEST(highest_epoch, ?) WHERE id = ?";
+    run(tx, statement, (epoch, agent)).await?;
+    Ok(())
+}
+
 /// What a node offers follows its agent's hello.
 pub async fn set_offering(tx: &mut Tx, row: &AgentRow, capacity: &Capacity) -> Result<(), DbError> {
     match row.kind.as_str() {

@@ -77,6 +77,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Event, DbError> {
     Ok(api::Event {
         id: row.col::<Option<u64>>("number")?.unwrap_or(0),
         at: row.time("at")?,
+        at_ms: i64::try_from(row.time("at")?.0.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
         resource: row.text("resource")?,
         operation: row.col("request_id")?,
         code: row.text("code")?,

@@ -229,12 +229,29 @@ fn view(row: &mysql_async::Row) -> Result<api::Job, DbError> {
 }
 
 /// A page of jobs, newest first; `account` limits it to one account's.
-pub async fn list(db: &Db, account: Option<&str>, start: u64, limit: u64) -> Result<(u64, Vec<api::Job>), DbError> {
-    let total =
-        db.rows("SELECT COUNT(*) AS n FROM jobs WHERE (? IS NULL OR account_id = ?)", (account, account)).await?;
-    let statement =
-        format!("SELECT {VIEW} FROM jobs WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC LIMIT ? OFFSET ?");
-    let found = db.rows(statement, (account, account, limit, start)).await?;
+/// Which jobs a list shows; `None` is any.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Listed<'a> {
+    pub account: Option<&'a str>,
+    pub thing: Option<&'a str>,
+    /// As shown; `open` are those that are published, too.
+    pub state: Option<&'a str>,
+    pub start: u64,
+    pub limit: u64,
+}
+
+const LISTED: &str = "FROM jobs WHERE (? IS NULL OR account_id = ?) AND (? IS NULL OR thing = ?) \
+    AND (? IS NULL OR (? = 'open' AND open = 1) \
+         OR (CASE WHEN open = 1 AND rung_at IS NOT NULL THEN 'published' ELSE state END) = ?)";
+
+/// Newest first, and how many there are in all.
+pub async fn list(db: &Db, listed: Listed<'_>) -> Result<(u64, Vec<api::Job>), DbError> {
+    let Listed { account, thing, state, start, limit } = listed;
+    let which = (account, account, thing, thing, state, state, state);
+    let total = db.rows(format!("SELECT COUNT(*) AS n {LISTED}"), which).await?;
+    let (a, b, c, d, e, f, g) = which;
+    let statement = format!("SELECT {VIEW} {LISTED} ORDER BY seq DESC LIMIT ? OFFSET ?");
+    let found = db.rows(statement, (a, b, c, d, e, f, g, limit, start)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
 }

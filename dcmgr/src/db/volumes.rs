@@ -162,6 +162,17 @@ pub async fn insert_attachment(tx: &mut Tx, attachment: &AttachmentRow) -> Resul
     Ok(())
 }
 
+/// One that exists in the world already, in the epoch it has there.
+pub async fn insert_adopted(tx: &mut Tx, attachment: &AttachmentRow) -> Result<(), DbError> {
+    let a = attachment;
+    run(tx, "UPDATE volumes SET epoch = GREATEST(epoch, ?) WHERE id = ?", (a.epoch, &a.volume)).await?;
+    let statement = "INSERT INTO attachments (id, volume_id, instance_id, epoch, wanted, generation, chap_user, \
+                     chap_secret_sealed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))";
+    let secret = &a.chap_secret_sealed;
+    run(tx, statement, (&a.id, &a.volume, &a.instance, a.epoch, a.wanted, a.generation, &a.chap_user, secret)).await?;
+    Ok(())
+}
+
 pub async fn next_epoch(tx: &mut Tx, volume: &str) -> Result<u64, DbError> {
     let found = first(tx, "SELECT epoch FROM volumes WHERE id = ?", (volume,)).await?;
     found.map_or(Ok(1), |row| Ok(row.col::<u64>("epoch")? + 1))

@@ -85,7 +85,7 @@ mod tests {
     use uuid::Uuid;
 
     fn frame(language: Language) -> Frame {
-        Frame { request: Uuid::nil(), language }
+        Frame { request: Uuid::nil(), language, form: crate::http::front::Form::Json }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! query string ─► form ─┐
 //!                       ├─► merged (the body wins) ─► Fields
-//! form | {"instance": {…}} | {…} ─► ──────┘
+//! form | JSON or YAML, {"instance": {…}} or {…} ─► ──┘
 //! ```
 //!
 //! Rule: a flat JSON object is a modern client's and must be exact: unknown names are refused. Forms and envelopes
@@ -38,8 +38,8 @@ pub fn parameters(query: &str, content_type: &str, body: &[u8]) -> Result<Fields
     let (more, exact) = match kind(content_type, text) {
         Kind::Empty => (Map::new(), false),
         Kind::Form => (form::parse(text.trim_end_matches(['\r', '\n'])).map_err(unreadable)?, false),
-        Kind::Json => unwrap_envelope(text)?,
-        Kind::Yaml => return Err(unreadable("YAML bodies are not read; send a form or JSON")),
+        Kind::Json => unwrap_envelope(serde_json::from_str(text).map_err(unreadable)?)?,
+        Kind::Yaml => unwrap_envelope(yaml_value(text).map_err(unreadable)?)?,
     };
     let exact_names = if exact { more.keys().cloned().collect() } else { Vec::new() };
     values.extend(more);
@@ -67,11 +67,30 @@ fn kind(content_type: &str, text: &str) -> Kind {
     }
 }
 
+/// A YAML document as JSON would say it: Ruby's symbols (`:name`) are names.
+///
+/// # Errors
+/// What cannot be read, and where.
+pub(super) fn yaml_value(text: &str) -> Result<Value, serde_saphyr::Error> {
+    Ok(without_symbols(serde_saphyr::from_str(text)?))
+}
+
+fn without_symbols(value: Value) -> Value {
+    match value {
+        Value::Object(pairs) => {
+            let bare = |key: String| key.strip_prefix(':').map(str::to_owned).unwrap_or(key);
+            Value::Object(pairs.into_iter().map(|(key, value)| (bare(key), without_symbols(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_symbols).collect()),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    }
+}
+
 /// The object's parameters, and whether it was flat.
-fn unwrap_envelope(text: &str) -> Result<(Map<String, Value>, bool), Refusal> {
-    let object = match serde_json::from_str(text).map_err(unreadable)? {
+fn unwrap_envelope(whole: Value) -> Result<(Map<String, Value>, bool), Refusal> {
+    let object = match whole {
         Value::Object(object) => object,
-        _ => return Err(unreadable("a JSON body is one object")),
+        _ => return Err(unreadable("a body in JSON or YAML is one object")),
     };
     if object.len() == 1
         && let Some((name, Value::Object(_))) = object.iter().next()
@@ -108,6 +127,8 @@ mod tests {
             ("application/json; charset=utf-8", r#"{"display_name": "a b"}"#),
             (FORM, r#"{"display_name": "a b"}"#),
             ("", "display_name=a%20b\n"),
+            ("text/yaml", "---\n:instance:\n  :display_name: a b\n"),
+            ("application/yaml; charset=utf-8", "display_name: a b\n"),
         ] {
             assert_eq!(display_name("", content_type, body), Some("a b".into()), "{content_type} {body}");
         }
@@ -128,7 +149,7 @@ mod tests {
 
     #[test]
     fn unreadable_bodies_are_refused_with_the_reason() {
-        for (content_type, body) in [(JSON, "{"), (JSON, "[1]"), (JSON, "1"), (FORM, "a=%"), ("text/yaml", ":a: 1")] {
+        for (content_type, body) in [(JSON, "{"), (JSON, "[1]"), (JSON, "1"), (FORM, "a=%"), ("text/yaml", "a: [")] {
             let refused = parameters("", content_type, body.as_bytes()).unwrap_err();
             assert_eq!(refused.code, Code::InvalidBody, "{content_type} {body}");
             assert!(!refused.values["reason"].is_empty());

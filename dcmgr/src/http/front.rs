@@ -6,9 +6,12 @@
 use super::API;
 use super::answer::{Refused, refusal_response};
 use super::fields::short;
+use super::yaml;
 use arame_schema::api::{Code, Language, Refusal};
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -25,13 +28,35 @@ pub struct Frame {
     /// UUIDv7; the application resolves a lost COMMIT by it.
     pub request: Uuid,
     pub language: Language,
+    pub form: Form,
+}
+
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    /// The original's, with symbol keys; asked for by `.yml` or by `Accept`.
+    Yaml,
+}
+
+impl Form {
+    fn of(request: &Request) -> Self {
+        if let Some(form) = request.extensions().get::<Form>() {
+            return *form;
+        }
+        let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let first = accepted.split([',', ';']).next().unwrap_or_default().trim();
+        let yaml = ["text/yaml", "application/yaml", "application/x-yaml"].contains(&first);
+        if yaml { Form::Yaml } else { Form::Json }
+    }
 }
 
 /// Frames every request.
 pub async fn frame(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let frame = Frame { request: Uuid::now_v7(), language: Language::from_accept(accepted.unwrap_or("")) };
+    let language = Language::from_accept(accepted.unwrap_or(""));
+    let frame = Frame { request: Uuid::now_v7(), language, form: Form::of(&request) };
     request.extensions_mut().insert(frame);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown".to_owned(), |m| m.as_str().to_owned());
@@ -45,9 +70,34 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     if let Some(Refused(refusal)) = refused {
         response = refusal_response(refusal, frame, response);
     }
+    if frame.form == Form::Yaml {
+        response = in_yaml(response).await;
+    }
     finish(&mut response, frame);
     note(&method, &route, &response, reason, began.elapsed(), frame.request);
     response
+}
+
+/// An answer of ours in YAML; anything else (a stream, a console's text) as it is.
+async fn in_yaml(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return Response::from_parts(parts, body);
+    }
+    // Our own answers: a page of views, bounded by its limit.
+    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) => return panicked(Box::new(error.to_string())),
+    };
+    match yaml::from_json(&bytes) {
+        Ok(text) => {
+            parts.headers.remove(CONTENT_LENGTH);
+            parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/yaml; charset=utf-8"));
+            Response::from_parts(parts, axum::body::Body::from(text))
+        }
+        Err(error) => panicked(Box::new(error.to_string())),
+    }
 }
 
 /// A change is not dropped in the middle of a statement when its client goes away or its time is over: the server
@@ -100,20 +150,22 @@ pub fn panicked(said: Box<dyn Any + Send + 'static>) -> Response {
     Refused(Refusal::new(Code::Internal)).into_response()
 }
 
-/// `/api/12.03/instances/i-x.json` is `/api/12.03/instances/i-x`. No id holds a dot.
+/// `/api/12.03/instances/i-x.json` is `/api/12.03/instances/i-x`, and `.yml` asks for YAML. No id holds a dot.
 pub fn strip_extension<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
     let path = request.uri().path();
     if !path.starts_with(API) || path.ends_with("/openapi.json") {
         return request;
     }
-    if let Some(bare) = path.strip_suffix(".json") {
-        let bare = match request.uri().query() {
-            Some(query) => format!("{bare}?{query}"),
-            None => bare.to_owned(),
-        };
-        if let Ok(uri) = bare.parse::<Uri>() {
-            *request.uri_mut() = uri;
-        }
+    let known = [(".json", Form::Json), (".yml", Form::Yaml)];
+    let found = known.into_iter().find_map(|(extension, form)| Some((path.strip_suffix(extension)?.to_owned(), form)));
+    let Some((bare, form)) = found else { return request };
+    let bare = match request.uri().query() {
+        Some(query) => format!("{bare}?{query}"),
+        None => bare,
+    };
+    if let Ok(uri) = bare.parse::<Uri>() {
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(form);
     }
     request
 }
@@ -123,10 +175,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_extension_is_stripped_inside_the_api_only() {
+    fn the_extension_is_stripped_inside_the_api_only() {
         for (given, wanted) in [
             ("/api/12.03/instances.json", "/api/12.03/instances"),
             ("/api/12.03/instances/i-a.json?start=1", "/api/12.03/instances/i-a?start=1"),
+            ("/api/12.03/instances/i-a.yml?start=1", "/api/12.03/instances/i-a?start=1"),
             ("/api/12.03/openapi.json", "/api/12.03/openapi.json"),
             ("/other.json", "/other.json"),
             ("/api/12.03/instances", "/api/12.03/instances"),

@@ -9,10 +9,13 @@ use arame_schema::api::{Code, Job, Page, Refusal};
 use uuid::Uuid;
 
 /// List jobs, newest first.
-#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses((status = 200, body = Page<Job>)))]
+#[utoipa::path(get, path = "/jobs", tag = "jobs",
+    params(ListQuery, ("thing" = Option<String>, Query, description = "Only jobs about this resource.")),
+    responses((status = 200, body = Page<Job>)))]
 pub async fn list(mut asked: Asked) -> Answer<[Page<Job>; 1]> {
+    let thing = asked.fields.text_within("thing", 63)?.filter(|text| !text.is_empty());
     let filter = list::filter(&mut asked.fields)?;
-    let page = app::jobs::list(asked.app(), &asked.caller, filter).await?;
+    let page = app::jobs::list(asked.app(), &asked.caller, filter, thing).await?;
     asked.page(page)
 }
 

@@ -143,7 +143,7 @@ absent!(nodes:
     storage_one(id: &str) -> StorageNode;
     set_scheduling(id: &str, enabled: bool) -> ();
 );
-absent!(jobs: list(filter: ListFilter) -> Page<Job>; get(id: &str) -> Job;);
+absent!(jobs: list(filter: ListFilter, thing: Option<String>) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
 absent!(adoption: adopt(id: &str) -> String; remove(id: &str) -> String;);
 absent!(recovery: confirm() -> (););

@@ -153,6 +153,33 @@ async fn an_overlarge_body_is_refused_whether_it_tells_its_length_or_not() {
     assert_eq!((just_within.status, just_within.refusal().reason.as_str()), (400, "invalid_body"));
 }
 
+/// As the original's shell client asks: the extension, the underscored header, a form body on PUT.
+#[tokio::test]
+async fn yml_answers_with_symbol_keys_also_when_it_refuses() {
+    let surface = Surface::up().await;
+    let ask = |path: &str| {
+        format!(
+            "GET {API}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer member\r\n\
+             X_VDC_ACCOUNT_UUID:a-demo\r\nAccept: */*\r\n\r\n"
+        )
+    };
+    let list = surface.send(&ask("/instance_types.yml?limit=1")).await;
+    assert_eq!(list.status, 200);
+    assert!(list.headers.contains("content-type: text/yaml"), "{}", list.headers);
+    assert!(list.body.starts_with("---\n- :total: "), "{}", list.body);
+    let refused = surface.send(&ask("/instances/i-x.yml")).await;
+    assert_eq!(refused.status, 404);
+    assert!(
+        refused.body.starts_with("---\n:error: Dcmgr::Endpoints::Errors::UnknownUUIDResource\n:message: "),
+        "{}",
+        refused.body
+    );
+    assert!(refused.body.contains("\n:code: '100'\n"), "{}", refused.body);
+    let accepted = ask("/instance_types").replace("*/*", "text/yaml, */*");
+    assert!(surface.send(&accepted).await.body.starts_with("---\n"));
+    assert!(surface.send(&ask("/instance_types")).await.body.starts_with("[{"), "control: JSON without it");
+}
+
 #[tokio::test]
 async fn a_panic_becomes_our_500_and_the_server_goes_on() {
     let surface = Surface::up().await;
@@ -199,6 +226,7 @@ fn event(id: u64, resource: &str) -> Event {
     Event {
         id,
         at: Timestamp::parse("2026-01-02 03:04:05 UTC").unwrap(),
+        at_ms: 0,
         resource: resource.into(),
         operation: None,
         code: "state_changed".into(),

@@ -37,7 +37,7 @@ pub async fn run(app: App, stop: CancellationToken) {
             tracing::warn!(%error, "the sweep could not look");
         }
         if looks.is_multiple_of(SWEEP_EVERY) {
-            let swept = db::events::sweep(app.db()).await;
+            let swept = db::events::sweep(app.db()).await.and(db::usage::sweep(app.db()).await);
             if let Err(error) = swept {
                 tracing::warn!(%error, "old rows could not be swept");
             }

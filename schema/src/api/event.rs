@@ -10,6 +10,9 @@ pub struct Event {
     /// Public event number, given by one writer after commit: grows, never reused; where a stream resumes.
     pub id: u64,
     pub at: Timestamp,
+    /// The same moment in milliseconds since 1970: `at` has whole seconds, and a launch may take less than one.
+    #[serde(default)]
+    pub at_ms: i64,
     /// The resource it is about.
     pub resource: String,
     /// The request or operation it belongs to.

@@ -2,7 +2,7 @@
 //! Arame: domains, taps, switch ports, flows, targets, files, processes, namespaces, mounts, routes.
 
 use super::DataCenter;
-use super::program::{SHORT, run};
+use super::program::{SHORT, Said, run};
 use anyhow::{Context, ensure};
 use mysql_async::prelude::Queryable;
 use std::os::unix::fs::MetadataExt;
@@ -35,10 +35,31 @@ impl DataCenter {
     ///
     /// # Errors
     /// It fails.
-    pub async fn inside(&self, name: &str, words: &[&str]) -> anyhow::Result<super::program::Said> {
+    pub async fn inside(&self, name: &str, words: &[&str]) -> anyhow::Result<Said> {
         let namespace = self.namespace(name)?;
         let all: Vec<&str> = ["netns", "exec", &namespace].into_iter().chain(words.iter().copied()).collect();
         run("ip", &all, SHORT).await
+    }
+
+    /// `virsh` at a host's libvirt.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub async fn virsh(&self, host: &str, words: &[&str]) -> anyhow::Result<Said> {
+        let socket = self.dir().join(format!("hosts/{host}/run/libvirt/libvirt-sock"));
+        let uri = format!("qemu:///system?socket={}", socket.display());
+        let all: Vec<&str> = ["-c", &uri].into_iter().chain(words.iter().copied()).collect();
+        run("virsh", &all, SHORT).await
+    }
+
+    /// `ovs-vsctl` at a host's switch.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub async fn vsctl(&self, host: &str, words: &[&str]) -> anyhow::Result<Said> {
+        let db = format!("--db=unix:{}", self.dir().join(format!("hosts/{host}/run/openvswitch/db.sock")).display());
+        let all: Vec<&str> = [db.as_str()].into_iter().chain(words.iter().copied()).collect();
+        run("ovs-vsctl", &all, SHORT).await
     }
 
     /// Names of all domains of a host, also those that are off.
@@ -46,9 +67,7 @@ impl DataCenter {
     /// # Errors
     /// The host's libvirt does not answer.
     pub async fn domains(&self, host: &str) -> anyhow::Result<Vec<String>> {
-        let socket = self.dir().join(format!("hosts/{host}/run/libvirt/libvirt-sock"));
-        let uri = format!("qemu:///system?socket={}", socket.display());
-        let said = run("virsh", &["-c", &uri, "list", "--all", "--name"], SHORT).await?.well()?;
+        let said = self.virsh(host, &["list", "--all", "--name"]).await?.well()?;
         Ok(said.split_whitespace().map(str::to_owned).collect())
     }
 
@@ -67,8 +86,7 @@ impl DataCenter {
     /// # Errors
     /// The switch does not answer.
     pub async fn ports(&self, host: &str) -> anyhow::Result<Vec<String>> {
-        let db = format!("--db=unix:{}", self.dir().join(format!("hosts/{host}/run/openvswitch/db.sock")).display());
-        let text = run("ovs-vsctl", &[&db, "list-ports", "ovs0"], SHORT).await?.well()?;
+        let text = self.vsctl(host, &["list-ports", "ovs0"]).await?.well()?;
         Ok(text.lines().filter(|name| name.starts_with("vif")).map(str::to_owned).collect())
     }
 

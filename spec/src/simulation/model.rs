@@ -1,7 +1,7 @@
 //! The world model: what must be true of rows, simulated worlds and wishes, at every step and when all is quiet.
 //!
 //! Rule: this knows neither plan nor app. It reads the public state of rows, what is in the agents' worlds, and what
-//! was asked for. Usage intervals are not checked: there are none yet.
+//! was asked for.
 
 use super::center::AGENTS;
 use super::machine::Machine;
@@ -111,6 +111,7 @@ impl Model {
         state.disks(wishes, &self.machine)?;
         state.snapshots(&self.machine)?;
         self.rows_agree()?;
+        self.usage_adds_up()?;
         self.failures_explain_themselves()
     }
 
@@ -154,6 +155,36 @@ impl Model {
             .number("SELECT COUNT(*) FROM instances WHERE account_id = 'a-other' AND terminated_at IS NULL")?;
         ensure!(used <= QUOTA_OTHER, "a-other has {used} machines, its quota is {QUOTA_OTHER}");
         Ok(())
+    }
+
+    /// Usage is counted without a gap or an overlap, ends with the thing, and goes on while it is there.
+    fn usage_adds_up(&self) -> anyhow::Result<()> {
+        let mut last: Option<(String, String)> = None;
+        for row in self.machine.rows(USAGE)? {
+            let (resource, begun, ended) = (&row[0], &row[1], &row[2]);
+            ensure!(ended.is_empty() || begun <= ended, "usage of {resource} ends before it begins: {begun}, {ended}");
+            if let Some((before, until)) = last.filter(|(before, _)| before == resource) {
+                ensure!(until == *begun, "usage of {before} ends at {until} and goes on at {begun}");
+            }
+            last = Some((resource.clone(), ended.clone()));
+        }
+        self.none(
+            "usage is counted of what is no more",
+            "SELECT u.resource FROM usage_intervals u LEFT JOIN instances i ON i.id = u.resource AND i.terminated_at IS NULL \
+             LEFT JOIN volumes v ON v.id = u.resource AND v.deleted_at IS NULL WHERE u.open = 1 AND i.id IS NULL AND v.id IS NULL",
+        )?;
+        self.none(
+            "a machine that runs is not counted as it is",
+            "SELECT i.id FROM instances i LEFT JOIN usage_intervals u ON u.resource = i.id AND u.open = 1 AND u.what = 'running' \
+             AND u.cpu_cores = i.cpu_cores AND u.memory_mib = i.memory_mib AND u.disk_mib = i.disk_mib AND u.account_id = i.account_id \
+             WHERE i.state = 'running' AND u.seq IS NULL",
+        )?;
+        self.none(
+            "a disk that is there is not counted as it is",
+            "SELECT v.id FROM volumes v LEFT JOIN usage_intervals u ON u.resource = v.id AND u.open = 1 AND u.what = 'kept' \
+             AND u.disk_mib = v.size_bytes DIV 1048576 AND u.account_id = v.account_id \
+             WHERE v.state IN ('available', 'attached') AND u.seq IS NULL",
+        )
     }
 
     fn failures_explain_themselves(&self) -> anyhow::Result<()> {
@@ -214,6 +245,10 @@ impl Model {
         self.none("a machine is not terminated", "SELECT id FROM instances WHERE terminated_at IS NULL")
     }
 }
+
+/// Every interval, by resource and time.
+const USAGE: &str = "SELECT resource, CAST(begun_at AS CHAR), IFNULL(CAST(ended_at AS CHAR), '') FROM usage_intervals \
+    ORDER BY resource, seq";
 
 /// Interfaces in use: network, address, MAC, id, host, hostname.
 const ADDRESSES: &str = "SELECT v.network_id, INET_NTOA(v.ipv4), v.mac, v.id, IFNULL(i.host_node_id, ''), i.hostname \

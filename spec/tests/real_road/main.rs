@@ -5,6 +5,7 @@
 //!
 //! Kept for inspection after a failure with `ARAME_KEEP=1`.
 
+mod behind;
 mod ending;
 mod firewall;
 mod isolation;
@@ -30,6 +31,8 @@ async fn a_data_center_serves_real_machines_through_kills_and_leaves_nothing() -
     let volume = volumes::a_volume_outlives_its_machine(&dc, &trio).await?;
     power::a_machine_keeps_its_disk_through_power_off_and_reboot(&dc, &trio.web2).await?;
     kills::guests_go_on_while_everything_around_them_is_killed(&dc, &trio.web2).await?;
+    behind::what_is_taken_away_is_put_back_or_told(&dc, &trio.web2).await?;
+    behind::what_is_planted_is_kept(&dc, &trio.web2).await?;
     refusals::bad_input_is_refused_in_words_and_changes_nothing(&dc, &trio.web2).await?;
     ending::what_is_deleted_leaves_nothing(&dc, &volume).await?;
     ending::a_data_center_taken_down_leaves_nothing(&dc).await?;

@@ -74,16 +74,7 @@ async fn build(
     was_running: bool,
     work: &Work,
 ) -> Result<(), Stopped> {
-    let ports: Vec<Port> = spec
-        .nics
-        .iter()
-        .map(|nic| Port {
-            installation: work.standing.installation,
-            instance: spec.instance.clone(),
-            generation: work.generation,
-            nic: nic.clone(),
-        })
-        .collect();
+    let ports: Vec<Port> = record.ports().collect();
     let ports = effect(work, hva.switch.ensure_ports(&ports));
     if was_running {
         return ports.await;

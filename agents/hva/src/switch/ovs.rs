@@ -1,4 +1,5 @@
-//! The switch driver on Open vSwitch: taps, ports, flows, and a watcher that puts lost flows back.
+//! The switch driver on Open vSwitch: taps, ports, flows, and a watcher that puts back what it
+//! lost.
 //!
 //! Rule: the bridge's flows are ours alone. Each change is one bundle (OpenFlow 1.4 and later): the new set added
 //! under a new cookie, the old cookie deleted, and no packet sees half of it. Connection tracking is not touched by a
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use db::{Db, DbError, Interface, map};
 use openflow::Probe;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +67,9 @@ struct Inner {
     metadata: bool,
     policy: ArcSwap<Policy>,
     guests: ArcSwap<HashMap<u32, VifId>>,
+    /// Ports that the switch shall have, by the name of their tap. Held while rows are written, so that a repair and a
+    /// job never write the same row.
+    ports: Mutex<BTreeMap<String, Port>>,
     applied: Mutex<Applied>,
     /// Index of the metadata device that was last given its address; 0: none.
     link_index: AtomicU32,
@@ -89,14 +93,16 @@ impl From<CommandError> for DriverError {
 }
 
 impl Ovs {
-    /// Starts the driver with the policy the host had last; its watcher runs until the last clone is gone.
-    pub fn start(config: &SwitchConfig, metadata: bool, policy: Policy) -> Self {
+    /// Starts the driver with the policy and the ports the host had last; its watcher runs until the last clone is gone.
+    pub fn start(config: &SwitchConfig, metadata: bool, policy: Policy, ports: Vec<Port>) -> Self {
+        let ports = ports.into_iter().map(|port| (tap_name(&port.nic.vif), port)).collect();
         let inner = Arc::new(Inner {
             config: config.clone(),
             db: Db::connect(&config.db_socket),
             metadata,
             policy: ArcSwap::from_pointee(policy),
             guests: ArcSwap::default(),
+            ports: Mutex::new(ports),
             applied: Mutex::new(Applied { unknown: true, ..Applied::default() }),
             link_index: AtomicU32::new(0),
         });
@@ -111,9 +117,7 @@ impl Switch for Ovs {
         for port in ports {
             self.inner.ensure_tap(port).await?;
         }
-        for port in ports {
-            self.inner.ensure_row(port).await?;
-        }
+        self.inner.ensure_rows(ports).await?;
         let names: Vec<String> = ports.iter().map(|port| tap_name(&port.nic.vif)).collect();
         self.inner.until_plugged(&names, PORT_LIMIT).await?;
         self.inner.sync().await
@@ -225,6 +229,28 @@ impl Inner {
         Ok(())
     }
 
+    async fn ensure_rows(&self, ports: &[Port]) -> Result<(), DriverError> {
+        let mut wished = self.ports.lock().await;
+        for port in ports {
+            self.ensure_row(port).await?;
+            wished.insert(tap_name(&port.nic.vif), port.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes devices in again that somebody took out of the bridge. One without its device is left to its instance's
+    /// next job: after a start of the host nothing is made for guests that may be elsewhere by now.
+    async fn restore_rows(&self) -> Result<(), DriverError> {
+        let wished = self.ports.lock().await;
+        let interfaces = self.interfaces()?;
+        let lost = |name: &str| !interfaces.iter().any(|i| i.name == name) && device_exists(name);
+        for (name, port) in wished.iter().filter(|(name, _)| lost(name)) {
+            tracing::warn!(port = name, instance = %port.instance, "the bridge lost a guest's port; it is taken in again");
+            self.ensure_row(port).await?;
+        }
+        Ok(())
+    }
+
     async fn ensure_row(&self, port: &Port) -> Result<(), DriverError> {
         self.reached().await?;
         let name = tap_name(&port.nic.vif);
@@ -269,6 +295,8 @@ impl Inner {
 
     async fn remove(&self, instance: &InstanceId) -> Result<(), DriverError> {
         self.reached().await?;
+        let mut wished = self.ports.lock().await;
+        wished.retain(|_, port| port.instance != *instance);
         let interfaces = self.interfaces()?;
         let owned: Vec<&Interface> = interfaces
             .iter()
@@ -289,6 +317,7 @@ impl Inner {
             (!owned.iter().any(|i| left.iter().any(|l| l.name == i.name))).then_some(())
         };
         self.db.until(PORT_LIMIT, gone).await?;
+        drop(wished);
         self.sync().await?;
         for interface in owned {
             self.forget_connections(interface).await;
@@ -404,8 +433,11 @@ impl Inner {
         Ok(probe.count(applied.cookie).await? as usize == applied.flows.len())
     }
 
-    /// Follows what changed: ports numbered anew, a metadata device made anew.
+    /// Follows what changed: ports taken out or numbered anew, a metadata device made anew.
     async fn follow(&self) {
+        if let Err(error) = self.restore_rows().await {
+            tracing::warn!(%error, "a port is not back yet");
+        }
         for _ in 0..2 {
             if let Err(error) = self.sync().await {
                 tracing::warn!(%error, "flows do not follow the ports");
@@ -452,6 +484,9 @@ async fn watch(inner: std::sync::Weak<Inner>) {
             }
             continue;
         };
+        // Before looking: a change that comes while we look is looked at in the next round, at once.
+        let mut changes = inner.db.changes();
+        changes.mark_unchanged();
         match inner.intact(open).await {
             Ok(true) if changed || inner.link_lost() => inner.follow().await,
             Ok(true) => {}
@@ -461,8 +496,6 @@ async fn watch(inner: std::sync::Weak<Inner>) {
                 continue;
             }
         }
-        let mut changes = inner.db.changes();
-        changes.mark_unchanged();
         drop(inner);
         changed = tokio::time::timeout(WATCH, changes.changed()).await.is_ok();
     }

@@ -10,6 +10,7 @@ use crate::plan::attachment::{is_plug_settled, is_pluggable, is_unplug_settled};
 use crate::plan::instance::{Facts, Surroundings, Wish, has_left, is_lost, next_job};
 use crate::plan::{Kind, Wanted};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, InstanceView, state};
+use arame_schema::model::usage::of_instance;
 use arame_schema::model::{Fact, FactName};
 
 /// Looks at one instance and does what follows. Locks its row; the caller already holds what comes before it in the
@@ -174,6 +175,17 @@ async fn settle_state(
         return Ok(());
     }
     db::instances::set_state(tx, &row.id, now).await?;
+    let measure = db::usage::Measure {
+        resource: &row.id,
+        account: &row.account,
+        cpu_cores: row.cpu_cores,
+        memory_mib: row.memory_mib,
+        disk_mib: row.disk_mib,
+    };
+    let used = of_instance(now, row.ran_before);
+    if used.is_some() || row.ran_before {
+        db::usage::set(tx, measure, used).await?;
+    }
     let values = [("from", row.state.to_string()), ("to", now.to_string())];
     let event = db::events::NewEvent {
         account: Some(&row.account),

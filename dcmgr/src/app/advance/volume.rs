@@ -7,6 +7,7 @@ use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::volume::{Surroundings, Wish, next_job};
 use arame_schema::model::FactName;
+use arame_schema::model::usage::of_volume;
 use arame_schema::model::volume::{AttachmentView, VolumeState, VolumeView, state};
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
@@ -50,6 +51,10 @@ pub async fn settle_state(tx: &mut Tx, row: &VolumeRow, cause: Cause) -> Result<
         return Ok(());
     }
     db::volumes::set_state(tx, &row.id, now).await?;
+    let disk_mib = row.size_bytes >> 20;
+    let measure =
+        db::usage::Measure { resource: &row.id, account: &row.account, cpu_cores: 0, memory_mib: 0, disk_mib };
+    db::usage::set(tx, measure, of_volume(now)).await?;
     if now == VolumeState::Deleted {
         db::facts::forget_thing(tx, &row.id).await?;
     }
