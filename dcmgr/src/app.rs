@@ -59,7 +59,7 @@ struct Inner {
     broker_up: AtomicBool,
     questions: Questions,
     hosts_hint: placement::Hint,
-    addresses_hint: instances::AddressesHint,
+    addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
     metrics: Option<PrometheusHandle>,
 }
@@ -168,7 +168,7 @@ impl App {
             broker_up: AtomicBool::new(false),
             questions: Questions::default(),
             hosts_hint: placement::Hint::default(),
-            addresses_hint: instances::AddressesHint::default(),
+            addresses_hint: instances::addresses::AddressesHint::default(),
             infrastructure: parts.infrastructure,
             metrics: parts.metrics,
         };
@@ -195,7 +195,7 @@ impl App {
         &self.inner.hosts_hint
     }
 
-    pub fn addresses_hint(&self) -> &instances::AddressesHint {
+    pub fn addresses_hint(&self) -> &instances::addresses::AddressesHint {
         &self.inner.addresses_hint
     }
 

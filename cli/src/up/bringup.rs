@@ -165,7 +165,7 @@ impl Bringup<'_> {
 
     async fn database(&self, user: database::User) -> Result<(), UpError> {
         let step = self.progress.step(Text::plain("MariaDB"));
-        database::prepare(self.layout, user, &self.arame).await?;
+        database::prepare(self.layout, self.wish.hosts, user, &self.arame).await?;
         let arrival = self.ensure(database::child(self.layout, user))?;
         self.ready("mariadb", DATABASE_LIMIT, || database::is_ready(self.layout)).await?;
         step.done_with(found(arrival));
