@@ -17,12 +17,15 @@ use tokio::task::JoinSet;
 const AWAY: Duration = Duration::from_secs(60);
 
 /// Between two launches, before, during and after.
-const LAUNCH_EVERY: Duration = Duration::from_millis(500);
+const LAUNCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Load before and after the outage.
 const AROUND: Duration = Duration::from_secs(5);
 
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Between two tries of a client that was refused.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Whether the broker speaks AMQP again.
 async fn broker_speaks(center: &Processes) -> anyhow::Result<bool> {
@@ -51,10 +54,25 @@ async fn until(what: &str, condition: impl AsyncFn() -> anyhow::Result<bool>) ->
     Ok(begin.elapsed())
 }
 
+/// A launch by a patient client: while no host has been heard for 15 s it is refused, with the word to bring one online,
+/// and asked for again.
+async fn ask(center: &Processes, name: String) -> anyhow::Result<String> {
+    let (begin, order) = (Instant::now(), Order::Launch { name });
+    loop {
+        match send(center, &order).await {
+            Ok(made) => return made.context("it was made"),
+            Err(error) if begin.elapsed() < PATIENCE && error.to_string().contains("bring_online") => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// One launch until it runs.
 async fn launch(center: &Processes, name: String) -> anyhow::Result<Duration> {
     let begin = Instant::now();
-    let id = send(center, &Order::Launch { name }).await?.context("it was made")?;
+    let id = ask(center, name).await?;
     until("it runs", async || Ok(center.get(&format!("/instances/{id}")).await?["state"] == "running")).await?;
     Ok(begin.elapsed())
 }
@@ -70,11 +88,11 @@ async fn outage(center: &Arc<Processes>, name: &'static str, launched: &Arc<Atom
             while !over.load(Ordering::Relaxed) {
                 let n = launched.fetch_add(1, Ordering::Relaxed);
                 let center = center.clone();
-                sent.spawn(async move { send(&center, &Order::Launch { name: format!("{name}{n}") }).await });
+                sent.spawn(async move { ask(&center, format!("{name}{n}")).await });
                 tokio::time::sleep(LAUNCH_EVERY).await;
             }
             while let Some(made) = sent.join_next().await {
-                made??.context("it was made")?;
+                made??;
             }
             anyhow::Ok(())
         }
