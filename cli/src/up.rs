@@ -157,14 +157,13 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_PREFLIGHT));
     }
     if wish.kind == Kind::Sim && wish.hosts > SIM_HOSTS_QUIET && !args.supervise {
+        // All but those of the storage node and the naming service.
+        let processes = configs::groups(&wish).len().saturating_sub(2);
         let text = Text::new(
+            format!("{} simulated hosts are {} processes; starting them takes a while.", wish.hosts, processes),
             format!(
-                "{} simulated hosts are {} processes of about 25 MB each; starting them takes a while.",
-                wish.hosts, wish.hosts
-            ),
-            format!(
-                "シミュレーションホスト {} 台は、約 25 MB のプロセス {} 個になります。起動に時間がかかります。",
-                wish.hosts, wish.hosts
+                "シミュレーションホスト {} 台は、プロセス {} 個になります。起動に時間がかかります。",
+                wish.hosts, processes
             ),
         );
         eprintln!("{}", text.get(language));

@@ -52,13 +52,15 @@ struct Inner {
     db: Db,
     vault: Vault,
     installation: Uuid,
-    ring: mpsc::Sender<Uuid>,
+    ring: mpsc::Sender<Ring>,
     /// Something was committed that deserves a public event number.
     events_waiting: Notify,
     /// Highest public event number seen; ticks when it grows.
     events: watch::Sender<u64>,
     broker_up: AtomicBool,
     questions: Questions,
+    hosts_hint: placement::Hint,
+    addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
     metrics: Option<PrometheusHandle>,
 }
@@ -136,18 +138,26 @@ impl Caller {
 /// Jobs queued by a transaction, rung after its commit.
 #[derive(Debug, Default)]
 pub struct Ringing {
-    jobs: Vec<Uuid>,
+    jobs: Vec<Ring>,
+}
+
+/// A job to ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    pub job: Uuid,
+    /// Of a snapshot, which holds all that came before it: whose, and for whom.
+    pub snapshot: Option<(String, String)>,
 }
 
 impl Ringing {
-    pub fn add(&mut self, job: Uuid) {
-        self.jobs.push(job);
+    pub fn add(&mut self, ring: Ring) {
+        self.jobs.push(ring);
     }
 }
 
 impl App {
     /// The application and the receiving end of its relay.
-    pub fn new(parts: Parts) -> (App, mpsc::Receiver<Uuid>) {
+    pub fn new(parts: Parts) -> (App, mpsc::Receiver<Ring>) {
         let (ring, rung) = mpsc::channel(RING_QUEUE);
         let inner = Inner {
             db: parts.db,
@@ -158,6 +168,8 @@ impl App {
             events: watch::channel(0).0,
             broker_up: AtomicBool::new(false),
             questions: Questions::default(),
+            hosts_hint: placement::Hint::default(),
+            addresses_hint: instances::addresses::AddressesHint::default(),
             infrastructure: parts.infrastructure,
             metrics: parts.metrics,
         };
@@ -180,6 +192,14 @@ impl App {
         &self.inner.questions
     }
 
+    pub fn hosts_hint(&self) -> &placement::Hint {
+        &self.inner.hosts_hint
+    }
+
+    pub fn addresses_hint(&self) -> &instances::addresses::AddressesHint {
+        &self.inner.addresses_hint
+    }
+
     pub fn infrastructure(&self) -> &[ipnet::Ipv4Net] {
         &self.inner.infrastructure
     }
@@ -188,8 +208,9 @@ impl App {
     pub async fn committed(&self, ringing: Ringing) {
         crate::rehearsal::pause().await;
         crate::rehearsal::point("after_commit", if ringing.jobs.is_empty() { "" } else { "ring" });
-        for job in ringing.jobs {
-            if self.inner.ring.try_send(job).is_err() {
+        for ring in ringing.jobs {
+            let job = ring.job;
+            if self.inner.ring.try_send(ring).is_err() {
                 let _ = db::jobs::unclaim(&self.inner.db, job).await;
             }
         }

@@ -6,16 +6,15 @@ pub mod questions;
 pub mod relay;
 pub mod sweep;
 
-use crate::app::App;
+use crate::app::{App, Ring};
 use arame_framework::bus::Bus;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// Starts every task.
-pub async fn start(app: &App, bus: Arc<dyn Bus>, rung: mpsc::Receiver<Uuid>, stop: CancellationToken) -> JoinSet<()> {
+pub async fn start(app: &App, bus: Arc<dyn Bus>, rung: mpsc::Receiver<Ring>, stop: CancellationToken) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(relay::ring(app.clone(), bus.clone(), rung, stop.clone()));
     tasks.spawn(relay::ring_again(app.clone(), bus.clone(), stop.clone()));

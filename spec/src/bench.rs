@@ -3,6 +3,7 @@
 //! fails the bench that checks it.
 
 use crate::processes;
+use anyhow::Context;
 use std::time::Duration;
 
 /// Prints where the figures come from.
@@ -83,6 +84,26 @@ impl Figures {
         let (median, p90, p99) = (self.median(), self.percentile(90.0), self.percentile(99.0));
         format!("median {median:.1} {unit}, p90 {p90:.1} {unit}, p99 {p99:.1} {unit}, n {}", self.count())
     }
+}
+
+/// `proc(5)`: clock ticks are hundredths of a second to user space on every Linux of today.
+const TICKS: f64 = 100.0;
+
+/// Seconds of processor time that a process has used.
+///
+/// # Errors
+/// No such process.
+pub fn processor_seconds(pid: i32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let words: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+    let ticks = |place: usize| Ok::<f64, anyhow::Error>(words.get(place).context("stat")?.parse()?);
+    Ok((ticks(11)? + ticks(12)?) / TICKS)
+}
+
+/// As [`judge`], for what must not be less.
+pub fn judge_least(what: &str, measured: f64, limit: f64, unit: &str) {
+    let word = if measured >= limit { "kept" } else { "NOT KEPT" };
+    println!("{word:9} {what}: {measured:.1} {unit} (promised: at least {limit:.1})");
 }
 
 /// `kept` or `NOT KEPT`, as a line.

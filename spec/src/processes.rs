@@ -317,16 +317,66 @@ impl Processes {
     /// # Errors
     /// The database's.
     pub async fn rows(&self, statement: &str) -> anyhow::Result<Vec<mysql_async::Row>> {
+        let mut connection = self.connection().await?;
+        let rows = connection.query(statement).await?;
+        connection.disconnect().await?;
+        Ok(rows)
+    }
+
+    /// A connection to the data center's database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn connection(&self) -> anyhow::Result<mysql_async::Conn> {
         let password = std::fs::read_to_string(self.path("secrets/db-arame"))?;
         let options = mysql_async::OptsBuilder::default()
             .user(Some("arame"))
             .pass(Some(password.trim()))
             .db_name(Some("arame"))
             .socket(Some(self.path("db/s.sock").display().to_string()));
-        let mut connection = mysql_async::Conn::new(options).await?;
-        let rows = connection.query(statement).await?;
-        connection.disconnect().await?;
-        Ok(rows)
+        Ok(mysql_async::Conn::new(options).await?)
+    }
+
+    /// Where dcmgr meets the broker, from its configuration.
+    ///
+    /// # Errors
+    /// The file is not as it should be.
+    pub fn broker(&self) -> anyhow::Result<arame_framework::config::Broker> {
+        let mut file: toml::Table = toml::from_str(&std::fs::read_to_string(self.path("etc/dcmgr.toml"))?)?;
+        Ok(file.remove("broker").context("[broker]")?.try_into()?)
+    }
+
+    /// SIGKILL to one child again and again, so that it serves nobody for that long.
+    ///
+    /// # Errors
+    /// No such child.
+    pub async fn keep_away(&self, name: &str, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.kill(name)?;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        Ok(())
+    }
+
+    /// Seconds of processor time that a child has used.
+    ///
+    /// # Errors
+    /// No such child.
+    pub fn processor_seconds(&self, name: &str) -> anyhow::Result<f64> {
+        let child = self.children()?.remove(name).with_context(|| format!("no child {name}"))?;
+        crate::bench::processor_seconds(child.pid)
+    }
+
+    /// One value of the metrics page, by its whole name with labels.
+    ///
+    /// # Errors
+    /// The connection's, or no such value.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let answer = self.client.get(self.url("/metrics")).bearer_auth(&self.token).send().await?;
+        let text = answer.error_for_status()?.text().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no {name}"))?.trim().parse()?)
     }
 
     /// The first column of the first row.

@@ -16,6 +16,7 @@ mod inbox;
 mod keeps;
 mod lanes;
 mod outbox;
+mod starting;
 mod survey;
 mod work;
 
@@ -31,12 +32,14 @@ use hello::{HELLO_INTERVAL, Identity, Schedule};
 use keeps::Keeps;
 use lanes::Lanes;
 use outbox::Outbox;
+use starting::Starting;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -50,6 +53,13 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Questions answered at a time; more are told to come later.
 const QUESTIONS_MAX: usize = 16;
+
+/// Agents of one process that are about to join at a time: a busy broker makes few durable queues a second, and whoever
+/// waits too long for its own gives the connection up and makes it busier.
+const STARTING_MAX: usize = 4;
+
+/// Longest the next agent waits for one that does not join.
+const STARTING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pause between two sweeps of the tombstones.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -144,7 +154,15 @@ pub async fn run(
 /// # Errors
 /// As [`run`].
 pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
-    let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
+    main_of_all(vec![(common, agent)]).await
+}
+
+/// Several agents in one process, each with a connection of its own: a crowd of simulated hosts. Ends with the first of
+/// them that fails; the others are stopped in good order.
+///
+/// # Errors
+/// As [`run`].
+pub async fn main_of_all(agents: Vec<(Common, Arc<dyn Agent>)>) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
@@ -157,7 +175,22 @@ pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
         tracing::info!("asked to stop");
         stopping.cancel();
     });
-    run(common, bus, agent, stop).await
+    let (mut running, starting) = (JoinSet::new(), Arc::new(Semaphore::new(STARTING_MAX)));
+    for (common, agent) in agents {
+        if stop.is_cancelled() {
+            break;
+        }
+        let turn = tokio::time::timeout(STARTING_LIMIT, starting.clone().acquire_owned()).await;
+        let agent = Arc::new(Starting { agent, turn: Mutex::new(turn.ok().and_then(Result::ok)) });
+        let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
+        running.spawn(run(common, bus, agent, stop.clone()));
+    }
+    let mut ended = Ok(());
+    while let Some(one) = running.join_next().await {
+        stop.cancel();
+        ended = ended.and(one.unwrap_or_else(|error| Err(error.into())));
+    }
+    ended
 }
 
 /// The tokio runtime of an agent's process: two workers, because an agent waits more than it computes and a host runs

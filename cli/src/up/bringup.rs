@@ -34,9 +34,12 @@ const DATABASE_LIMIT: Duration = Duration::from_secs(60);
 const HOST_LIMIT: Duration = Duration::from_secs(60);
 const API_LIMIT: Duration = Duration::from_secs(60);
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
+/// A queue of its own is declared for each.
+const JOIN_PER_HOST: Duration = Duration::from_millis(100);
 
 /// Between two looks at something that is about to be ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(40);
+const LOOK_PER_HOST: Duration = Duration::from_millis(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
@@ -162,7 +165,7 @@ impl Bringup<'_> {
 
     async fn database(&self, user: database::User) -> Result<(), UpError> {
         let step = self.progress.step(Text::plain("MariaDB"));
-        database::prepare(self.layout, user, &self.arame).await?;
+        database::prepare(self.layout, self.wish.hosts, user, &self.arame).await?;
         let arrival = self.ensure(database::child(self.layout, user))?;
         self.ready("mariadb", DATABASE_LIMIT, || database::is_ready(self.layout)).await?;
         step.done_with(found(arrival));
@@ -333,11 +336,14 @@ impl Bringup<'_> {
         let mut dcmgr = self.own_child("dcmgr", "arame-dcmgr", Stage::Manager).args(["serve"]);
         dcmgr = dcmgr.args(["--config".into(), self.layout.config("dcmgr").into_os_string()]);
         let arrival = self.ensure(dcmgr.args(["--seed".into(), seed::path(self.layout).into_os_string()]))?;
-        for agent in configs::agents(self.wish) {
-            let program = format!("arame-{}", agent.kind());
-            let spec = self.own_child(agent.as_str(), &program, Stage::Agent);
-            let spec = spec.args(["--config".into(), self.layout.config(agent.as_str()).into_os_string()]);
-            self.ensure(spec.place(self.place_of(&agent)))?;
+        for group in configs::groups(self.wish) {
+            let Some(first) = group.agents.first() else { continue };
+            let program = format!("arame-{}", first.kind());
+            let mut spec = self.own_child(&group.name, &program, Stage::Agent).place(self.place_of(first));
+            for agent in &group.agents {
+                spec = spec.args(["--config".into(), self.layout.config(agent.as_str()).into_os_string()]);
+            }
+            self.ensure(spec)?;
         }
         let api = api::Api::new(self.wish.listen, &self.layout.token("admin")).map_err(file("the admin token"))?;
         self.ready("dcmgr", API_LIMIT, || api.is_healthy()).await?;
@@ -350,7 +356,8 @@ impl Bringup<'_> {
         let step = self
             .progress
             .step(Text::new("Hosts and storage come online", "ホストとストレージがオンラインになるのを待機"));
-        let deadline = tokio::time::Instant::now() + JOIN_LIMIT;
+        let limit = JOIN_LIMIT + JOIN_PER_HOST * u32::from(self.wish.hosts);
+        let deadline = tokio::time::Instant::now() + limit;
         let hosts = usize::from(self.wish.hosts);
         loop {
             let late = api.missing(hosts).await;
@@ -358,13 +365,14 @@ impl Bringup<'_> {
                 step.done();
                 return Ok(());
             }
-            for agent in configs::agents(self.wish) {
-                self.children.lock().unwrap_or_else(PoisonError::into_inner).check(agent.as_str())?;
+            for group in configs::groups(self.wish) {
+                self.children.lock().unwrap_or_else(PoisonError::into_inner).check(&group.name)?;
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(UpError::NotOnline { late, limit: JOIN_LIMIT });
+                return Err(UpError::NotOnline { late, limit });
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            // The list of a thousand hosts is long: they are not to be kept from joining by looks at it.
+            tokio::time::sleep(LOOK_INTERVAL.max(LOOK_PER_HOST * u32::from(self.wish.hosts))).await;
         }
     }
 

@@ -174,6 +174,34 @@ pub fn agents(wish: &Wish) -> Vec<AgentId> {
     texts.filter_map(|text| text.parse().ok()).collect()
 }
 
+/// Simulated hosts above this number share processes: one of its own for each of a thousand would need the memory of a
+/// server.
+const HOSTS_ALONE_MAX: usize = 50;
+
+/// Simulated hosts of one process then.
+const HOSTS_TOGETHER: usize = 250;
+
+/// A process of agents: its name and who is in it.
+pub struct Group {
+    pub name: String,
+    pub agents: Vec<AgentId>,
+}
+
+/// How the agents are spread over processes.
+pub fn groups(wish: &Wish) -> Vec<Group> {
+    let alone = |agent: AgentId| Group { name: agent.to_string(), agents: vec![agent] };
+    let is_host = |agent: &AgentId| agent.kind() == arame_schema::model::AgentKind::Hva;
+    let (hosts, others): (Vec<AgentId>, Vec<AgentId>) = agents(wish).into_iter().partition(is_host);
+    let mut groups: Vec<Group> = others.into_iter().map(alone).collect();
+    if wish.kind == Kind::Real || hosts.len() <= HOSTS_ALONE_MAX {
+        groups.extend(hosts.into_iter().map(alone));
+        return groups;
+    }
+    let together = hosts.chunks(HOSTS_TOGETHER).enumerate();
+    groups.extend(together.map(|(n, hosts)| Group { name: format!("hosts.{}", n + 1), agents: hosts.to_vec() }));
+    groups
+}
+
 /// The node an agent answers for.
 pub fn node(agent: &AgentId) -> String {
     match agent.kind() {

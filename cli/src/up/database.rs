@@ -36,11 +36,11 @@ fn seen_from_inside(outside: &Path, user: User) -> PathBuf {
 }
 
 /// Makes the data folder if there is none, and writes the server's files.
-pub async fn prepare(layout: &Layout, user: User, arame: &Path) -> Result<(), DatabaseError> {
+pub async fn prepare(layout: &Layout, hosts: u16, user: User, arame: &Path) -> Result<(), DatabaseError> {
     let outside = layout.path("db");
     let inside = seen_from_inside(&outside, user);
     let wrap = |source| DatabaseError::Folder { path: outside.clone(), source };
-    write_files(layout, &outside, &inside, user).map_err(wrap)?;
+    write_files(layout, hosts, &outside, &inside, user).map_err(wrap)?;
     let (data, mark) = (outside.join("data"), outside.join("installed"));
     if mark.exists() {
         return Ok(());
@@ -55,7 +55,7 @@ pub async fn prepare(layout: &Layout, user: User, arame: &Path) -> Result<(), Da
     }
     let options =
         ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
-    let call = call.args(["--", "mariadb-install-db"]).args(options).arg("--innodb-log-file-size=16M");
+    let call = call.args(["--", "mariadb-install-db"]).args(options).arg(format!("--innodb-log-file-size={LOG_MIB}M"));
     let folders = [("datadir", "data"), ("tmpdir", "tmp")];
     let folders = folders.map(|(option, name)| format!("--{option}={}", inside.join(name).display()));
     let call = call.args(folders).directory("/").limit(INSTALL_LIMIT);
@@ -63,7 +63,15 @@ pub async fn prepare(layout: &Layout, user: User, arame: &Path) -> Result<(), Da
     files::replace(&mark, b"1\n", 0o600).map_err(wrap)
 }
 
-fn write_files(layout: &Layout, outside: &Path, inside: &Path, user: User) -> io::Result<()> {
+/// Pages kept in memory, for the rows of few hosts and for each of many: what is not kept is read from the disk for every
+/// question, as the server's own reads do not go through the machine's cache.
+const POOL_MIB: u64 = 64;
+const POOL_KIB_OF_A_HOST: u64 = 256;
+
+/// Room of the log: when it is full, changed pages have to be written before anything else can be committed.
+const LOG_MIB: u64 = 64;
+
+fn write_files(layout: &Layout, hosts: u16, outside: &Path, inside: &Path, user: User) -> io::Result<()> {
     files::folder(outside, 0o700)?;
     files::give(outside, user)?;
     // Not /tmp: temporary tables are named by process id, and a stranger's leftover of that name stops the server.
@@ -72,10 +80,11 @@ fn write_files(layout: &Layout, outside: &Path, inside: &Path, user: User) -> io
     let root = files::secret(&layout.secret("db-root"))?;
     let arame = files::secret(&layout.secret("db-arame"))?;
     let inside = inside.display();
+    let pool_mib = POOL_MIB + POOL_KIB_OF_A_HOST * u64::from(hosts) / 1024;
     let config = format!(
         "[mariadbd]\ndatadir={inside}/data\nsocket={inside}/s.sock\npid-file={inside}/pid\ninit-file={inside}/init.sql\ntmpdir={inside}/tmp\n\
          skip-networking\nskip-name-resolve\nskip-log-bin\nperformance-schema=OFF\ncharacter-set-server=utf8mb4\n\
-         innodb-buffer-pool-size=64M\ninnodb-log-file-size=16M\ninnodb-flush-log-at-trx-commit=1\n\
+         innodb-buffer-pool-size={pool_mib}M\ninnodb-log-file-size={LOG_MIB}M\ninnodb-flush-log-at-trx-commit=1\n\
          innodb-buffer-pool-load-at-startup=0\ninnodb-buffer-pool-dump-at-shutdown=0\n\
          aria-pagecache-buffer-size=4M\nkey-buffer-size=1M\nmax-connections=200\nmax-allowed-packet=16M\n"
     );

@@ -3,6 +3,7 @@
 //! All checks run and all failures are shown at once. Nothing is changed here.
 
 use super::command;
+use super::configs;
 use super::layout::{DIR_LENGTH_MAX, Kind, Layout, REAL_HOSTS_MAX, Wish};
 use super::words::{Language, Text};
 use std::net::{SocketAddr, TcpListener};
@@ -11,8 +12,10 @@ use std::path::{Path, PathBuf};
 /// Free disk below `--dir`: database, broker, image and a few guests.
 const DISK_MIB: u64 = 3 * 1024;
 
-/// Resident memory of one simulated host's process, and of everything else together.
+/// Resident memory of a process of one simulated host, of each host in a shared one with its queue in the broker, and of
+/// everything else together.
 const SIM_HOST_MIB: u64 = 30;
+const SIM_HOST_SHARED_MIB: u64 = 4;
 const BASE_MIB: u64 = 600;
 
 /// Of one real host: libvirtd, switch, agent; guests come on top.
@@ -183,8 +186,7 @@ impl Checks<'_> {
     }
 
     fn memory(&self) -> Option<Problem> {
-        let each = if self.wish.kind == Kind::Real { REAL_HOST_MIB } else { SIM_HOST_MIB };
-        let needed = BASE_MIB + each * u64::from(self.wish.hosts);
+        let needed = BASE_MIB + hosts_mib(self.wish);
         let free = available_memory_mib()?;
         (free < needed && self.children_run == ChildrenRun::No).then(|| Problem {
             name: "memory",
@@ -376,6 +378,14 @@ pub fn free_disk_mib(dir: &Path) -> Option<u64> {
     Some(stat.blocks_available() as u64 * stat.fragment_size() as u64 / (1024 * 1024))
 }
 
+fn hosts_mib(wish: &Wish) -> u64 {
+    let hosts = u64::from(wish.hosts);
+    match wish.kind {
+        Kind::Real => REAL_HOST_MIB * hosts,
+        Kind::Sim => SIM_HOST_MIB * configs::groups(wish).len() as u64 + SIM_HOST_SHARED_MIB * hosts,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::layout::wish;
@@ -398,6 +408,17 @@ mod tests {
         assert!(named, "{problems:?}");
         let ours = Checks { children_run: ChildrenRun::Yes, ..checks };
         assert!(ours.problems().iter().all(|problem| problem.name != "port"));
+    }
+
+    #[test]
+    fn a_thousand_simulated_hosts_share_few_processes_and_little_memory() {
+        let many = Wish { hosts: 1_000, ..wish(Kind::Sim) };
+        let groups = configs::groups(&many);
+        assert_eq!(groups.iter().flat_map(|group| &group.agents).count(), 1_002);
+        assert!(groups.len() < 10, "{} processes", groups.len());
+        assert!(hosts_mib(&many) < 8 * 1024);
+        let few = configs::groups(&Wish { hosts: 8, ..many });
+        assert!(few.iter().all(|group| group.name == group.agents[0].as_str()), "each is a process by itself");
     }
 
     #[test]

@@ -175,8 +175,13 @@ async fn write_instance(
     db::access::find_image(tx, image).await?.ok_or_else(|| Refusal::unknown(image))?;
     let policy = db::nodes::bump_policy(tx, &place.node).await?;
     let user_data = described.metadata.user_data.clone().unwrap_or_default();
-    let placement =
-        Placement { fits: true, host: Some(place.node.clone()), verdicts: Vec::new(), smallest_change: None };
+    let placement = Placement {
+        fits: true,
+        host: Some(place.node.clone()),
+        verdicts: Vec::new(),
+        left_out: 0,
+        smallest_change: None,
+    };
     let placement = serde_json::to_string(&placement).unwrap_or_default();
     let ssh_key = key_of(tx, account, &described.metadata).await?;
     let row = db::instances::NewInstance {

@@ -10,7 +10,7 @@ pub mod snapshot;
 pub mod volume;
 pub mod volume_snapshot;
 
-use super::{AppError, Ringing};
+use super::{AppError, Ring, Ringing};
 use crate::db::{self, Tx};
 use crate::plan::{Kind, Step, Wanted, step};
 use arame_schema::limits::{JOB_BUDGET_MAX, JOB_BUDGET_SHORT};
@@ -113,7 +113,9 @@ async fn queue(
     };
     db::jobs::insert(tx, &job).await?;
     if cause.delay_ms == 0 {
-        ringing.add(id);
+        let is_snapshot = matches!(wanted.kind, Kind::ApplyNetwork | Kind::ApplyPolicy);
+        let snapshot = is_snapshot.then(|| (at.thing.to_owned(), at.agent.to_owned()));
+        ringing.add(Ring { job: id, snapshot });
     }
     Ok(Some(wanted))
 }

@@ -1,5 +1,7 @@
 //! What tenants do with instances.
 
+pub mod addresses;
+
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, placement};
 use crate::db::access::ImageRow;
@@ -12,7 +14,8 @@ use arame_schema::api::{
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
 use arame_schema::model::{InstanceId, MacAddress, VifId};
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 /// Boot disk when neither a type nor a size is named.
 const DISK_MIB_DEFAULT: u64 = 1024;
@@ -176,7 +179,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Resu
     let id = crate::change!(app, "create instance", Some(caller.request), |tx, ringing| {
         let id = InstanceId::from_entropy(entropy()).to_string();
         let name = hostname.clone().unwrap_or_else(|| id.clone());
-        let new = New { caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
+        let new = New { app, caller, account: &account, id: &id, hostname: &name, request: &request, size: &size };
         create_in(tx, ringing, &new).await
     })
     .map_err(|error| duplicate_of(error, hostname.as_deref(), &request))?;
@@ -184,6 +187,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateInstance) -> Resu
 }
 
 struct New<'a> {
+    app: &'a App,
     caller: &'a Caller,
     account: &'a str,
     id: &'a str,
@@ -214,7 +218,15 @@ fn entropy() -> [u8; 8] {
 
 /// Answers the id of what was made, now or by an earlier request with the same key.
 async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<String, AppError> {
-    let New { caller, account, id, request, size, .. } = *new;
+    let New { app, caller, account, id, request, size, .. } = *new;
+    // Launches of one account wait for each other from its lock on: what needs none is read before.
+    super::recovery::refuse_new(tx).await?;
+    let image = image_of(tx, request, account).await?;
+    let ssh_key = key_of(tx, request, account).await?;
+    let demand = demand(request, size, &image);
+    let begin = Instant::now();
+    let ranking = placement::look(tx, app.hosts_hint(), &demand).await?;
+    let looked = begin.elapsed();
     let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
     if let Some(key) = &caller.idempotency_key
         && let Some(made) = db::access::made_with_key(tx, &caller.token, key).await?
@@ -228,15 +240,14 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
             return Err(refusal.with("quota", "instance.count").with("limit", limit).with("used", used).into());
         }
     }
-    super::recovery::refuse_new(tx).await?;
-    let image = image_of(tx, request, account).await?;
     let networks = lock_networks(tx, account, request).await?;
-    let placement = placement::choose(tx, &demand(request, size, &image)).await?;
+    let begin = Instant::now();
+    let placement = placement::lock_best(tx, app.hosts_hint(), &demand, ranking).await?;
+    metrics::histogram!("arame_placement_seconds").record(looked + begin.elapsed());
     let Some(host) = placement.host.clone() else {
         let detail = serde_json::to_value(&placement).unwrap_or_default();
         return Err(Refusal::new(Code::OutOfHostCapacity).with_detail(detail).into());
     };
-    let ssh_key = key_of(tx, request, account).await?;
     let policy = db::nodes::bump_policy(tx, &host).await?;
     let told = serde_json::to_string(&placement).unwrap_or_default();
     let row = db::instances::NewInstance {
@@ -258,20 +269,25 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
         placement: &told,
     };
     db::instances::insert(tx, &row).await?;
-    let groups = plug_in(tx, new, &host, networks).await?;
-    record(tx, caller, account, id, "create_requested", &[("by", caller.token.clone())]).await?;
-    record_placed(tx, caller, account, id, &host).await?;
+    let (groups, versions) = plug_in(tx, new, &host, networks).await?;
+    let told: [(&str, &[(&str, String)]); 2] =
+        [("create_requested", &[("by", caller.token.clone())]), ("placed", &[("host", host.clone())])];
+    let told = told.map(|(code, values)| event_of(caller, account, id, code, values));
+    db::events::insert_all(tx, &told).await?;
     db::events::audit(tx, &caller.who(), "instance.create", id).await?;
     if let Some(key) = &caller.idempotency_key {
         db::access::set_idempotent(tx, &caller.token, key, id).await?;
     }
     let cause = Cause::request(caller.request);
     snapshot::policy(tx, ringing, &host, cause).await?;
-    for vif in db::networks::vifs_of_instance(tx, id).await? {
-        snapshot::network(tx, ringing, &vif.network, cause).await?;
+    for (network, version) in versions {
+        snapshot::network_version(tx, ringing, &network, version, cause).await?;
     }
     placement::members_changed(tx, ringing, &groups, &host).await?;
-    advance::instance::advance(tx, ringing, id, cause).await?;
+    if image.failure.is_some() {
+        advance::instance::advance(tx, ringing, id, cause).await?;
+    }
+    // Else there is nothing to decide yet: it needs a version of its host's policy that was given here.
     Ok(id.to_owned())
 }
 
@@ -308,16 +324,17 @@ async fn lock_networks(
     Ok(networks)
 }
 
-/// Gives every interface its address, MAC and groups. Answers the groups that gained a member.
+/// Gives every interface its address, MAC and groups. Answers the groups that gained a member, and the networks' versions
+/// that know the interfaces.
 async fn plug_in(
     tx: &mut Tx,
     new: &New<'_>,
     host: &str,
     networks: Vec<(VifRequest, NetworkRow)>,
-) -> Result<Vec<String>, AppError> {
-    let mut all_groups = Vec::new();
+) -> Result<(Vec<String>, BTreeMap<String, u64>), AppError> {
+    let (mut all_groups, mut versions) = (Vec::new(), BTreeMap::new());
     for (vif, network) in networks {
-        let ipv4 = address_for(tx, &vif, &network).await?;
+        let ipv4 = addresses::address_for(tx, new.app, &vif, &network).await?;
         let groups = groups_for(tx, new, &vif).await?;
         let need_version = db::networks::bump(tx, &network.id).await?;
         let id = VifId::from_entropy(entropy()).to_string();
@@ -335,8 +352,9 @@ async fn plug_in(
         };
         db::networks::insert_vif(tx, &row).await?;
         all_groups.extend(groups);
+        versions.insert(network.id, need_version);
     }
-    Ok(all_groups)
+    Ok((all_groups, versions))
 }
 
 /// `52:54:00` is the prefix the original and QEMU use for guests; the rest is random, the unique key decides.
@@ -345,34 +363,13 @@ fn local_mac() -> MacAddress {
     MacAddress([0x52, 0x54, 0x00, a, b, c])
 }
 
-async fn address_for(tx: &mut Tx, vif: &VifRequest, network: &NetworkRow) -> Result<Ipv4Addr, AppError> {
-    let taken = db::networks::taken(tx, &network.id).await?;
-    let (begin, end) = (u32::from(network.range_begin), u32::from(network.range_end));
-    if let Some(asked) = vif.ipv4_addr {
-        let number = u32::from(asked);
-        let reserved = asked == network.server || Some(asked) == network.gateway;
-        if !network.subnet.contains(&asked) || number < begin || number > end || reserved {
-            let refusal = Refusal::new(Code::AddressNotInNetwork);
-            return Err(refusal.with("address", asked).with("network", &network.id).into());
-        }
-        if taken.binary_search(&number).is_ok() {
-            return Err(Refusal::new(Code::DuplicateAddress).with("address", asked).into());
-        }
-        return Ok(asked);
-    }
-    let server = u32::from(network.server);
-    let gateway = network.gateway.map(u32::from);
-    let free = (begin..=end).find(|n| *n != server && Some(*n) != gateway && taken.binary_search(n).is_err());
-    Ok(free.map(Ipv4Addr::from).ok_or_else(|| Refusal::new(Code::OutOfNetworkCapacity).with("network", &network.id))?)
-}
-
 async fn groups_for(tx: &mut Tx, new: &New<'_>, vif: &VifRequest) -> Result<Vec<String>, AppError> {
     let asked = if vif.security_groups.is_empty() { &new.request.security_groups } else { &vif.security_groups };
     let mut groups: Vec<String> = asked.iter().map(ToString::to_string).collect();
     groups.sort();
     groups.dedup();
     if groups.is_empty() {
-        groups.extend(db::access::default_group(tx, new.account).await?);
+        return Ok(Vec::from_iter(db::access::hold_default_group(tx, new.account).await?));
     }
     for group in &groups {
         if !db::access::hold_group(tx, group, new.account).await? {
@@ -391,19 +388,17 @@ pub(super) async fn record(
     code: &str,
     values: &[(&str, String)],
 ) -> Result<(), AppError> {
-    let event = db::events::NewEvent {
-        account: Some(account),
-        resource,
-        code,
-        values,
-        job: None,
-        request: Some(caller.request),
-    };
-    Ok(db::events::insert(tx, &event).await?)
+    Ok(db::events::insert(tx, &event_of(caller, account, resource, code, values)).await?)
 }
 
-async fn record_placed(tx: &mut Tx, caller: &Caller, account: &str, id: &str, host: &str) -> Result<(), AppError> {
-    record(tx, caller, account, id, "placed", &[("host", host.to_owned())]).await
+fn event_of<'a>(
+    caller: &Caller,
+    account: &'a str,
+    resource: &'a str,
+    code: &'a str,
+    values: &'a [(&'a str, String)],
+) -> db::events::NewEvent<'a> {
+    db::events::NewEvent { account: Some(account), resource, code, values, job: None, request: Some(caller.request) }
 }
 
 /// Locks an instance the caller may change.

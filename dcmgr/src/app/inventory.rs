@@ -20,14 +20,12 @@ pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
     let agent = inventory.agent.as_str();
     crate::change!(app, "inventory", None, |tx, ringing| {
         let known = db::agents::find(tx, agent).await?;
-        if known.is_none_or(|row| row.incarnation != inventory.began.incarnation) {
-            return Ok(());
-        }
+        let Some(known) = known.filter(|row| row.incarnation == inventory.began.incarnation) else { return Ok(()) };
         if !db::agents::set_inventory(tx, inventory).await? {
             return Ok(());
         }
         weigh(tx, inventory).await?;
-        reserve_unknown(tx, app, inventory).await?;
+        reserve_unknown(tx, app, &known.node, inventory).await?;
         let news = news(tx, app, inventory).await?;
         take(tx, ringing, agent, news).await
     })
@@ -48,20 +46,19 @@ async fn weigh(tx: &mut Tx, inventory: &Inventory) -> Result<(), AppError> {
 }
 
 /// Guests of ours without a row keep their addresses: nobody else gets them (DESIGN 3.9).
-async fn reserve_unknown(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<(), AppError> {
+async fn reserve_unknown(tx: &mut Tx, app: &App, node: &str, inventory: &Inventory) -> Result<(), AppError> {
     let of_ours = |thing: &&InventoryThing| thing.installation == Some(app.installation()) && thing.kind == "overlay";
     let guests: Vec<(&str, &InventoryThing)> =
         inventory.things.iter().filter(of_ours).filter_map(|thing| Some((thing.owner.as_deref()?, thing))).collect();
     let owners: Vec<&str> = guests.iter().map(|(owner, _)| *owner).collect();
     let known = db::instances::known(tx, &owners).await?;
     let unknown = guests.into_iter().filter(|(owner, _)| !known.iter().any(|id| id == owner));
-    let Some(agent) = db::agents::find(tx, inventory.agent.as_str()).await? else { return Ok(()) };
     for (_, thing) in unknown {
         let nics = thing.detail.as_ref().map(|detail| detail["nics"].clone()).unwrap_or_default();
         for nic in serde_json::from_value::<Vec<Nic>>(nics).unwrap_or_default() {
             let (mac, ipv4) = (nic.mac.to_string(), nic.ipv4);
             let nic = db::recovery::Nic { vif: nic.vif.as_str(), network: nic.network.as_str(), mac: &mac, ipv4 };
-            db::recovery::reserve(tx, &agent.node, &nic).await?;
+            db::recovery::reserve(tx, node, &nic).await?;
         }
     }
     Ok(())

@@ -358,8 +358,9 @@ pub(super) async fn advance_thing(
 pub(super) struct Changed {
     attachments: Vec<String>,
     instances: Vec<String>,
-    networks: Vec<String>,
-    hosts: Vec<String>,
+    /// Snapshots and their version.
+    networks: Vec<(String, u64)>,
+    hosts: Vec<(String, u64)>,
     volumes: Vec<String>,
     images: Vec<String>,
 }
@@ -386,8 +387,8 @@ impl Changed {
                 self.volumes.push(thing);
             }
             (FactName::Snapshot, Fact::Yes) => db::volume_snapshots::set_seen_present(tx, &thing).await?,
-            (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push(thing),
-            (FactName::Applied, _) => self.hosts.push(thing),
+            (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push((thing, report.generation)),
+            (FactName::Applied, _) => self.hosts.push((thing, report.generation)),
             (FactName::Image, Fact::Yes) => {
                 db::access::set_image_failure(tx, &thing, None).await?;
                 self.images.push(thing);
@@ -403,11 +404,11 @@ impl Changed {
     }
 
     pub(super) async fn advance_all(mut self, tx: &mut Tx, ringing: &mut Ringing) -> Result<(), AppError> {
-        for network in &self.networks {
-            self.instances.extend(db::instances::waiting(tx, Some(network), None).await?);
+        for (network, version) in &self.networks {
+            self.instances.extend(db::instances::waiting_for_network(tx, network, *version).await?);
         }
-        for host in &self.hosts {
-            self.instances.extend(db::instances::waiting(tx, None, Some(host)).await?);
+        for (host, version) in &self.hosts {
+            self.instances.extend(db::instances::waiting_for_policy(tx, host, *version).await?);
         }
         for image in &self.images {
             self.instances.extend(db::instances::waiting_for_image(tx, image).await?);

@@ -4,12 +4,123 @@ use super::advance::{Cause, snapshot};
 use super::{AppError, Ringing};
 use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
-use crate::plan::placement::{Candidate, Demand, Rule, Verdict, judge, rank, smallest_change};
+use crate::plan::placement::{Candidate, Demand, Rule, Verdict, fits, judge, rank, smallest_change};
 use arame_schema::api::placement::SmallestChange;
 use arame_schema::api::{self, HostVerdict, Refusal, RuleVerdict};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// An instance is placed at most this often before its failure is final (DESIGN 3.10).
 pub const PLACEMENTS_MAX: u32 = 3;
+
+/// Verdicts told and stored of one placement: what a person reads. Of a thousand hosts each launch would store half a
+/// megabyte.
+const VERDICTS_MAX: usize = 50;
+
+/// From this many hosts on, or virtual CPUs given to guests, they are not read and counted anew for each launch.
+const HOSTS_READ_ANEW: usize = 50;
+const GUESTS_READ_ANEW: u64 = 500;
+
+/// How old a ranking may be. It is only a hint: the winner is locked and judged by what is true then, and nothing is
+/// refused by it.
+const RANKING_AGE: Duration = Duration::from_secs(1);
+
+/// Hosts as they were read last, with what was placed since by this process.
+#[derive(Debug, Default)]
+pub struct Hint(Mutex<Option<(Instant, Vec<Candidate>)>>);
+
+impl Hint {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Vec<Candidate>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self) -> Option<Vec<Candidate>> {
+        let kept = self.lock();
+        kept.as_ref().filter(|(at, _)| at.elapsed() < RANKING_AGE).map(|(_, hosts)| hosts.clone())
+    }
+
+    fn keep(&self, hosts: &[Candidate]) {
+        let guests: u64 = hosts.iter().map(|host| host.cpu_used).sum();
+        if hosts.len() > HOSTS_READ_ANEW || guests > GUESTS_READ_ANEW {
+            *self.lock() = Some((Instant::now(), hosts.to_vec()));
+        }
+    }
+
+    /// So that the next launch goes elsewhere.
+    fn place(&self, locked: &Candidate, demand: &Demand) {
+        if let Some((_, hosts)) = self.lock().as_mut()
+            && let Some(host) = hosts.iter_mut().find(|host| host.host == locked.host)
+        {
+            host.clone_from(locked);
+            host.cpu_used += demand.cpu_cores;
+            host.memory_used += demand.memory_mib;
+            host.disk_used += demand.disk_mib;
+        }
+    }
+}
+
+/// Hosts in the order of their worth, nothing locked yet.
+pub struct Ranking {
+    hosts: Vec<Candidate>,
+    is_new: bool,
+}
+
+/// Looks at the hosts: the first part of [`choose`], for callers that hold no lock yet.
+pub async fn look(tx: &mut Tx, hint: &Hint, demand: &Demand) -> Result<Ranking, AppError> {
+    if let Some(hosts) = hint.get()
+        && check_asked(demand, &hosts).is_ok()
+    {
+        return Ok(Ranking { hosts, is_new: false });
+    }
+    let hosts = db::nodes::candidates(tx).await?;
+    hint.keep(&hosts);
+    check_asked(demand, &hosts)?;
+    Ok(Ranking { hosts, is_new: true })
+}
+
+/// The second part: locks the best host that fits and answers it with the verdicts. `None` in `host`: nothing fits.
+pub async fn lock_best(
+    tx: &mut Tx,
+    hint: &Hint,
+    demand: &Demand,
+    ranking: Ranking,
+) -> Result<api::Placement, AppError> {
+    let Ranking { mut hosts, is_new } = ranking;
+    if let Some(name) = lock_first(tx, hint, demand, &mut hosts).await? {
+        return Ok(told(demand, &hosts, Some(name)));
+    }
+    if is_new {
+        return Ok(told(demand, &hosts, None));
+    }
+    // Nobody is refused by what was true a moment ago.
+    let mut hosts = db::nodes::candidates(tx).await?;
+    hint.keep(&hosts);
+    let found = lock_first(tx, hint, demand, &mut hosts).await?;
+    Ok(told(demand, &hosts, found))
+}
+
+async fn lock_first(
+    tx: &mut Tx,
+    hint: &Hint,
+    demand: &Demand,
+    hosts: &mut [Candidate],
+) -> Result<Option<String>, AppError> {
+    for name in rank(demand, hosts) {
+        let Some(locked) = db::nodes::lock_candidate(tx, &name).await? else { continue };
+        let fits = fits(demand, &locked);
+        if fits {
+            hint.place(&locked, demand);
+        }
+        if let Some(place) = hosts.iter_mut().find(|host| host.host == name) {
+            *place = locked;
+        }
+        if fits {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
 
 /// The verdicts, without locking or choosing anything.
 pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
@@ -21,19 +132,9 @@ pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, A
 
 /// Locks the best host that fits and answers it with the verdicts. `None` in `host`: nothing fits.
 pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
-    let mut hosts = db::nodes::candidates(tx).await?;
-    check_asked(demand, &hosts)?;
-    for name in rank(demand, &hosts) {
-        let Some(locked) = db::nodes::lock_candidate(tx, &name).await? else { continue };
-        let fits = judge(demand, &locked).fits();
-        if let Some(place) = hosts.iter_mut().find(|host| host.host == name) {
-            *place = locked;
-        }
-        if fits {
-            return Ok(told(demand, &hosts, Some(name)));
-        }
-    }
-    Ok(told(demand, &hosts, None))
+    let hint = Hint::default();
+    let ranking = look(tx, &hint, demand).await?;
+    lock_best(tx, &hint, demand, ranking).await
 }
 
 /// A host that does not exist is not one that is full.
@@ -45,14 +146,32 @@ fn check_asked(demand: &Demand, hosts: &[Candidate]) -> Result<(), AppError> {
 }
 
 fn told(demand: &Demand, hosts: &[Candidate], chosen: Option<String>) -> api::Placement {
-    let verdicts: Vec<Verdict> = hosts.iter().map(|host| judge(demand, host)).collect();
-    let smallest = if chosen.is_none() { smallest_change(&verdicts).map(change) } else { None };
+    let smallest = match chosen {
+        Some(_) => None,
+        None => {
+            let verdicts: Vec<Verdict> = hosts.iter().map(|host| judge(demand, host)).collect();
+            smallest_change(&verdicts).map(change)
+        }
+    };
+    let telling = most_telling(demand, hosts, chosen.as_deref());
     api::Placement {
         fits: chosen.is_some(),
         host: chosen,
-        verdicts: verdicts.iter().map(verdict_view).collect(),
+        left_out: (hosts.len() - telling.len()) as u64,
+        verdicts: telling.into_iter().map(|host| verdict_view(&judge(demand, host))).collect(),
         smallest_change: smallest,
     }
+}
+
+/// The chosen host, then those that do not fit, then the others; at most [`VERDICTS_MAX`], in the order of all.
+fn most_telling<'a>(demand: &Demand, hosts: &'a [Candidate], chosen: Option<&str>) -> Vec<&'a Candidate> {
+    let mut places: Vec<usize> = (0..hosts.len()).collect();
+    if places.len() > VERDICTS_MAX {
+        places.sort_by_key(|place| (chosen != Some(hosts[*place].host.as_str()), fits(demand, &hosts[*place])));
+        places.truncate(VERDICTS_MAX);
+        places.sort_unstable();
+    }
+    places.into_iter().map(|place| &hosts[place]).collect()
 }
 
 fn verdict_view(verdict: &Verdict) -> HostVerdict {
@@ -173,6 +292,62 @@ mod tests {
     use super::*;
     use arame_schema::api::catalogue::change as words;
     use arame_schema::api::{Language, Localise};
+
+    fn candidate(name: String, memory_used: u64) -> Candidate {
+        Candidate {
+            host: name,
+            online: true,
+            degraded: None,
+            scheduling_enabled: true,
+            hypervisor: "kvm".into(),
+            arch: "x86_64".into(),
+            cpu_offered: 8,
+            cpu_used: 0,
+            memory_offered: 1000,
+            memory_used,
+            disk_offered: 1000,
+            disk_used: 0,
+        }
+    }
+
+    fn small_demand() -> Demand {
+        Demand {
+            cpu_cores: 1,
+            memory_mib: 10,
+            disk_mib: 10,
+            hypervisor: None,
+            arch: "x86_64".into(),
+            host: None,
+            tried: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_many_hosts_the_chosen_and_those_that_do_not_fit_are_told() {
+        let full = [7, 500, 900];
+        let host = |n: usize| candidate(format!("hn-{n}"), if full.contains(&n) { 1000 } else { 0 });
+        let hosts: Vec<Candidate> = (0..1000).map(host).collect();
+        let told = told(&small_demand(), &hosts, Some("hn-777".into()));
+        let names: Vec<&str> = told.verdicts.iter().map(|verdict| verdict.host.as_str()).collect();
+        assert_eq!((names.len(), told.left_out), (VERDICTS_MAX, 950));
+        assert!(["hn-7", "hn-500", "hn-777", "hn-900"].iter().all(|name| names.contains(name)), "{names:?}");
+        let few = super::told(&small_demand(), &hosts[..10], Some("hn-3".into()));
+        assert_eq!((few.verdicts.len(), few.left_out), (10, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ranking_that_is_kept_knows_what_was_placed_since_and_is_soon_forgotten() {
+        let hint = Hint::default();
+        let hosts: Vec<Candidate> = (0..=HOSTS_READ_ANEW).map(|n| candidate(format!("hn-{n:03}"), 0)).collect();
+        hint.keep(&hosts[1..]);
+        assert!(hint.get().is_none(), "so few are read each time");
+        hint.keep(&hosts);
+        hint.place(&hosts[0], &small_demand());
+        let best = rank(&small_demand(), &hint.get().unwrap()).remove(0);
+        assert_eq!(best, "hn-001", "the first has one more than the others");
+        tokio::time::advance(RANKING_AGE).await;
+        assert!(hint.get().is_none());
+    }
 
     #[test]
     fn every_broken_rule_has_a_change_in_words_without_gaps() {

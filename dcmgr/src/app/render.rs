@@ -22,6 +22,7 @@ use arame_schema::limits::{DHCP_LEASE_SECONDS, DNS_TTL_SECONDS, WIRE_VERSION};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::security_group::{self, Source};
 use arame_schema::model::{Fact, FactName, Secret};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// A guest gets this long to switch itself off before it is switched off: what cloud images need with services to stop.
@@ -258,17 +259,13 @@ async fn initiator(tx: &mut Tx, row: &InstanceRow) -> Result<String, AppError> {
 async fn apply_policy(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let version = db::nodes::policy_version(tx, &job.thing).await?;
     let mut ports = Vec::new();
-    for port in db::networks::policy_ports(tx, &job.thing).await? {
+    let found = db::networks::policy_ports(tx, &job.thing).await?;
+    let rules = rules(tx, &job.thing).await?;
+    for port in found {
         let mut ingress = Vec::new();
-        for text in &port.rules {
-            let rules = security_group::parse(text).unwrap_or_default();
-            for rule in rules {
-                for source in sources(tx, &rule.source).await? {
-                    let rule = hva::IngressRule { traffic: rule.traffic, source };
-                    if !ingress.contains(&rule) {
-                        ingress.push(rule);
-                    }
-                }
+        for rule in port.groups.iter().filter_map(|group| rules.get(group)).flatten() {
+            if !ingress.contains(rule) {
+                ingress.push(rule.clone());
             }
         }
         ports.push(hva::PortPolicy {
@@ -285,6 +282,20 @@ async fn apply_policy(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppE
     }
     let body = hva::ApplyPolicy { host: id(&job.thing)?, ports, infrastructure: app.infrastructure().to_vec() };
     Ok(Body::Job(version, Job::ApplyPolicy(body)))
+}
+
+/// The rules of every group on a host, read after its ports: a group that came between has no port here.
+async fn rules(tx: &mut Tx, host: &str) -> Result<BTreeMap<String, Vec<hva::IngressRule>>, AppError> {
+    let mut groups = BTreeMap::new();
+    for (group, text) in db::networks::rules_on_host(tx, host).await? {
+        let mut rules = Vec::new();
+        for rule in security_group::parse(&text).unwrap_or_default() {
+            let sources = sources(tx, &rule.source).await?;
+            rules.extend(sources.into_iter().map(|source| hva::IngressRule { traffic: rule.traffic, source }));
+        }
+        groups.insert(group, rules);
+    }
+    Ok(groups)
 }
 
 async fn sources(tx: &mut Tx, source: &Source) -> Result<Vec<ipnet::Ipv4Net>, AppError> {

@@ -186,9 +186,9 @@ pub async fn hold_group(tx: &mut Tx, id: &str, account: &str) -> Result<bool, Db
     Ok(first(tx, statement, (id, account)).await?.is_some())
 }
 
-/// The account's oldest group: what an interface gets that names none.
-pub async fn default_group(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
-    let statement = "SELECT id FROM security_groups WHERE account_id = ? ORDER BY seq LIMIT 1";
+/// The account's oldest group: what an interface gets that names none. Held as by [`hold_group`].
+pub async fn hold_default_group(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT id FROM security_groups WHERE account_id = ? ORDER BY seq LIMIT 1 LOCK IN SHARE MODE";
     first(tx, statement, (account,)).await?.map(|row| row.text("id")).transpose()
 }
 

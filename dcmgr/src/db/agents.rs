@@ -3,7 +3,9 @@
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::jobs::report::{Capacity, Hello, Inventory};
-use std::collections::BTreeMap;
+use arame_schema::model::Observation;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 #[derive(Debug, Clone)]
@@ -73,6 +75,13 @@ pub async fn get(db: &Db, id: &str) -> Result<Option<AgentRow>, DbError> {
 /// Agents of a kind, in a transaction.
 pub async fn of_kind(tx: &mut Tx, kind: &str) -> Result<Vec<AgentRow>, DbError> {
     rows(tx, format!("{SELECT} WHERE kind = ? ORDER BY id"), (kind,)).await?.iter().map(read).collect()
+}
+
+/// Ids of the agents of a kind that are heard.
+pub async fn online_of_kind(tx: &mut Tx, kind: &str) -> Result<Vec<String>, DbError> {
+    let statement =
+        "SELECT id FROM agents WHERE kind = ? AND heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND ORDER BY id";
+    rows(tx, statement, (kind,)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 pub async fn was_replaced(tx: &mut Tx, agent: &str, nonce: Uuid) -> Result<bool, DbError> {
@@ -173,22 +182,62 @@ pub async fn heard(db: &Db, agent: &str, incarnation: u64, degraded: Option<&str
     Ok(db.run(statement, (degraded, agent, incarnation)).await? == 1)
 }
 
+/// Notes heartbeats of agents that are well, together. Answers those of the rows' own incarnations.
+pub async fn heard_well(db: &Db, beats: &[(&str, u64)]) -> Result<BTreeSet<(String, u64)>, DbError> {
+    if beats.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let list = |ids: Vec<mysql_async::Value>| (vec!["?"; ids.len()].join(", "), mysql_async::Params::Positional(ids));
+    let (places, ids) = list(beats.iter().map(|(agent, _)| (*agent).into()).collect());
+    let found = db.rows(format!("SELECT id, incarnation FROM agents WHERE id IN ({places})"), ids).await?;
+    let known = found.iter().map(|row| Ok((row.text("id")?, row.col("incarnation")?)));
+    let mut known = known.collect::<Result<BTreeSet<(String, u64)>, DbError>>()?;
+    known.retain(|(id, incarnation)| beats.contains(&(id.as_str(), *incarnation)));
+    if known.is_empty() {
+        return Ok(known);
+    }
+    let (places, ids) = list(known.iter().map(|(id, _)| id.into()).collect());
+    let statement = format!("UPDATE agents SET heard_at = UTC_TIMESTAMP(3), degraded = NULL WHERE id IN ({places})");
+    db.run(statement, ids).await?;
+    Ok(known)
+}
+
+/// What a listing says, whenever it was made: the same things in the same state have the same digest.
+fn digest(inventory: &Inventory) -> serde_json::Result<String> {
+    let mut things = inventory.things.clone();
+    for fact in things.iter_mut().flat_map(|thing| &mut thing.facts) {
+        fact.observed = Observation { incarnation: 0, seq: 0 };
+    }
+    let text = serde_json::to_vec(&(&inventory.backends, things))?;
+    Ok(hex::encode(Sha256::digest(text)))
+}
+
+/// Keeps an agent's newest listing. Answers whether it is the newest.
 pub async fn set_inventory(tx: &mut Tx, inventory: &Inventory) -> Result<bool, DbError> {
     let agent = inventory.agent.as_str();
     let held =
-        first(tx, "SELECT incarnation, observed FROM inventories WHERE agent_id = ? FOR UPDATE", (agent,)).await?;
+        first(tx, "SELECT incarnation, observed, digest FROM inventories WHERE agent_id = ? FOR UPDATE", (agent,))
+            .await?;
+    let asked = inventory.asked.map(|a| a.to_string());
+    let digest = digest(inventory).map_err(|e| super::row::strange("body", e))?;
     if let Some(row) = held {
         let newer = (row.col::<u64>("incarnation")?, row.col::<u64>("observed")?);
         if newer > (inventory.began.incarnation, inventory.began.seq) {
             return Ok(false);
         }
+        if row.col::<Option<String>>("digest")?.as_ref() == Some(&digest) {
+            let statement = "UPDATE inventories SET incarnation = ?, observed = ?, asked = ?, received_at = UTC_TIMESTAMP(3) \
+                             WHERE agent_id = ?";
+            run(tx, statement, (inventory.began.incarnation, inventory.began.seq, asked, agent)).await?;
+            return Ok(true);
+        }
     }
     let body = serde_json::to_string(inventory).map_err(|e| super::row::strange("body", e))?;
-    let statement = "INSERT INTO inventories (agent_id, incarnation, observed, asked, body, received_at) \
-                     VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3)) ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), \
-                     observed = VALUES(observed), asked = VALUES(asked), body = VALUES(body), received_at = VALUES(received_at)";
-    let asked = inventory.asked.map(|a| a.to_string());
-    run(tx, statement, (agent, inventory.began.incarnation, inventory.began.seq, asked, body)).await?;
+    let statement = "INSERT INTO inventories (agent_id, incarnation, observed, asked, body, digest, received_at) \
+                     VALUES (?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3)) ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), \
+                     observed = VALUES(observed), asked = VALUES(asked), body = VALUES(body), digest = VALUES(digest), \
+                     received_at = VALUES(received_at)";
+    run(tx, statement, (agent, inventory.began.incarnation, inventory.began.seq, asked, body, digest)).await?;
     Ok(true)
 }
 
@@ -201,17 +250,20 @@ pub struct InventoryRow {
 }
 
 pub async fn inventories(db: &Db) -> Result<Vec<InventoryRow>, DbError> {
-    let statement =
-        "SELECT body, received_at, received_at > UTC_TIMESTAMP(3) - INTERVAL 60 SECOND AS fresh FROM inventories";
+    let statement = "SELECT body, incarnation, observed, asked, received_at, \
+                     received_at > UTC_TIMESTAMP(3) - INTERVAL 60 SECOND AS fresh FROM inventories";
     let found = db.rows(statement, ()).await?;
     found
         .iter()
         .map(|row| {
-            Ok(InventoryRow {
-                inventory: row.json("body")?,
-                received_at: row.time("received_at")?,
-                fresh: row.flag("fresh")?,
-            })
+            // The text is that of the first listing that said so; when it was last said is in the columns.
+            let mut inventory: Inventory = row.json("body")?;
+            inventory.began = Observation { incarnation: row.col("incarnation")?, seq: row.col("observed")? };
+            inventory.asked = row.parsed_opt("asked")?;
+            for fact in inventory.things.iter_mut().flat_map(|thing| &mut thing.facts) {
+                fact.observed = inventory.began;
+            }
+            Ok(InventoryRow { inventory, received_at: row.time("received_at")?, fresh: row.flag("fresh")? })
         })
         .collect()
 }
@@ -220,4 +272,43 @@ pub async fn inventories(db: &Db) -> Result<Vec<InventoryRow>, DbError> {
 pub async fn joined(tx: &mut Tx) -> Result<Vec<String>, DbError> {
     let found = rows(tx, "SELECT id FROM agents WHERE incarnation > 0 ORDER BY id", ()).await?;
     found.iter().map(|row| row.text("id")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arame_schema::jobs::report::{FactReport, InventoryThing};
+    use arame_schema::model::{Fact, FactName};
+
+    fn listing(seq: u64, value: Fact) -> Inventory {
+        let observed = Observation { incarnation: 3, seq };
+        let fact =
+            FactReport { thing: "i-a".into(), name: FactName::Power, value, generation: 1, observed, detail: None };
+        let thing = InventoryThing {
+            kind: "domain".into(),
+            name: "i-a".into(),
+            backend: "sim".into(),
+            installation: None,
+            owner: Some("i-a".into()),
+            generation: 1,
+            holds_data: false,
+            facts: vec![fact],
+            detail: None,
+        };
+        Inventory {
+            v: 1,
+            agent: "hva.h1".parse().unwrap(),
+            asked: None,
+            began: observed,
+            backends: Vec::new(),
+            things: vec![thing],
+        }
+    }
+
+    #[test]
+    fn a_listing_of_the_same_state_has_the_same_digest_whenever_it_was_made() {
+        let digest = |seq, value| digest(&listing(seq, value)).unwrap();
+        assert_eq!(digest(1, Fact::Yes), digest(99, Fact::Yes));
+        assert_ne!(digest(1, Fact::Yes), digest(1, Fact::No));
+    }
 }

@@ -5,6 +5,9 @@ const ER_DUP_ENTRY: u16 = 1062;
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_LOCK_DEADLOCK: u16 = 1213;
 
+/// The key that keeps one open job of a thing and agent. An attachment's has the same name and is refused before by a lock.
+const OPEN_JOB_KEY: &str = "one_open";
+
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("no database connection within {0:?}")]
@@ -27,9 +30,15 @@ impl DbError {
         }
     }
 
-    /// Deadlock or lock wait: the whole transaction may be run again (DESIGN 3.12: only these two).
+    /// Deadlock or lock wait: the whole transaction may be run again (DESIGN 3.12: only these two). And a job that another
+    /// transaction has queued for the same thing since this one looked: a row that is not there cannot be locked, so the
+    /// unique key tells of it, and run again this one finds it.
     pub fn is_contention(&self) -> bool {
-        matches!(self.server_code(), Some(ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT))
+        matches!(self.server_code(), Some(ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT)) || self.is_overtaken()
+    }
+
+    fn is_overtaken(&self) -> bool {
+        self.duplicate_key().is_some_and(|key| key.rsplit('.').next() == Some(OPEN_JOB_KEY))
     }
 
     /// A unique key refused the row; `Some(name)` is the key's name as the server gives it.
@@ -45,5 +54,22 @@ impl DbError {
     /// The connection broke: whether a statement took effect is unknown.
     pub fn is_connection_lost(&self) -> bool {
         matches!(self, DbError::Server(mysql_async::Error::Io(_) | mysql_async::Error::Driver(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn duplicate(key: &str) -> DbError {
+        let message = format!("Duplicate entry 'hn-h1-hva.h1-1' for key '{key}'");
+        mysql_async::Error::from(mysql_async::ServerError { code: ER_DUP_ENTRY, message, state: "23000".into() }).into()
+    }
+
+    #[test]
+    fn a_job_queued_by_another_transaction_meanwhile_is_contention_and_a_name_taken_is_not() {
+        // MariaDB names the key, MySQL 8.0 the table before it.
+        assert!(duplicate("one_open").is_contention() && duplicate("jobs.one_open").is_contention());
+        assert!(!duplicate("hostname").is_contention());
     }
 }

@@ -18,45 +18,58 @@ pub struct NewEvent<'a> {
 }
 
 pub async fn insert(tx: &mut Tx, event: &NewEvent<'_>) -> Result<(), DbError> {
-    let values: BTreeMap<&str, &String> = event.values.iter().map(|(name, value)| (*name, value)).collect();
-    let text = serde_json::to_string(&values).map_err(|e| super::row::strange("vals", e))?;
-    let statement = "INSERT INTO events (id, at, account_id, resource, code, vals, job_id, request_id) \
-                     VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?)";
-    let row = (
-        crate::rehearsal::uuid_v7().to_string(),
-        event.account,
-        event.resource,
-        event.code,
-        text,
-        event.job.map(|j| j.to_string()),
-        event.request.map(|r| r.to_string()),
-    );
-    run(tx, statement, row).await?;
+    insert_all(tx, std::slice::from_ref(event)).await
+}
+
+/// Several events in their order, by one statement.
+pub async fn insert_all(tx: &mut Tx, events: &[NewEvent<'_>]) -> Result<(), DbError> {
+    let mut row = Vec::with_capacity(events.len() * 7);
+    for event in events {
+        let values: BTreeMap<&str, &String> = event.values.iter().map(|(name, value)| (*name, value)).collect();
+        let text = serde_json::to_string(&values).map_err(|e| super::row::strange("vals", e))?;
+        row.extend([
+            crate::rehearsal::uuid_v7().to_string().into(),
+            event.account.into(),
+            event.resource.into(),
+            event.code.into(),
+            text.into(),
+            event.job.map(|j| j.to_string()).into(),
+            event.request.map(|r| r.to_string()).into(),
+        ]);
+    }
+    let places = vec!["(?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?)"; events.len()].join(", ");
+    let statement =
+        format!("INSERT INTO events (id, at, account_id, resource, code, vals, job_id, request_id) VALUES {places}");
+    run(tx, statement, mysql_async::Params::Positional(row)).await?;
     Ok(())
 }
 
+/// Events numbered by one statement: FIELD compares each with each.
+const NUMBERED_AT_ONCE: u32 = 100;
+
 /// Gives public numbers to committed events, in the order of their ids. One writer at a time: the installation row is
-/// locked. Answers how many were numbered.
+/// locked. Answers how many were numbered. A number may be left out, none is given twice or later than a higher one.
 pub async fn number(tx: &mut Tx) -> Result<u64, DbError> {
-    let waiting = rows(tx, "SELECT id FROM events WHERE number IS NULL ORDER BY id LIMIT 500", ()).await?;
+    let statement = format!("SELECT id FROM events WHERE number IS NULL ORDER BY id LIMIT {NUMBERED_AT_ONCE}");
+    let waiting = rows(tx, statement, ()).await?;
     if waiting.is_empty() {
         return Ok(0);
     }
     let Some(row) = first(tx, "SELECT events_numbered FROM installation WHERE one = 1 FOR UPDATE", ()).await? else {
         return Ok(0);
     };
-    let mut number: u64 = row.col("events_numbered")?;
-    let mut given = 0;
-    for row in &waiting {
-        number += 1;
-        let matched =
-            run(tx, "UPDATE events SET number = ? WHERE id = ? AND number IS NULL", (number, row.text("id")?)).await?;
-        if matched == 0 {
-            number -= 1;
-        }
-        given += matched;
+    let number: u64 = row.col("events_numbered")?;
+    let ids: Vec<mysql_async::Value> =
+        waiting.iter().map(|row| Ok(row.text("id")?.into())).collect::<Result<_, DbError>>()?;
+    let places = vec!["?"; ids.len()].join(", ");
+    let statement =
+        format!("UPDATE events SET number = ? + FIELD(id, {places}) WHERE id IN ({places}) AND number IS NULL");
+    let values = std::iter::once(number.into()).chain(ids.iter().cloned()).chain(ids.iter().cloned()).collect();
+    let given = run(tx, statement, mysql_async::Params::Positional(values)).await?;
+    if given > 0 {
+        let last = number + ids.len() as u64;
+        run(tx, "UPDATE installation SET events_numbered = ? WHERE one = 1", (last,)).await?;
     }
-    run(tx, "UPDATE installation SET events_numbered = ? WHERE one = 1", (number,)).await?;
     Ok(given)
 }
 

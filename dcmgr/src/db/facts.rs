@@ -41,6 +41,17 @@ pub async fn of_thing(tx: &mut Tx, thing: &str) -> Result<Vec<FactRow>, DbError>
     found.iter().map(read).collect()
 }
 
+/// Facts of several things at once, at every agent.
+pub async fn of_things(tx: &mut Tx, things: &[&str]) -> Result<Vec<FactRow>, DbError> {
+    if things.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = vec!["?"; things.len()].join(", ");
+    let statement = format!("SELECT {COLUMNS} FROM facts WHERE thing IN ({places})");
+    let values = mysql_async::Params::Positional(things.iter().map(|thing| (*thing).into()).collect());
+    rows(tx, statement, values).await?.iter().map(read).collect()
+}
+
 /// Facts kept for one agent.
 pub async fn of_agent(tx: &mut Tx, agent: &str) -> Result<Vec<FactRow>, DbError> {
     let found = rows(tx, format!("SELECT {COLUMNS} FROM facts WHERE agent_id = ?"), (agent,)).await?;

@@ -12,6 +12,8 @@ pub struct InstanceRow {
     pub account: String,
     pub uuid: Uuid,
     pub host: Option<String>,
+    /// Of that host.
+    pub agent: Option<String>,
     pub image: String,
     pub ssh_key: Option<String>,
     pub instance_type: String,
@@ -37,7 +39,8 @@ pub struct InstanceRow {
 
 const SELECT: &str = "SELECT id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, cpu_cores, \
                       memory_mib, disk_mib, desired, shutdown, generation, need_policy_version, ran_before, leaving_host, \
-                      pinned, placements, tried_hosts, operation, state, failure_code, failure_final FROM instances";
+                      pinned, placements, tried_hosts, operation, state, failure_code, failure_final, \
+                      (SELECT h.agent_id FROM host_nodes h WHERE h.id = instances.host_node_id) AS agent_id FROM instances";
 
 fn desired_of(text: &str) -> Option<DesiredInstance> {
     match text {
@@ -63,6 +66,7 @@ fn read(row: &mysql_async::Row) -> Result<InstanceRow, DbError> {
         account: row.text("account_id")?,
         uuid: row.parsed("uuid")?,
         host: row.col("host_node_id")?,
+        agent: row.col("agent_id")?,
         image: row.text("image_id")?,
         ssh_key: row.col("ssh_key_pair_id")?,
         instance_type: row.text("instance_type")?,
@@ -243,14 +247,22 @@ pub async fn set_state(tx: &mut Tx, id: &str, state: InstanceState) -> Result<()
     Ok(())
 }
 
-/// Instances that wait for a network or a host's policy and have no open job: what an applied snapshot may free.
-pub async fn waiting(tx: &mut Tx, network: Option<&str>, host: Option<&str>) -> Result<Vec<String>, DbError> {
-    let statement = "SELECT DISTINCT i.id, i.seq FROM instances i LEFT JOIN network_vifs v ON v.instance_id = i.id \
+/// Instances that may have waited for this version of a network and have no open job. Those that need a later one are
+/// advanced when that one is applied.
+pub async fn waiting_for_network(tx: &mut Tx, network: &str, version: u64) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT DISTINCT i.id, i.seq FROM instances i JOIN network_vifs v ON v.instance_id = i.id \
         AND v.deleted_at IS NULL WHERE i.terminated_at IS NULL AND i.desired = 'on' AND i.state IN ('pending', 'starting') \
-        AND (? IS NULL OR v.network_id = ?) AND (? IS NULL OR i.host_node_id = ?) \
+        AND v.network_id = ? AND v.need_network_version <= ? \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 500";
-    let found = rows(tx, statement, (network, network, host, host)).await?;
-    found.iter().map(|row| row.text("id")).collect()
+    rows(tx, statement, (network, version)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// The same for a version of a host's policy.
+pub async fn waiting_for_policy(tx: &mut Tx, host: &str, version: u64) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL AND i.desired = 'on' \
+        AND i.state IN ('pending', 'starting') AND i.host_node_id = ? AND i.need_policy_version <= ? \
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 500";
+    rows(tx, statement, (host, version)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 /// Instances that wait to be made from an image.
@@ -276,7 +288,10 @@ pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
     db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()
 }
 
-const VIEW: &str = "SELECT i.*, k.display_name AS key_name, h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
+// Named one by one: the verdicts of a placement and the user data are long and not shown here.
+const VIEW: &str = "SELECT i.id, i.account_id, i.host_node_id, i.image_id, i.ssh_key_pair_id, i.instance_type, i.hostname, \
+    i.display_name, i.cpu_cores, i.memory_mib, i.disk_mib, i.generation, i.state, i.failure_code, i.failure_message, \
+    i.created_at, i.updated_at, i.terminated_at, k.display_name AS key_name, h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
     (SELECT GROUP_CONCAT(CONCAT_WS('|', v.id, v.network_id, v.device_index, v.ipv4, v.mac, n.domain_name) \
             ORDER BY v.device_index SEPARATOR ';') FROM network_vifs v JOIN networks n ON n.id = v.network_id \

@@ -110,6 +110,12 @@ pub async fn find_answered(tx: &mut Tx, id: Uuid) -> Result<Option<(JobRow, u64)
     Ok(Some((read(&row)?, row.col::<Option<u64>>("process")?.unwrap_or(0))))
 }
 
+/// As [`find`], outside a transaction.
+pub async fn get_row(db: &Db, id: Uuid) -> Result<Option<JobRow>, DbError> {
+    let found = db.rows(format!("SELECT {COLUMNS} FROM jobs WHERE id = ?"), (id.to_string(),)).await?;
+    found.first().map(read).transpose()
+}
+
 /// Closes an open job. `state` is done, failed, superseded, refused, unsupported, overtaken, held or lost.
 pub async fn close(tx: &mut Tx, id: Uuid, state: &str, error: Option<(&str, &str)>) -> Result<bool, DbError> {
     let (code, message) = error.unzip();

@@ -1,12 +1,13 @@
 //! Networks, interfaces, leases, and what a host's policy and an nsa's snapshot are made of.
 
-use super::pool::{first, rows, run};
+use super::pool::{count, first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use crate::rehearsal::{self, Sabotage};
 use arame_schema::api;
 use arame_schema::jobs::nsa::NetworkHost;
 use arame_schema::model::MacAddress;
 use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 #[derive(Debug, Clone)]
@@ -69,15 +70,20 @@ pub async fn first_of_account(tx: &mut Tx, account: &str) -> Result<Option<Strin
 
 /// The next version of a network. Locks its row.
 pub async fn bump(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
-    run(tx, "UPDATE networks SET version = version + 1 WHERE id = ?", (id,)).await?;
-    let found = first(tx, "SELECT version FROM networks WHERE id = ?", (id,)).await?;
-    found.map_or(Ok(0), |row| row.col("version"))
+    // The server answers the number with the statement's own answer: no second one to read it.
+    count(tx, "UPDATE networks SET version = LAST_INSERT_ID(version + 1) WHERE id = ?", (id,)).await
 }
 
-/// Every address taken in a network, cooling ones included, in order. The network's row is locked by the caller.
-pub async fn taken(tx: &mut Tx, network: &str) -> Result<Vec<u32>, DbError> {
-    let found = rows(tx, "SELECT ipv4 FROM ip_leases WHERE network_id = ? ORDER BY ipv4", (network,)).await?;
-    found.iter().map(|row| row.col("ipv4")).collect()
+/// Addresses taken in a network from one on, cooling ones included, in order, at most `limit` of them. The network's row
+/// is locked by the caller.
+pub async fn taken(tx: &mut Tx, network: &str, from: Ipv4Addr, limit: u32) -> Result<Vec<u32>, DbError> {
+    let statement = "SELECT ipv4 FROM ip_leases WHERE network_id = ? AND ipv4 >= ? ORDER BY ipv4 LIMIT ?";
+    rows(tx, statement, (network, u32::from(from), limit)).await?.iter().map(|row| row.col("ipv4")).collect()
+}
+
+/// Whether an address is taken, or cooling.
+pub async fn is_taken(tx: &mut Tx, network: &str, address: Ipv4Addr) -> Result<bool, DbError> {
+    Ok(taken(tx, network, address, 1).await?.first() == Some(&u32::from(address)))
 }
 
 /// A lease and its interface.
@@ -111,10 +117,13 @@ pub async fn insert_vif(tx: &mut Tx, vif: &NewVif<'_>) -> Result<(), DbError> {
         vif.need_version,
     );
     run(tx, row, values).await?;
-    for group in vif.groups {
-        let member = "INSERT INTO network_vif_security_groups (vif_id, security_group_id) VALUES (?, ?)";
-        run(tx, member, (vif.id, group)).await?;
+    if vif.groups.is_empty() {
+        return Ok(());
     }
+    let places = vec!["(?, ?)"; vif.groups.len()].join(", ");
+    let members = format!("INSERT INTO network_vif_security_groups (vif_id, security_group_id) VALUES {places}");
+    let values = vif.groups.iter().flat_map(|group| [vif.id.into(), group.into()]).collect();
+    run(tx, members, mysql_async::Params::Positional(values)).await?;
     Ok(())
 }
 
@@ -228,45 +237,48 @@ pub async fn snapshot_hosts(tx: &mut Tx, network: &str) -> Result<Vec<NetworkHos
         .collect()
 }
 
-/// One port of a host's policy, its groups' rules still as text.
+/// One port of a host's policy.
 #[derive(Debug, Clone)]
 pub struct PolicyPort {
     pub vif: VifRow,
     pub vlan_tag: u16,
     pub subnet: Ipv4Net,
     pub server: Ipv4Addr,
-    pub rules: Vec<String>,
+    /// Ids of its groups, in order.
+    pub groups: Vec<String>,
 }
 
 pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, DbError> {
     let statement = "SELECT v.id, v.instance_id, v.network_id, v.device_index, v.mac, v.ipv4, v.need_network_version, \
-                     n.vlan_tag, n.ipv4_network, n.prefix, n.server \
-                     FROM network_vifs v JOIN instances i ON i.id = v.instance_id JOIN networks n ON n.id = v.network_id \
+                     n.vlan_tag, n.ipv4_network, n.prefix, n.server, \
+                     (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
+                      FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
+                     FROM instances i JOIN network_vifs v ON v.instance_id = i.id JOIN networks n ON n.id = v.network_id \
                      WHERE i.host_node_id = ? AND v.deleted_at IS NULL ORDER BY v.seq";
     let found = rows(tx, statement, (host,)).await?;
     let mut ports = Vec::with_capacity(found.len());
     for row in &found {
         let subnet = Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?)
             .map_err(|e| super::row::strange("prefix", e))?;
+        let groups: Option<String> = row.col("groups_of")?;
         ports.push(PolicyPort {
             vif: read_vif(row)?,
             vlan_tag: row.col("vlan_tag")?,
             subnet,
             server: row.ipv4("server")?,
-            rules: Vec::new(),
+            groups: groups.unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
         });
     }
-    let statement = "SELECT m.vif_id, g.rule FROM network_vif_security_groups m \
-                     JOIN security_groups g ON g.id = m.security_group_id \
-                     JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
-                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL ORDER BY m.vif_id, g.id";
-    for row in rows(tx, statement, (host,)).await? {
-        let vif = row.text("vif_id")?;
-        if let Some(port) = ports.iter_mut().find(|port| port.vif.id == vif) {
-            port.rules.push(row.text("rule")?);
-        }
-    }
     Ok(ports)
+}
+
+/// The rules of groups that have a port on a host, as text.
+pub async fn rules_on_host(tx: &mut Tx, host: &str) -> Result<BTreeMap<String, String>, DbError> {
+    let statement = "SELECT g.id, g.rule FROM security_groups g WHERE g.id IN \
+                     (SELECT m.security_group_id FROM instances i JOIN network_vifs v ON v.instance_id = i.id \
+                      JOIN network_vif_security_groups m ON m.vif_id = v.id \
+                      WHERE i.host_node_id = ? AND v.deleted_at IS NULL)";
+    rows(tx, statement, (host,)).await?.iter().map(|row| Ok((row.text("id")?, row.text("rule")?))).collect()
 }
 
 /// Addresses of a group's members.

@@ -1,10 +1,24 @@
 //! Host and storage nodes.
 
-use super::pool::{first, rows, run};
+use super::pool::{count, first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use crate::plan::placement::Candidate;
 use arame_schema::api;
 use arame_schema::jobs::report::Capacity;
+
+/// Hosts and what they carry; `counted` limits of which hosts that is counted, as `shown` limits the hosts.
+fn hosts_where(counted: &str, shown: &str) -> String {
+    format!("{HOSTS} {counted} GROUP BY host_node_id) u ON u.host_node_id = h.id {shown}")
+}
+
+fn every_host() -> String {
+    hosts_where("", "ORDER BY h.seq")
+}
+
+/// Takes the id twice.
+fn one_host() -> String {
+    hosts_where("AND host_node_id = ?", "WHERE h.id = ?")
+}
 
 const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervisor, h.offering_cpu_cores, \
     h.offering_memory_mib, h.offering_disk_mib, h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
@@ -14,8 +28,7 @@ const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervis
     IFNULL(u.n, 0) AS instances \
     FROM host_nodes h JOIN agents a ON a.id = h.agent_id \
     LEFT JOIN (SELECT host_node_id, CAST(SUM(cpu_cores) AS UNSIGNED) AS cpu, CAST(SUM(memory_mib) AS UNSIGNED) AS memory, \
-               CAST(SUM(disk_mib) AS UNSIGNED) AS disk, COUNT(*) AS n FROM instances WHERE terminated_at IS NULL \
-               GROUP BY host_node_id) u ON u.host_node_id = h.id";
+               CAST(SUM(disk_mib) AS UNSIGNED) AS disk, COUNT(*) AS n FROM instances WHERE terminated_at IS NULL";
 
 fn candidate(row: &mysql_async::Row) -> Result<Candidate, DbError> {
     Ok(Candidate {
@@ -36,7 +49,7 @@ fn candidate(row: &mysql_async::Row) -> Result<Candidate, DbError> {
 
 /// Every host as placement sees it; nothing is locked.
 pub async fn candidates(tx: &mut Tx) -> Result<Vec<Candidate>, DbError> {
-    rows(tx, format!("{HOSTS} ORDER BY h.seq"), ()).await?.iter().map(candidate).collect()
+    rows(tx, every_host(), ()).await?.iter().map(candidate).collect()
 }
 
 /// Locks a host's row, then counts what it carries: a locked sum would not keep new rows out (DESIGN 3.11).
@@ -44,18 +57,23 @@ pub async fn lock_candidate(tx: &mut Tx, host: &str) -> Result<Option<Candidate>
     if first(tx, "SELECT id FROM host_nodes WHERE id = ? FOR UPDATE", (host,)).await?.is_none() {
         return Ok(None);
     }
-    first(tx, format!("{HOSTS} WHERE h.id = ?"), (host,)).await?.as_ref().map(candidate).transpose()
+    first(tx, one_host(), (host, host)).await?.as_ref().map(candidate).transpose()
 }
 
 /// The next policy version of a host. Locks the host's row.
 pub async fn bump_policy(tx: &mut Tx, host: &str) -> Result<u64, DbError> {
-    run(tx, "UPDATE host_nodes SET policy_version = policy_version + 1 WHERE id = ?", (host,)).await?;
-    policy_version(tx, host).await
+    count(tx, "UPDATE host_nodes SET policy_version = LAST_INSERT_ID(policy_version + 1) WHERE id = ?", (host,)).await
 }
 
 pub async fn policy_version(tx: &mut Tx, host: &str) -> Result<u64, DbError> {
     let found = first(tx, "SELECT policy_version FROM host_nodes WHERE id = ?", (host,)).await?;
     found.map_or(Ok(0), |row| row.col("policy_version"))
+}
+
+/// A host's agent and the newest version of its policy.
+pub async fn policy_of_host(tx: &mut Tx, host: &str) -> Result<Option<(String, u64)>, DbError> {
+    let found = first(tx, "SELECT agent_id, policy_version FROM host_nodes WHERE id = ?", (host,)).await?;
+    found.map(|row| Ok((row.text("agent_id")?, row.col("policy_version")?))).transpose()
 }
 
 pub async fn agent_of_host(tx: &mut Tx, host: &str) -> Result<Option<String>, DbError> {
@@ -97,11 +115,11 @@ fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
 }
 
 pub async fn hosts(db: &Db) -> Result<Vec<api::HostNode>, DbError> {
-    db.rows(format!("{HOSTS} ORDER BY h.seq"), ()).await?.iter().map(host_view).collect()
+    db.rows(every_host(), ()).await?.iter().map(host_view).collect()
 }
 
 pub async fn host(db: &Db, id: &str) -> Result<Option<api::HostNode>, DbError> {
-    db.rows(format!("{HOSTS} WHERE h.id = ?"), (id,)).await?.first().map(host_view).transpose()
+    db.rows(one_host(), (id, id)).await?.first().map(host_view).transpose()
 }
 
 /// Whether the row exists (rows that match count, changed or not).

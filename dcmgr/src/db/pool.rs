@@ -334,3 +334,16 @@ where
     lockstep::settle(tx.exec_drop(statement, params)).await?;
     Ok(tx.affected_rows())
 }
+
+/// Runs an UPDATE that tells a number by `LAST_INSERT_ID(…)`; 0 when no row matched.
+///
+/// # Errors
+/// The server's.
+pub async fn count<S, P>(tx: &mut Tx, statement: S, params: P) -> Result<u64, DbError>
+where
+    S: StatementLike,
+    P: Into<Params> + Send,
+{
+    lockstep::settle(tx.exec_drop(statement, params)).await?;
+    Ok(if tx.affected_rows() == 0 { 0 } else { tx.last_insert_id().unwrap_or(0) })
+}

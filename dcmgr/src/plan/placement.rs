@@ -57,6 +57,21 @@ impl Verdict {
     }
 }
 
+/// Whether a host fits, without the words: what [`judge`] says of every rule.
+pub fn fits(demand: &Demand, host: &Candidate) -> bool {
+    let free = |offered: u64, used: u64| offered.saturating_sub(used);
+    host.online
+        && host.degraded.is_none()
+        && host.scheduling_enabled
+        && demand.hypervisor.as_ref().is_none_or(|asked| *asked == host.hypervisor)
+        && demand.arch == host.arch
+        && free(host.cpu_offered * CPU_OVERCOMMIT, host.cpu_used) >= demand.cpu_cores
+        && free(host.memory_offered, host.memory_used) >= demand.memory_mib
+        && free(host.disk_offered, host.disk_used) >= demand.disk_mib
+        && demand.host.as_ref().is_none_or(|asked| *asked == host.host)
+        && !demand.tried.contains(&host.host)
+}
+
 /// Judges one host.
 pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
     let yes_no = |name, needed: &str, had: String, ok: bool| Rule {
@@ -107,7 +122,7 @@ pub fn rank(demand: &Demand, hosts: &[Candidate]) -> Vec<String> {
         |used: u64, more: u64, offered: u64| ((used + more) * 1_000_000).checked_div(offered).unwrap_or(u64::MAX);
     let mut fitting: Vec<_> = hosts
         .iter()
-        .filter(|host| judge(demand, host).fits())
+        .filter(|host| fits(demand, host))
         .map(|host| {
             let memory = share(host.memory_used, demand.memory_mib, host.memory_offered);
             let cpu = share(host.cpu_used, demand.cpu_cores, host.cpu_offered * CPU_OVERCOMMIT);
@@ -174,6 +189,31 @@ mod tests {
         assert!(rank(&demand(256), &[silent.clone()]).is_empty());
         let verdict = judge(&demand(256), &silent);
         assert_eq!(verdict.rules.iter().filter(|rule| !rule.ok).map(|rule| rule.name).collect::<Vec<_>>(), ["online"]);
+    }
+
+    #[test]
+    fn whether_a_host_fits_is_what_its_rules_say() {
+        let good = host("hn-a", 0);
+        let changes: [fn(&mut Candidate, &mut Demand); 11] = [
+            |_, _| {},
+            |host, _| host.online = false,
+            |host, _| host.degraded = Some("disk".into()),
+            |host, _| host.scheduling_enabled = false,
+            |_, demand| demand.hypervisor = Some("qemu".into()),
+            |_, demand| demand.arch = "arm64".into(),
+            |_, demand| demand.cpu_cores = 4 * CPU_OVERCOMMIT + 1,
+            |host, _| host.memory_used = 4096,
+            |host, _| host.disk_used = 9_901,
+            |_, demand| demand.host = Some("hn-b".into()),
+            |_, demand| demand.tried = vec!["hn-a".into()],
+        ];
+        let verdicts = changes.map(|change| {
+            let (mut host, mut demand) = (good.clone(), demand(100));
+            change(&mut host, &mut demand);
+            assert_eq!(fits(&demand, &host), judge(&demand, &host).fits(), "{demand:?} {host:?}");
+            fits(&demand, &host)
+        });
+        assert_eq!(verdicts.iter().filter(|fits| **fits).count(), 1, "each change breaks a rule");
     }
 
     #[test]

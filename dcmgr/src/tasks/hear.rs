@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,16 @@ use uuid::Uuid;
 
 /// Outcomes settled at a time. They queue on rows of the same network and host; more would only wait there.
 const OUTCOMES_AT_ONCE: usize = 8;
+
+/// Inventories taken in at a time: each waits for its commit.
+const INVENTORIES_AT_ONCE: usize = 4;
+
+/// Heartbeats that come within this time are written together: of a thousand agents two hundred come each second, and
+/// each write of its own would cost a commit.
+const BEATS_GATHERED: Duration = Duration::from_millis(200);
+
+/// Heartbeats written together at most.
+const BEATS_AT_ONCE: u16 = 500;
 
 /// A welcome is worth nothing after the agent has asked again several times.
 const WELCOME_EXPIRES: Duration = Duration::from_secs(30);
@@ -36,8 +47,9 @@ const TRY_PAUSE: Duration = Duration::from_millis(500);
 pub async fn start(app: &App, bus: Arc<dyn Bus>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     hear(app, &bus, stop, tasks, exchange::HELLO, 4, hello).await;
     hear(app, &bus, stop, tasks, exchange::OUTCOME, OUTCOMES_AT_ONCE, outcome_came).await;
-    hear(app, &bus, stop, tasks, exchange::INVENTORY, 2, inventory_came).await;
-    hear(app, &bus, stop, tasks, exchange::HEARTBEAT, 2, heartbeat).await;
+    hear(app, &bus, stop, tasks, exchange::INVENTORY, INVENTORIES_AT_ONCE, inventory_came).await;
+    let beats = bus.subscribe(Source::Exchange(exchange::HEARTBEAT), BEATS_AT_ONCE).await;
+    tasks.spawn(heartbeats(app.clone(), bus.clone(), beats, stop.clone()));
     let replies = bus.subscribe(Source::Fanout(exchange::REPLY), 100).await;
     let app = app.clone();
     tasks.spawn(ReceiverStream::new(replies).take_until(stop.clone().cancelled_owned()).for_each(move |delivery| {
@@ -169,18 +181,60 @@ async fn send(bus: &dyn Bus, agent: &AgentId, kind: &str, body: serde_json::Valu
     bus.publish(&Address::Agent(agent.clone()), durability, body).await
 }
 
-async fn heartbeat(app: App, bus: Arc<dyn Bus>, delivery: Arc<Delivery>) -> Result<(), AppError> {
-    let Some(beat) = read::<Heartbeat>(&delivery, |beat| &beat.agent) else { return Ok(()) };
+async fn heartbeats(app: App, bus: Arc<dyn Bus>, mut beats: mpsc::Receiver<Delivery>, stop: CancellationToken) {
+    loop {
+        let mut gathered = Vec::new();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            first = beats.recv() => match first {
+                Some(first) => gathered.push(first),
+                None => return,
+            },
+        }
+        tokio::time::sleep(BEATS_GATHERED).await;
+        while gathered.len() < usize::from(BEATS_AT_ONCE)
+            && let Ok(beat) = beats.try_recv()
+        {
+            gathered.push(beat);
+        }
+        let told: Vec<Heartbeat> =
+            gathered.iter().filter_map(|delivery| read::<Heartbeat>(delivery, |beat| &beat.agent)).collect();
+        if let Err(error) = take_beats(&app, &bus, &told).await {
+            // Not repeated: the next ones say the same, and later.
+            tracing::warn!(%error, "heartbeats could not be noted");
+        }
+        gathered.into_iter().for_each(Delivery::ack);
+    }
+}
+
+async fn take_beats(app: &App, bus: &Arc<dyn Bus>, beats: &[Heartbeat]) -> Result<(), AppError> {
+    let well: Vec<(&str, u64)> = beats
+        .iter()
+        .filter(|beat| beat.degraded.is_none())
+        .map(|beat| (beat.agent.as_str(), beat.incarnation))
+        .collect();
+    let heard = db::agents::heard_well(app.db(), &well).await?;
+    for beat in beats {
+        if !heard.contains(&(beat.agent.to_string(), beat.incarnation)) {
+            heartbeat(app, bus.as_ref(), beat).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One by itself: of a degraded agent, or of another incarnation than its row's.
+async fn heartbeat(app: &App, bus: &dyn Bus, beat: &Heartbeat) -> Result<(), AppError> {
     let degraded = beat.degraded.as_deref();
     if db::agents::heard(app.db(), beat.agent.as_str(), beat.incarnation, degraded).await? {
         return Ok(());
     }
-    let (kind, body) = match welcome::again(&app, beat.agent.as_str(), beat.incarnation).await? {
+    let (kind, body) = match welcome::again(app, beat.agent.as_str(), beat.incarnation).await? {
         None => return Ok(()),
         Some(Again::Welcome(welcome)) => (control::WELCOME, serde_json::to_value(welcome).unwrap_or_default()),
         Some(Again::Hello) => (control::HELLO_AGAIN, serde_json::Value::Null),
     };
-    if let Err(error) = send(bus.as_ref(), &beat.agent, kind, body).await {
+    if let Err(error) = send(bus, &beat.agent, kind, body).await {
         tracing::debug!(agent = %beat.agent, %error, "an agent could not be answered: its next heartbeat asks again");
     }
     Ok(())

@@ -2,15 +2,17 @@
 //! a ring that fails is repeated by the timer, a ring too many is dropped by the agent's lane.
 
 use crate::app::render::Rendered;
-use crate::app::{App, outcome, render};
+use crate::app::{App, Ring, outcome, render};
 use crate::db;
 use crate::db::jobs::JobRow;
 use arame_framework::bus::{Address, Bus, Durability, PublishError};
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,25 +28,73 @@ const RING_AGAIN: Duration = Duration::from_secs(10);
 /// Jobs rung in one turn of the timer.
 const TURN_MAX: u32 = 200;
 
-/// Rings jobs as they are committed.
-pub async fn ring(app: App, bus: Arc<dyn Bus>, rung: mpsc::Receiver<Uuid>, stop: CancellationToken) {
-    let jobs = ReceiverStream::new(rung).take_until(stop.cancelled_owned());
-    jobs.for_each_concurrent(RINGING_MAX, |id| {
-        let (app, bus) = (app.clone(), bus.clone());
-        async move {
-            match find(&app, id).await {
-                Ok(Some(job)) => ring_one(&app, bus.as_ref(), &job).await,
-                Ok(None) => {}
-                Err(error) => tracing::warn!(job = %id, %error, "a job could not be read: the timer will"),
-            }
+/// After a snapshot was rung it rests for so many times as long as that took, at most [`REST_MAX`]: what is wished
+/// meanwhile goes with the next one. A snapshot grows with its network; without rest, making it again and again would
+/// leave nothing for the launches that need it.
+const REST_TIMES: u32 = 4;
+const REST_MAX: Duration = Duration::from_millis(200);
+
+/// Snapshots whose rest is remembered; those that are over are forgotten when there are more.
+const RESTS_KEPT: usize = 1_000;
+
+/// Until when each snapshot rests.
+#[derive(Default)]
+struct Rests(HashMap<(String, String), Instant>);
+
+impl Rests {
+    fn until(&self, ring: &Ring) -> Option<Instant> {
+        let until = ring.snapshot.as_ref().and_then(|snapshot| self.0.get(snapshot))?;
+        Some(*until).filter(|until| *until > Instant::now())
+    }
+
+    fn took(&mut self, ring: Ring, time: Duration) {
+        let Some(snapshot) = ring.snapshot else { return };
+        let now = Instant::now();
+        if self.0.len() >= RESTS_KEPT {
+            self.0.retain(|_, until| *until > now);
         }
-    })
-    .await;
+        self.0.insert(snapshot, now + (time * REST_TIMES).min(REST_MAX));
+    }
+}
+
+/// Rings jobs as they are committed.
+pub async fn ring(app: App, bus: Arc<dyn Bus>, mut rung: mpsc::Receiver<Ring>, stop: CancellationToken) {
+    let mut rests = Rests::default();
+    let (mut at_work, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
+    loop {
+        let has_room = at_work.len() < RINGING_MAX;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some((ring, took)) = at_work.next() => rests.took(ring, took),
+            Some(ring) = resting.next(), if has_room => at_work.push(ring_now(&app, &bus, ring)),
+            ring = rung.recv(), if has_room => match ring {
+                None => break,
+                Some(ring) => match rests.until(&ring) {
+                    None => at_work.push(ring_now(&app, &bus, ring)),
+                    Some(until) => resting.push(async move {
+                        tokio::time::sleep_until(until).await;
+                        ring
+                    }),
+                },
+            },
+        }
+    }
+    while at_work.next().await.is_some() {}
+}
+
+async fn ring_now(app: &App, bus: &Arc<dyn Bus>, ring: Ring) -> (Ring, Duration) {
+    let begin = Instant::now();
+    match find(app, ring.job).await {
+        Ok(Some(job)) => ring_one(app, bus.as_ref(), &job).await,
+        Ok(None) => {}
+        Err(error) => tracing::warn!(job = %ring.job, %error, "a job could not be read: the timer will"),
+    }
+    (ring, begin.elapsed())
 }
 
 async fn find(app: &App, id: Uuid) -> Result<Option<JobRow>, db::DbError> {
-    let found = crate::transact!(app.db(), "find job", None, db::DbError, |tx| { db::jobs::find(tx, id).await })?;
-    Ok(found.filter(|job| job.open))
+    Ok(db::jobs::get_row(app.db(), id).await?.filter(|job| job.open))
 }
 
 /// Rings what is due and was not rung, or was rung long ago.
@@ -135,5 +185,32 @@ async fn ring_one(app: &App, bus: &dyn Bus, job: &JobRow) {
     };
     if let Err(error) = settled {
         tracing::warn!(job = %job.id, %error, "a job could not be rung: the timer will");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(snapshot: Option<&str>) -> Ring {
+        Ring { job: Uuid::nil(), snapshot: snapshot.map(|thing| (thing.to_owned(), "nsa.n1".to_owned())) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_rests_in_proportion_to_what_it_took_and_nothing_else_does() {
+        let mut rests = Rests::default();
+        rests.took(ring(Some("nw-a")), Duration::from_millis(10));
+        rests.took(ring(Some("nw-long")), Duration::from_secs(5));
+        rests.took(ring(None), Duration::from_secs(5));
+        assert_eq!(rests.until(&ring(Some("nw-a"))), Some(Instant::now() + Duration::from_millis(40)));
+        assert_eq!(rests.until(&ring(Some("nw-long"))), Some(Instant::now() + REST_MAX));
+        assert_eq!((rests.until(&ring(Some("nw-other"))), rests.until(&ring(None))), (None, None));
+        tokio::time::advance(Duration::from_millis(41)).await;
+        assert_eq!(rests.until(&ring(Some("nw-a"))), None);
+        for n in 0..2 * RESTS_KEPT {
+            rests.took(ring(Some(&format!("nw-{n}"))), Duration::ZERO);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(rests.0.len() <= RESTS_KEPT, "what is over is forgotten");
     }
 }

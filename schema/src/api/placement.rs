@@ -12,6 +12,9 @@ pub struct Placement {
     /// The chosen host.
     pub host: Option<String>,
     pub verdicts: Vec<HostVerdict>,
+    /// Hosts that were judged too and are not listed: in a large data center only the most telling are.
+    #[serde(default)]
+    pub left_out: u64,
     /// Null when it fits.
     pub smallest_change: Option<SmallestChange>,
 }

@@ -2,22 +2,13 @@
 //! 1 % of one core. Compared with MariaDB and RabbitMQ, printed beside them, which are not ours.
 
 use anyhow::Context;
-use arame_spec::bench::{introduce, judge};
+use arame_spec::bench::{introduce, judge, processor_seconds};
 use arame_spec::processes::{Backends, Processes};
 use std::time::Duration;
 
 /// What happens at the start is over after this.
 const REST: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_secs(30);
-
-/// `proc(5)`: clock ticks are hundredths of a second to user space on every Linux of today.
-const TICKS: f64 = 100.0;
-
-fn ticks(pid: i32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let words: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
-    Ok(words.get(11).context("utime")?.parse::<f64>()? + words.get(12).context("stime")?.parse::<f64>()?)
-}
 
 fn resident_mb(pid: i32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -30,11 +21,12 @@ pub async fn run() -> anyhow::Result<()> {
     let mut center = Processes::up(Backends::Simulated, 2).await?;
     tokio::time::sleep(REST).await;
     let children = center.children()?;
-    let before: Vec<f64> = children.values().map(|child| ticks(child.pid)).collect::<anyhow::Result<_>>()?;
+    let before: Vec<f64> =
+        children.values().map(|child| processor_seconds(child.pid)).collect::<anyhow::Result<_>>()?;
     tokio::time::sleep(WATCH).await;
     let mut together = 0.0;
     for (child, before) in children.values().zip(before) {
-        let share = (ticks(child.pid)? - before) / TICKS / WATCH.as_secs_f64() * 100.0;
+        let share = (processor_seconds(child.pid)? - before) / WATCH.as_secs_f64() * 100.0;
         let resident = resident_mb(child.pid)?;
         println!("{:9} {resident:.1} MB resident, {share:.2} % of a core", child.name);
         match child.name.as_str() {

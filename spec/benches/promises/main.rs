@@ -1,20 +1,26 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
 //! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [launch] [names] [storm]
-//! [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the programs that are measured.
+//! [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
+//! programs that are measured.
 
 mod idle;
 mod launch;
+mod many;
 mod names;
+mod outage;
+mod restart;
 mod storm;
+mod sustained;
 mod up;
+
+const ALL: [&str; 9] = ["up", "launch", "names", "storm", "sustained", "outage", "restart", "many", "idle"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Cargo adds options of its own.
     let named: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let unknown = named.iter().find(|word| !["up", "launch", "names", "storm", "idle"].contains(&word.as_str()));
-    if let Some(unknown) = unknown {
-        anyhow::bail!("no bench is called {unknown}: up, launch, names, storm, idle");
+    if let Some(unknown) = named.iter().find(|word| !ALL.contains(&word.as_str())) {
+        anyhow::bail!("no bench is called {unknown}: {}", ALL.join(", "));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|word| word == name);
     let mut broken = Vec::new();
@@ -30,6 +36,18 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("storm") {
         broken.extend(storm::run().await.err());
+    }
+    if wanted("sustained") {
+        broken.extend(sustained::run().await.err());
+    }
+    if wanted("outage") {
+        broken.extend(outage::run().await.err());
+    }
+    if wanted("restart") {
+        broken.extend(restart::run().await.err());
+    }
+    if wanted("many") {
+        broken.extend(many::run().await.err());
     }
     if wanted("idle") {
         broken.extend(idle::run().await.err());

@@ -12,19 +12,19 @@ use tokio::task::JoinSet;
 
 const LAUNCHES: usize = 200;
 const RUNS: usize = 3;
-const COMMITS_MAX: f64 = 10.0;
-const MESSAGES_MAX: f64 = 8.0;
+pub(crate) const COMMITS_MAX: f64 = 10.0;
+pub(crate) const MESSAGES_MAX: f64 = 8.0;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const COMMITS: &str = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'COM_COMMIT'";
 
-struct Costs {
-    commits: f64,
-    rings: f64,
-    outcomes: f64,
+pub(crate) struct Costs {
+    pub(crate) commits: f64,
+    pub(crate) rings: f64,
+    pub(crate) outcomes: f64,
 }
 
-async fn costs(center: &Processes) -> anyhow::Result<Costs> {
+pub(crate) async fn costs(center: &Processes) -> anyhow::Result<Costs> {
     Ok(Costs {
         commits: center.number(COMMITS).await? as f64,
         rings: center.counter("arame_rings_total").await?,
@@ -32,7 +32,7 @@ async fn costs(center: &Processes) -> anyhow::Result<Costs> {
     })
 }
 
-async fn all(center: &Processes, state: &str, count: u64) -> anyhow::Result<()> {
+pub(crate) async fn all(center: &Processes, state: &str, count: u64) -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
     loop {
         let there = center.number(&format!("SELECT COUNT(*) FROM instances WHERE state = '{state}'")).await?;
@@ -46,7 +46,10 @@ async fn all(center: &Processes, state: &str, count: u64) -> anyhow::Result<()> 
     }
 }
 
-async fn send_all(center: &Arc<Processes>, orders: Vec<Order>) -> anyhow::Result<Vec<(Order, Option<String>)>> {
+pub(crate) async fn send_all(
+    center: &Arc<Processes>,
+    orders: Vec<Order>,
+) -> anyhow::Result<Vec<(Order, Option<String>)>> {
     let mut sent = JoinSet::new();
     for order in orders {
         let center = center.clone();

@@ -25,6 +25,9 @@ const OVERRUN: Duration = Duration::from_secs(30);
 /// Progress of one job is told no more often; a newer one says more than two older.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Work that is shorter tells none: its end says more, and each telling is a message and a write.
+const PROGRESS_FIRST: Duration = Duration::from_millis(300);
+
 /// Progress nobody took within this time is not worth delivering.
 const PROGRESS_EXPIRES: Duration = Duration::from_secs(10);
 
@@ -236,6 +239,7 @@ fn panic_text(error: JoinError) -> String {
 
 /// Tells the latest progress, at most once in [`PROGRESS_INTERVAL`]; ends with the job.
 async fn forward(context: Arc<Context>, outcome: Outcome, mut told: mpsc::Receiver<(u8, String)>) {
+    tokio::time::sleep(PROGRESS_FIRST).await;
     while let Some(mut latest) = told.recv().await {
         while let Ok(newer) = told.try_recv() {
             latest = newer;

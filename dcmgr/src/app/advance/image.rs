@@ -2,16 +2,16 @@
 
 use super::super::{AppError, Ringing};
 use super::{At, Cause, queue};
+use crate::db::access::ImageRow;
+use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::image::{Wish, next_job};
 use arame_schema::model::{Fact, FactName};
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
-    for sta in db::agents::of_kind(tx, "sta").await? {
-        if sta.online {
-            advance_at(tx, ringing, id, &sta.id, cause).await?;
-        }
+    for sta in db::agents::online_of_kind(tx, "sta").await? {
+        advance_at(tx, ringing, id, &sta, cause).await?;
     }
     Ok(())
 }
@@ -25,20 +25,22 @@ pub enum Readiness {
     Failed(String, String),
 }
 
-/// Looks at the image's facts at every storage node; locks nothing.
-pub async fn readiness(tx: &mut Tx, id: &str) -> Result<Readiness, AppError> {
-    let Some(row) = db::access::find_image(tx, id).await? else { return Ok(Readiness::Coming) };
-    let facts = db::facts::of_thing(tx, id).await?;
-    let is_here = |fact: &db::facts::FactRow| {
-        fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= row.generation
+/// What an image's row and the facts of every storage node mean.
+pub fn readiness(row: Option<ImageRow>, facts: &[FactRow]) -> Readiness {
+    let Some(row) = row else { return Readiness::Coming };
+    let is_here = |fact: &FactRow| {
+        fact.thing == row.id
+            && fact.name == FactName::Image
+            && fact.value == Fact::Yes
+            && fact.generation >= row.generation
     };
     if facts.iter().any(is_here) {
-        return Ok(Readiness::Ready);
+        return Readiness::Ready;
     }
-    Ok(match row.failure {
+    match row.failure {
         Some((code, message)) => Readiness::Failed(code, message),
         None => Readiness::Coming,
-    })
+    }
 }
 
 pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {

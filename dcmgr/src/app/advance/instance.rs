@@ -4,6 +4,7 @@ use super::super::{AppError, Ringing, placement};
 use super::image::{self, Readiness};
 use super::{At, Cause, queue, snapshot};
 use crate::db::instances::InstanceRow;
+use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use crate::plan::attachment::{is_plug_settled, is_pluggable, is_unplug_settled};
 use crate::plan::instance::{Facts, Surroundings, Wish, has_left, is_lost, next_job};
@@ -16,9 +17,9 @@ use arame_schema::model::{Fact, FactName};
 /// lock order, or holds nothing.
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
-    let Some(host) = row.host.clone() else { return Ok(()) };
-    let Some(agent) = db::nodes::agent_of_host(tx, &host).await? else { return Ok(()) };
-    let disks_settled = disks_settled(tx, &row, &agent).await?;
+    let Some(agent) = row.agent.clone() else { return Ok(()) };
+    let attachments = db::volumes::attachments_of_instance(tx, id).await?;
+    let disks_settled = disks_settled(tx, &row, &attachments, &agent).await?;
     let facts = Facts { disks_settled, ..facts_at(tx, id, &agent).await? };
     let wish = Wish {
         desired: row.desired,
@@ -29,37 +30,53 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     if row.leaving_host && has_left(wish, facts) && row.desired != DesiredInstance::Gone {
         return Box::pin(place_again(tx, ringing, &row, cause)).await;
     }
-    let around = surroundings(tx, &row, facts).await?;
+    let need = need(tx, &row, facts).await?;
+    let around = Surroundings {
+        ready: matches!(need, Need::Nothing),
+        ran_before: row.ran_before,
+        failed: row.failure_code.is_some(),
+    };
     if is_lost(facts, around) && row.desired != DesiredInstance::Gone && row.failure_code.is_none() {
         let told = ("disk_lost", "the host's complete listing does not have its disk");
         db::instances::set_failure(tx, id, Some(told), true).await?;
         return Box::pin(advance(tx, ringing, id, cause)).await;
     }
-    if !around.ready
-        && let Some((code, message)) = broken_image(tx, &row).await?
+    if let Need::Image(code, message) = need
+        && row.failure_code.is_none()
     {
         db::instances::set_failure(tx, id, Some((&code, &message)), false).await?;
         return Box::pin(advance(tx, ringing, id, cause)).await;
     }
     let at = At { thing: id, agent: &agent, account: Some(&row.account) };
     let queued = queue(tx, ringing, at, next_job(wish, facts, around), row.operation, cause).await?;
+    let mut now = facts;
     if let Some(wanted) = queued {
-        write_maybe(tx, &row, &agent, facts, wanted).await?;
+        write_maybe(tx, &row, &attachments, &agent, facts, wanted).await?;
+        now = facts_at(tx, id, &agent).await?;
     }
-    settle_state(tx, ringing, &row, &agent, cause).await
+    settle_state(tx, ringing, &row, now, cause).await
 }
 
 /// The disks are looked at separately.
 pub(super) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts, AppError> {
-    let (domain, generation) = db::facts::value(tx, id, agent, FactName::Domain).await?;
-    let (power, _) = db::facts::value(tx, id, agent, FactName::Power).await?;
-    Ok(Facts { domain, power, generation, disks_settled: true })
+    let all = db::facts::of_thing(tx, id).await?;
+    let here = |name| {
+        let fact = all.iter().find(|fact| fact.agent == agent && fact.name == name);
+        fact.map_or((Fact::No, 0), |fact| (fact.value, fact.generation))
+    };
+    let (domain, generation) = here(FactName::Domain);
+    Ok(Facts { domain, power: here(FactName::Power).0, generation, disks_settled: true })
 }
 
 /// Whether every attachment's plug on this host is as it is wished.
-async fn disks_settled(tx: &mut Tx, row: &InstanceRow, agent: &str) -> Result<bool, AppError> {
-    for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
-        let (wish, facts) = super::attachment::facts_at(tx, &open, agent).await?;
+async fn disks_settled(
+    tx: &mut Tx,
+    row: &InstanceRow,
+    attachments: &[AttachmentRow],
+    agent: &str,
+) -> Result<bool, AppError> {
+    for open in attachments {
+        let (wish, facts) = super::attachment::facts_at(tx, open, agent).await?;
         let settled = match row.desired {
             DesiredInstance::On => is_plug_settled(wish, facts),
             DesiredInstance::Off => is_unplug_settled(wish, facts),
@@ -72,44 +89,51 @@ async fn disks_settled(tx: &mut Tx, row: &InstanceRow, agent: &str) -> Result<bo
     Ok(true)
 }
 
-async fn surroundings(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Surroundings, AppError> {
+/// What a start has to wait for.
+enum Need {
+    Nothing,
+    /// A version of a network or of the host's policy, or an image that is coming.
+    Time,
+    /// A machine that never ran cannot be made from an image that cannot be imported: code and message.
+    Image(String, String),
+}
+
+/// A start needs the image at a storage node, every network served by one nsa at the needed version, and the host's
+/// policy applied at the needed version.
+async fn need(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Need, AppError> {
     let running = facts.power == Fact::Yes && facts.domain == Fact::Yes;
     // What runs was ready once; asking again would stop a change of its disks for a version of its network.
-    let ready = running || row.desired != DesiredInstance::On || is_ready(tx, row).await?;
-    Ok(Surroundings { ready, ran_before: row.ran_before, failed: row.failure_code.is_some() })
-}
-
-/// A machine that never ran cannot be made from an image that cannot be imported.
-async fn broken_image(tx: &mut Tx, row: &InstanceRow) -> Result<Option<(String, String)>, AppError> {
-    if row.ran_before || row.desired != DesiredInstance::On || row.failure_code.is_some() {
-        return Ok(None);
-    }
-    match image::readiness(tx, &row.image).await? {
-        Readiness::Failed(code, message) => Ok(Some((code, message))),
-        Readiness::Ready | Readiness::Coming => Ok(None),
-    }
-}
-
-/// The image at a storage node, every network served by one nsa at the needed version, and the host's policy applied at the needed version.
-async fn is_ready(tx: &mut Tx, row: &InstanceRow) -> Result<bool, AppError> {
-    // A disk made once needs its image no more.
-    if !row.ran_before && !matches!(image::readiness(tx, &row.image).await?, Readiness::Ready) {
-        return Ok(false);
+    if running || row.desired != DesiredInstance::On {
+        return Ok(Need::Nothing);
     }
     let host = row.host.as_deref().unwrap_or_default();
-    if snapshot::applied_anywhere(tx, host).await? < row.need_policy_version {
-        return Ok(false);
-    }
-    for vif in db::networks::vifs_of_instance(tx, &row.id).await? {
-        if snapshot::applied_anywhere(tx, &vif.network).await? < vif.need_version {
-            return Ok(false);
+    let vifs = db::networks::vifs_of_instance(tx, &row.id).await?;
+    let things: Vec<&str> =
+        [row.image.as_str(), host].into_iter().chain(vifs.iter().map(|vif| vif.network.as_str())).collect();
+    let facts = db::facts::of_things(tx, &things).await?;
+    // A disk made once needs its image no more.
+    if !row.ran_before {
+        match image::readiness(db::access::find_image(tx, &row.image).await?, &facts) {
+            Readiness::Ready => {}
+            Readiness::Coming => return Ok(Need::Time),
+            Readiness::Failed(code, message) => return Ok(Need::Image(code, message)),
         }
     }
-    Ok(true)
+    let served = |thing: &str, version| snapshot::applied_anywhere(&facts, thing) >= version;
+    let is_served =
+        served(host, row.need_policy_version) && vifs.iter().all(|vif| served(&vif.network, vif.need_version));
+    Ok(if is_served { Need::Nothing } else { Need::Time })
 }
 
 /// The facts a job will touch become maybe with it (DESIGN 3.4).
-async fn write_maybe(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts, job: Wanted) -> Result<(), AppError> {
+async fn write_maybe(
+    tx: &mut Tx,
+    row: &InstanceRow,
+    attachments: &[AttachmentRow],
+    agent: &str,
+    facts: Facts,
+    job: Wanted,
+) -> Result<(), AppError> {
     let changes_power = match job.kind {
         // A change of disks on a running guest does not touch its power.
         Kind::ApplyInstance => !(facts.power == Fact::Yes && row.desired == DesiredInstance::On),
@@ -120,8 +144,8 @@ async fn write_maybe(tx: &mut Tx, row: &InstanceRow, agent: &str, facts: Facts, 
         db::facts::set_maybe(tx, &row.id, agent, FactName::Domain).await?;
         db::facts::set_maybe(tx, &row.id, agent, FactName::Power).await?;
     }
-    for attachment in db::volumes::attachments_of_instance(tx, &row.id).await? {
-        let (wish, facts) = super::attachment::facts_at(tx, &attachment, agent).await?;
+    for attachment in attachments {
+        let (wish, facts) = super::attachment::facts_at(tx, attachment, agent).await?;
         let will_plug = is_pluggable(wish, facts) && job.kind == Kind::ApplyInstance;
         let plugged = facts.plugged.is_surely_so();
         if (will_plug && !plugged) || (!attachment.wanted && plugged) {
@@ -136,10 +160,9 @@ async fn settle_state(
     tx: &mut Tx,
     ringing: &mut Ringing,
     row: &InstanceRow,
-    agent: &str,
+    facts: Facts,
     cause: Cause,
 ) -> Result<(), AppError> {
-    let facts = facts_at(tx, &row.id, agent).await?;
     let view = InstanceView {
         desired: row.desired,
         domain: facts.domain,
@@ -221,9 +244,6 @@ async fn place_again(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, caus
         }
         return Ok(());
     }
-    let agent = match &row.host {
-        Some(host) => db::nodes::agent_of_host(tx, host).await?.unwrap_or_default(),
-        None => String::new(),
-    };
-    settle_state(tx, ringing, row, &agent, cause).await
+    let facts = facts_at(tx, &row.id, row.agent.as_deref().unwrap_or_default()).await?;
+    settle_state(tx, ringing, row, facts, cause).await
 }

@@ -2,6 +2,7 @@
 
 use super::super::{AppError, Ringing};
 use super::{At, Cause, queue};
+use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use crate::plan::{Kind, snapshot::next_job};
 use arame_schema::model::{Fact, FactName};
@@ -10,10 +11,19 @@ use arame_schema::model::{Fact, FactName};
 /// at its hello; a launch waits for one of them only.
 pub async fn network(tx: &mut Tx, ringing: &mut Ringing, network: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::networks::find(tx, network).await? else { return Ok(()) };
-    for nsa in db::agents::of_kind(tx, "nsa").await? {
-        if nsa.online {
-            network_at(tx, ringing, &row.id, row.version, &nsa.id, cause).await?;
-        }
+    network_version(tx, ringing, network, row.version, cause).await
+}
+
+/// The same for a network whose newest version is known.
+pub async fn network_version(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    network: &str,
+    version: u64,
+    cause: Cause,
+) -> Result<(), AppError> {
+    for nsa in db::agents::online_of_kind(tx, "nsa").await? {
+        network_at(tx, ringing, network, version, &nsa, cause).await?;
     }
     Ok(())
 }
@@ -35,8 +45,7 @@ pub async fn network_at(
 
 /// Sends a host's newest policy to its hva.
 pub async fn policy(tx: &mut Tx, ringing: &mut Ringing, host: &str, cause: Cause) -> Result<(), AppError> {
-    let Some(agent) = db::nodes::agent_of_host(tx, host).await? else { return Ok(()) };
-    let version = db::nodes::policy_version(tx, host).await?;
+    let Some((agent, version)) = db::nodes::policy_of_host(tx, host).await? else { return Ok(()) };
     let applied = applied_at(tx, host, &agent).await?;
     let at = At { thing: host, agent: &agent, account: None };
     queue(tx, ringing, at, next_job(Kind::ApplyPolicy, version, applied), None, cause).await?;
@@ -48,9 +57,8 @@ async fn applied_at(tx: &mut Tx, thing: &str, agent: &str) -> Result<u64, AppErr
     Ok(if value == Fact::Yes { version } else { 0 })
 }
 
-/// The highest version of a thing that some agent serves.
-pub async fn applied_anywhere(tx: &mut Tx, thing: &str) -> Result<u64, AppError> {
-    let facts = db::facts::of_thing(tx, thing).await?;
-    let served = facts.iter().filter(|fact| fact.name == FactName::Applied && fact.value == Fact::Yes);
-    Ok(served.map(|fact| fact.generation).max().unwrap_or(0))
+/// The highest version of a thing that some agent serves, by these facts.
+pub fn applied_anywhere(facts: &[FactRow], thing: &str) -> u64 {
+    let of_thing = |fact: &&FactRow| fact.thing == thing && fact.name == FactName::Applied && fact.value == Fact::Yes;
+    facts.iter().filter(of_thing).map(|fact| fact.generation).max().unwrap_or(0)
 }
