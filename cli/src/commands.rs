@@ -12,6 +12,7 @@ mod security_group;
 mod ssh;
 mod ssh_key;
 mod storage;
+mod token;
 mod volume;
 mod volume_snapshot;
 
@@ -56,6 +57,11 @@ pub enum Rest {
     /// Accounts / アカウント
     #[command(subcommand)]
     Account(account::Command),
+    /// Credentials / トークン
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(token::Command),
+    /// Who changed what / 操作記録
+    AuditLog(token::AuditLog),
     /// What was asked of the agents / エージェントへの仕事の一覧
     Jobs(job::Jobs),
     /// Where the records and the world differ / 記録と実体の食い違い
@@ -66,7 +72,8 @@ impl Rest {
     /// Whether a member's token is not enough.
     pub fn is_operators(&self) -> bool {
         match self {
-            Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) => true,
+            Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) | Rest::AuditLog(_) => true,
+            Rest::Account(command) => command.is_operators(),
             Rest::Instance(_)
             | Rest::Ssh(_)
             | Rest::Volume(_)
@@ -75,7 +82,7 @@ impl Rest {
             | Rest::SecurityGroup(_)
             | Rest::SshKey(_)
             | Rest::InstanceType(_)
-            | Rest::Account(_) => false,
+            | Rest::Token(_) => false,
         }
     }
 }
@@ -93,6 +100,8 @@ pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliErro
         Rest::Host(command) => host::run(session, command).await,
         Rest::Storage(command) => storage::run(session, command).await,
         Rest::Account(command) => account::run(session, command).await,
+        Rest::Token(command) => token::run(session, command).await,
+        Rest::AuditLog(log) => token::audit_log(session, log).await,
         Rest::Jobs(command) => job::run(session, command).await,
         Rest::Audit(command) => audit::run(session, command).await,
     }

@@ -48,6 +48,9 @@ messages! {
     BadSize: "サイズ「{value}」を読み取れません。", "The size `{value}` cannot be read.";
     BadSizeNext: "10M、1G、2T のように書いてください。", "Write it like 10M, 1G or 2T.";
     FileUnreadable: "ファイル {path} を読めません。", "The file {path} cannot be read.";
+    FileUnwritable: "ファイル {path} に書けません。", "The file {path} cannot be written.";
+    SecretOnce: "トークン {id} の秘密を {path} に保存しました（再表示はできません）", "the secret of {id} was written to {path}; it is not shown again";
+    SecretShownOnce: "トークン {id} の秘密です（再表示はできません）:", "the secret of {id}; it is not shown again:";
     FileNext: "パスと権限を確かめてください。", "Check the path and its permissions.";
     SshMissing: "ssh を実行できません。", "ssh cannot be run.";
     SshMissingNext: "openssh-client をインストールしてください。", "Install openssh-client.";
@@ -122,6 +125,13 @@ messages! {
     Rules: "規則", "RULES";
     Fingerprint: "指紋", "FINGERPRINT";
     At: "日時", "AT";
+    Role: "役割", "ROLE";
+    Token: "トークン", "TOKEN";
+    Expires: "有効期限", "EXPIRES";
+    LastUsed: "最終使用", "LAST USED";
+    Enabled: "有効", "ENABLED";
+    QuotaInstances: "インスタンス上限", "INSTANCES MAX";
+    QuotaVolumes: "ボリューム上限", "VOLUMES MAX";
     Event: "出来事", "EVENT";
     After: "経過", "AFTER";
     Rule: "条件", "RULE";

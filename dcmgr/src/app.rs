@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod adoption;
 pub mod advance;
 pub mod audit;
+pub mod audit_log;
 pub mod error;
 pub mod events;
 pub mod images;
@@ -23,6 +24,7 @@ pub mod recovery;
 pub mod render;
 pub mod security_groups;
 pub mod ssh_key_pairs;
+pub mod tokens;
 pub mod volume_snapshots;
 pub mod volumes;
 pub mod welcome;
@@ -245,6 +247,9 @@ impl App {
         let row = row.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
         if !row.account_enabled {
             return Err(Refusal::new(Code::DisabledAccount).with("account", row.account));
+        }
+        if row.use_unnoted {
+            db::accounts::touch_token(db, &row.id).await.map_err(AppError::from)?;
         }
         let role = Role::parse(&row.role).ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
         let account = match (role, wanted) {

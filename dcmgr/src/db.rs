@@ -5,6 +5,7 @@
 //! order account, network, host, storage node, image, instance, volume, attachment, volume snapshot.
 
 pub mod access;
+pub mod accounts;
 pub mod agents;
 pub mod audit;
 pub mod error;

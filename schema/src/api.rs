@@ -28,7 +28,7 @@ pub mod timestamp;
 pub mod volume;
 pub mod volume_snapshot;
 
-pub use account::Account;
+pub use account::{Account, AccountUsage, AuditEntry, Token};
 pub use audit::{Finding, FindingKind, FindingRule};
 pub use error::ErrorBody;
 pub use event::Event;
@@ -45,8 +45,9 @@ pub use page::Page;
 pub use placement::{HostVerdict, Placement, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
-    AttachVolume, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateVolume, CreateVolumeSnapshot, Decide,
-    DeleteVolume, ListFilter, PowerOff, RollBackVolume, SetScheduling, SortOrder, UpdateSecurityGroup, VifRequest,
+    AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
+    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, PowerOff, RollBackVolume, SetScheduling, SortOrder,
+    UpdateAccount, UpdateSecurityGroup, VifRequest,
 };
 pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};

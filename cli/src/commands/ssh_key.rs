@@ -108,6 +108,6 @@ fn open(session: &Session<'_>, path: &std::path::Path) -> Result<std::fs::File, 
 }
 
 fn unwritable(session: &Session<'_>, path: &str, source: std::io::Error) -> CliError {
-    let sentence = say(session.language(), Message::FileUnreadable, &[("path", path)]);
+    let sentence = say(session.language(), Message::FileUnwritable, &[("path", path)]);
     CliError::because(USAGE, sentence, source, session.word(Message::FileNext).into())
 }

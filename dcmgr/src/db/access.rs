@@ -12,10 +12,13 @@ pub struct TokenRow {
     pub account: String,
     pub role: String,
     pub account_enabled: bool,
+    /// Its last use was noted longer ago than a minute.
+    pub use_unnoted: bool,
 }
 
 pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbError> {
-    let statement = "SELECT t.id, t.account_id, t.role, a.enabled FROM tokens t JOIN accounts a ON a.id = t.account_id \
+    let statement = "SELECT t.id, t.account_id, t.role, a.enabled, IFNULL(t.last_used_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE, 1) AS unnoted \
+                     FROM tokens t JOIN accounts a ON a.id = t.account_id \
                      WHERE t.secret_sha256 = ? AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > UTC_TIMESTAMP(3))";
     let found = db.rows(statement, (secret_sha256,)).await?;
     found
@@ -26,6 +29,7 @@ pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbE
                 account: row.text("account_id")?,
                 role: row.text("role")?,
                 account_enabled: row.flag("enabled")?,
+                use_unnoted: row.flag("unnoted")?,
             })
         })
         .transpose()
@@ -47,25 +51,7 @@ pub async fn lock_account(tx: &mut Tx, id: &str) -> Result<Option<Quota>, DbErro
 }
 
 pub async fn account_exists(db: &Db, id: &str) -> Result<bool, DbError> {
-    Ok(!db.rows("SELECT 1 AS one FROM accounts WHERE id = ?", (id,)).await?.is_empty())
-}
-
-pub async fn accounts(db: &Db, only: Option<&str>) -> Result<Vec<api::Account>, DbError> {
-    let statement = "SELECT id, description, enabled, created_at, updated_at FROM accounts WHERE (? IS NULL OR id = ?) ORDER BY seq";
-    let found = db.rows(statement, (only, only)).await?;
-    found
-        .iter()
-        .map(|row| {
-            Ok(api::Account {
-                id: row.text("id")?,
-                created_at: row.time("created_at")?,
-                updated_at: row.time("updated_at")?,
-                display_name: None,
-                description: row.text("description")?,
-                enabled: row.flag("enabled")?,
-            })
-        })
-        .collect()
+    Ok(!db.rows("SELECT 1 AS one FROM accounts WHERE id = ? AND deleted_at IS NULL", (id,)).await?.is_empty())
 }
 
 pub async fn instance_types(db: &Db) -> Result<Vec<api::InstanceType>, DbError> {

@@ -1,5 +1,6 @@
 //! Applies a seed file: accounts, tokens, agents, networks, types, keys, groups and images with given ids. Run again it
-//! changes nothing but what the file says otherwise (agents' keys, the image's bytes).
+//! changes nothing but what the file says otherwise (agents' keys, tokens' secrets, the image's bytes): quotas that were
+//! changed since stay.
 
 use super::pool::run;
 use super::{Db, DbError, Tx};
@@ -196,8 +197,7 @@ pub async fn apply(db: &Db, seed: &Seed) -> Result<(), SeedError> {
 async fn accounts(tx: &mut Tx, seed: &Seed) -> Result<(), SeedError> {
     for a in &seed.account {
         let statement = "INSERT INTO accounts (id, description, quota_instances, quota_volumes, created_at, updated_at) \
-                         VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)) ON DUPLICATE KEY UPDATE \
-                         quota_instances = VALUES(quota_instances), quota_volumes = VALUES(quota_volumes)";
+                         VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)) ON DUPLICATE KEY UPDATE id = VALUES(id)";
         run(tx, statement, (&a.id, &a.description, a.quota_instances, a.quota_volumes)).await?;
     }
     for t in &seed.token {

@@ -23,6 +23,15 @@ pub enum Right {
 /// The table. Paths are below [`API`], but for those that begin with `//`.
 const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/accounts", Right::Look),
+    ("POST", "/accounts", Right::Operate),
+    ("GET", "/accounts/{id}", Right::Look),
+    ("PUT", "/accounts/{id}", Right::Operate),
+    ("DELETE", "/accounts/{id}", Right::Operate),
+    ("GET", "/accounts/{id}/usage", Right::Look),
+    ("GET", "/tokens", Right::Look),
+    ("POST", "/tokens", Right::Change),
+    ("DELETE", "/tokens/{id}", Right::Change),
+    ("GET", "/audit_log", Right::Look),
     ("GET", "/audit", Right::Inspect),
     ("POST", "/audit/adopt", Right::Operate),
     ("POST", "/audit/remove", Right::Operate),

@@ -94,7 +94,51 @@ macro_rules! listed {
     })* };
 }
 
-listed!(instance_types InstanceType, accounts Account);
+listed!(instance_types InstanceType, audit_log AuditEntry);
+
+absent!(tokens:
+    list(filter: ListFilter) -> Page<Token>;
+    create(request: CreateToken) -> Token;
+    revoke(id: &str) -> Vec<String>;
+);
+
+pub mod accounts {
+    use super::{App, Caller};
+    use arame_schema::api::*;
+
+    #[derive(Debug, Default)]
+    pub struct Change {
+        pub display_name: Option<String>,
+        pub description: Option<String>,
+        pub enabled: Option<bool>,
+        pub quota_instances: Option<Option<u64>>,
+        pub quota_volumes: Option<Option<u64>>,
+    }
+
+    pub async fn list(_: &App, _: &Caller, _: ListFilter) -> Result<Page<Account>, Refusal> {
+        Ok(Page::whole(Vec::new()))
+    }
+
+    pub async fn get(_: &App, _: &Caller, id: &str) -> Result<Account, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+
+    pub async fn usage(_: &App, _: &Caller, id: &str) -> Result<AccountUsage, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+
+    pub async fn create(_: &App, _: &Caller, _: CreateAccount) -> Result<Account, Refusal> {
+        Err(Refusal::unknown("create"))
+    }
+
+    pub async fn update(_: &App, _: &Caller, id: &str, _: Change) -> Result<Account, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+
+    pub async fn delete(_: &App, _: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+}
 
 absent!(instances:
     get(id: &str) -> Instance;

@@ -1,8 +1,9 @@
-//! The view of an account.
+//! Accounts, their tokens, and the log of what was done with them.
 
-use super::Timestamp;
 use super::language::wordless;
+use super::{Role, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -13,7 +14,54 @@ pub struct Account {
     // Ours from here on.
     pub display_name: Option<String>,
     pub description: String,
+    /// A disabled account's tokens are refused; what it has goes on.
     pub enabled: bool,
+    /// Most instances at once; null is no limit.
+    #[serde(default)]
+    pub quota_instances: Option<u64>,
+    /// Most volumes at once; null is no limit.
+    #[serde(default)]
+    pub quota_volumes: Option<u64>,
 }
 
-wordless!(Account);
+/// What an account uses now, by the original's quota keys: `instance.count`, `instance.cpu_cores`,
+/// `instance.memory_mb`, `volume.count`, `volume.size_mb`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct AccountUsage(pub BTreeMap<String, u64>);
+
+/// A credential. What it may do is its role's, for whom its account's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    pub id: String,
+    pub account_id: String,
+    pub role: Role,
+    pub display_name: Option<String>,
+    pub created_at: Timestamp,
+    /// The token it was made with; null for one of the operator's seed.
+    pub created_by: Option<String>,
+    /// Null: never.
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// To the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// In the answer that makes it and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// One line of the log of changes. It only grows; lines go after 400 days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    pub token: String,
+    pub account: String,
+    /// Of the client, as the server saw it.
+    pub address: String,
+    /// `instance.create`, `token.revoke`, …
+    pub verb: String,
+    pub resource: String,
+    pub request: String,
+}
+
+wordless!(Account, AccountUsage, Token, AuditEntry);

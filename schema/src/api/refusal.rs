@@ -57,6 +57,8 @@ pub enum Code {
     InvalidSecurityGroupRule,
     /// `{reason}`
     InvalidPublicKey,
+    /// `{id}`
+    AlreadyExists,
     /// `{id}`, `{by}`
     ResourceInUse,
     /// `{id}`, `{instance}`
@@ -84,7 +86,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 38] = [
+    pub const ALL: [Code; 39] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -111,6 +113,7 @@ impl Code {
         Code::InvalidImageState,
         Code::InvalidSecurityGroupRule,
         Code::InvalidPublicKey,
+        Code::AlreadyExists,
         Code::ResourceInUse,
         Code::VolumeAttached,
         Code::VolumeNotAttached,

@@ -147,6 +147,49 @@ pub struct CreateSshKeyPair {
     pub display_name: Option<String>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateAccount {
+    /// `a-…`; one is chosen when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_instances: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_volumes: Option<u64>,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateAccount {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// `none` takes the limit away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_instances: Option<String>,
+    /// `none` takes the limit away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_volumes: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateToken {
+    /// Not above that of the token it is made with.
+    pub role: super::Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Seconds until it ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
 /// Absent is true: the original's default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PowerOff {

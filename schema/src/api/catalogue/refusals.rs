@@ -477,6 +477,22 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::VolumeHasSnapshots => volumes::volume_has_snapshots(),
         Code::NewerSnapshots => volumes::newer_snapshots(),
         Code::InvalidSnapshotState => volumes::invalid_snapshot_state(),
+        Code::AlreadyExists => entry!(
+            "already_exists",
+            "DatabaseError",
+            110,
+            409,
+            (
+                "{id} は既にあります。",
+                "同じ ID のものが、今あるか、以前ありました。ID は使い回されません。",
+                "別の ID を指定するか、ID を省いてください。"
+            ),
+            (
+                "{id} exists already.",
+                "One of this id is there, or was: an id is never given twice.",
+                "Choose another id, or leave it out."
+            )
+        ),
         Code::ResourceInUse => entry!(
             "resource_in_use",
             "OperationNotPermitted",
