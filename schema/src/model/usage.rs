@@ -43,8 +43,9 @@ pub fn of_instance(state: InstanceState, ran_before: bool) -> Option<Usage> {
         | InstanceState::Initializing
         | InstanceState::Shuttingdown
         | InstanceState::Terminated => None,
-        // Until its guest is surely off it may be running.
-        InstanceState::Running | InstanceState::Halting => Some(Usage::Running),
+        InstanceState::Running => Some(Usage::Running),
+        // Until its guest is surely off it may be running, if it ever was.
+        InstanceState::Halting => ran_before.then_some(Usage::Running),
         InstanceState::Starting | InstanceState::Halted | InstanceState::Failed => ran_before.then_some(Usage::Kept),
     }
 }
@@ -70,6 +71,14 @@ mod tests {
     use super::*;
     use crate::model::Fact;
     use crate::model::instance::{DesiredInstance, InstanceView, state};
+
+    #[test]
+    fn a_machine_that_was_never_seen_running_uses_nothing() {
+        for one in InstanceState::ALL.into_iter().filter(|state| *state != InstanceState::Running) {
+            assert_eq!(of_instance(one, false), None, "{one}");
+        }
+        assert_eq!(of_instance(InstanceState::Halting, true), Some(Usage::Running), "control");
+    }
 
     #[test]
     fn a_machine_that_ran_is_counted_in_every_state_until_its_deletion_is_asked_for() {
