@@ -35,7 +35,7 @@ const GET_EVERY: Duration = Duration::from_millis(50);
 const GETS_A_PAGE: usize = 5;
 
 /// A thousand agents join, are told their policies and listed.
-const SETTLE_LIMIT: Duration = Duration::from_secs(240);
+const SETTLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// `i-m0000042`: the copy of the template that is the n-th.
 const NUMBER: &str = "LPAD(s.seq, 7, '0')";
