@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS usage_intervals (
   begun_at DATETIME(3) NOT NULL,
   ended_at DATETIME(3) NULL,
   open TINYINT NULL DEFAULT 1,
-  UNIQUE KEY one_open (resource, open),
+  UNIQUE KEY one_open_interval (resource, open),
   KEY of_account (account_id, begun_at),
   KEY ended (ended_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
