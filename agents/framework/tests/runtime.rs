@@ -362,6 +362,18 @@ async fn a_failed_deletion_leaves_no_tombstone() {
     assert_eq!(stage.dcmgr.outcome().await.result, JobResult::Done);
 }
 
+/// What an agent sees gone counts for dcmgr, however the job ended (simulation, seed 1828).
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_failed_and_left_nothing_leaves_a_tombstone() {
+    let mut stage = Stage::joined().await;
+    stage.dcmgr.order(&delete("fail and be gone"), "vol-a", 7).await;
+    assert!(matches!(stage.dcmgr.outcome().await.result, JobResult::Failed { .. }));
+    stage.dcmgr.order(&create("dead"), "vol-a", 6).await;
+    assert_eq!(stage.dcmgr.outcome().await.result, JobResult::Refused { found_generation: 7 });
+    stage.dcmgr.order(&create("new life"), "vol-a", 8).await;
+    assert_eq!(stage.dcmgr.outcome().await.result, JobResult::Done);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_older_database_cannot_destroy_until_the_operator_confirms() {
     let mut stage = Stage::joined().await;

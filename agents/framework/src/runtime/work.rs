@@ -10,6 +10,7 @@ use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, JobResult, Outcome};
 use arame_schema::jobs::{Envelope, Job, exchange};
 use arame_schema::limits::{JOB_BUDGET_MAX, WIRE_VERSION};
+use arame_schema::model::Fact;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -211,11 +212,30 @@ pub(super) async fn run(
 type Handled = Result<Result<Vec<FactReport>, Stopped>, JoinError>;
 
 async fn conclude(context: &Arc<Context>, paper: &Paper, ended: Handled) -> (JobResult, Vec<FactReport>) {
+    let (result, facts) = result_of(context, paper, ended).await;
+    if result == JobResult::Done || !paper.is_delete || !shows_gone(&facts, &paper.thing) {
+        return (result, facts);
+    }
+    // It failed and nothing is left: dcmgr will take that for the end, and a frozen older job could raise the dead.
+    match bury(context, paper).await {
+        Ok(()) => (result, facts),
+        // Then nothing is told of what was seen, and the deletion is asked for again.
+        Err(error) => (failed("state_dir_error", format!("{error:#}")), Vec::new()),
+    }
+}
+
+fn shows_gone(facts: &[FactReport], thing: &str) -> bool {
+    let mut own = facts.iter().filter(|fact| fact.thing == thing).peekable();
+    own.peek().is_some() && own.all(|fact| fact.value == Fact::No)
+}
+
+async fn result_of(context: &Arc<Context>, paper: &Paper, ended: Handled) -> (JobResult, Vec<FactReport>) {
     match ended {
         Ok(Ok(facts)) if paper.is_delete => match bury(context, paper).await {
             Ok(()) => (JobResult::Done, facts),
-            // The thing is gone, but a frozen older job could raise it: the deletion is asked for again.
-            Err(error) => (failed("state_dir_error", format!("{error:#}")), facts),
+            // The thing is gone, but a frozen older job could raise it: nothing of it is told, and the deletion is asked
+            // for again.
+            Err(error) => (failed("state_dir_error", format!("{error:#}")), Vec::new()),
         },
         Ok(Ok(facts)) => (JobResult::Done, facts),
         Ok(Err(Stopped::Failed { code, message, retry, facts })) => (JobResult::Failed { code, message, retry }, facts),

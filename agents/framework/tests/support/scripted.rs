@@ -39,6 +39,17 @@ impl Scripted {
     async fn play(&self, key: &str, work: &Work) -> Result<(), Stopped> {
         match key {
             "fail" => Err(Stopped::failed("disk_full", "no room", Retry::Elsewhere)),
+            "fail and be gone" => {
+                let gone = FactReport {
+                    thing: work.thing.clone(),
+                    name: FactName::Volume,
+                    value: Fact::No,
+                    generation: work.generation,
+                    observed: work.standing.observe(),
+                    detail: None,
+                };
+                Err(Stopped::failed("disk_full", "no room", Retry::Elsewhere).with_facts(vec![gone]))
+            }
             "refuse" => Err(Stopped::Refused { found_generation: 99, facts: Vec::new() }),
             "panic" => panic!("as the test asked"),
             "wait" => {
