@@ -116,10 +116,21 @@ impl Fault {
         [self.program].into_iter().chain(self.other).collect()
     }
 
+    /// A moment is caught by looking at the rows and at what is published: with a silent database the look would wait out
+    /// its limit at every try, and keep the other fault from its end.
+    fn can_be_caught_beside(&self, other: &Fault) -> bool {
+        let looks = matches!(self.kind, Kind::FreezeInTransaction | Kind::FreezeRelay);
+        !looks || other.programs().iter().all(|program| ![DATABASE, BROKER].contains(program))
+    }
+
     /// Whether both may happen at once: each needs its program alive to be what it says it is.
     pub fn goes_with(&self, other: &Fault) -> bool {
         let apart = self.programs().iter().all(|program| !other.programs().contains(program));
-        apart && self.kind != Kind::Replay && other.kind != Kind::Replay
+        apart
+            && self.can_be_caught_beside(other)
+            && other.can_be_caught_beside(self)
+            && self.kind != Kind::Replay
+            && other.kind != Kind::Replay
     }
 }
 
@@ -235,5 +246,17 @@ mod tests {
         let kill = fault(Kind::KillAgent, "hva.h1");
         assert!(!kill.goes_with(&fault(Kind::FreezeAgent, "hva.h1")));
         assert!(kill.goes_with(&fault(Kind::FreezeAgent, "hva.h2")));
+    }
+
+    #[test]
+    fn no_moment_is_caught_while_the_database_or_the_broker_is_silent() {
+        let fault = |kind, program| Fault { kind, program, other: None, hold: Duration::ZERO, step: 0 };
+        let frozen = fault(Kind::FreezeDatabase, DATABASE);
+        for kind in [Kind::FreezeInTransaction, Kind::FreezeRelay] {
+            let caught = fault(kind, "dcmgr.1");
+            assert!(!caught.goes_with(&frozen) && !frozen.goes_with(&caught), "{kind:?}");
+            assert!(caught.goes_with(&fault(Kind::FreezeAgent, "hva.h1")), "control");
+        }
+        assert!(frozen.goes_with(&fault(Kind::KillManager, "dcmgr.1")), "control");
     }
 }
