@@ -4,7 +4,7 @@
 //! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
 //! is no instance, volume, snapshot or attachment of theirs is refused. An attachment's secret is not asked for (agents
 //! keep none): its row gets a new one, so the guest's disk has to be plugged anew should its target ever be.
-//! A machine that asks in another\'s name is adopted by its agent\'s id.
+//! A machine that asks in another's name is adopted by its agent's id.
 
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, audit, instances, volume_snapshots, volumes};

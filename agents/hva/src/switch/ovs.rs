@@ -1,5 +1,4 @@
-//! The switch driver on Open vSwitch: taps, ports, flows, and a watcher that puts back what it
-//! lost.
+//! The switch driver on Open vSwitch: taps, ports, flows, and a watcher that puts back what the bridge lost.
 //!
 //! Rule: the bridge's flows are ours alone. Each change is one bundle (OpenFlow 1.4 and later): the new set added
 //! under a new cookie, the old cookie deleted, and no packet sees half of it. Connection tracking is not touched by a
