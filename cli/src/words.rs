@@ -61,6 +61,12 @@ messages! {
     RollbackFailed: "{id} を {snapshot} の内容に戻せませんでした。", "{id} could not be rolled back to {snapshot}.";
     WaitTimeout: "{id} は {seconds} 秒待っても {state} のままです。", "{id} is still {state} after {seconds} seconds.";
     WaitTimeoutNext: "arame jobs show {id} と arame audit で、何を待っているかを確かめてください。", "See with arame jobs show {id} and arame audit what it waits for.";
+    NotMoved: "{id} は移動せず、ホスト {host} にあります。", "{id} was not moved: it is on host {host}.";
+    NotMovedCause: "移動は取りやめられたか、できませんでした。", "The move was taken back or could not be done.";
+    NotMovedNext: "arame instance timeline {id} で理由を確かめてください。", "See why with arame instance timeline {id}";
+    NotDrained: "ホスト {host} にはまだ {count} 台のインスタンスがあります。", "{count} instances are still on host {host}.";
+    NotDrainedCause: "移せないものがあります。止めたものはありません。", "Some could not be moved. None was stopped.";
+    NotDrainedNext: "上の理由を解決してから、もう一度 arame host drain {host} を実行してください。", "Mend what is said above and run arame host drain {host} again.";
     // Progress
     Waiting: "{id}: {state}（待機中）", "{id}: {state}";
     Done: "{id} は {state} になりました（{seconds} 秒）", "{id} is {state} after {seconds} s";
@@ -68,6 +74,10 @@ messages! {
     ChoseType: "インスタンスタイプ {name} を使います（--type で変更できます）", "using instance type {name} (--type chooses another)";
     ChoseGroup: "セキュリティグループ {group} を使います（--security-group で変更できます）", "using security group {group} (--security-group chooses another)";
     Accepted: "{id}: 受け付けました（--wait で完了まで待てます）", "{id}: accepted (--wait follows it to its end)";
+    Moving: "{id}: ホスト {host} へ移動します", "{id}: moving to host {host}";
+    NotRunning: "{state} です（動いているものだけを移せます）", "it is {state}; only running ones are moved";
+    NoHostTakes: "受け入れられるホストがありません", "no other host takes it";
+    Drained: "ホスト {host} にはインスタンスがありません", "no instance is on host {host}";
     Deleted: "{id} を削除しました", "{id} was deleted";
     PrivateKeyOnce: "秘密鍵を {path} に保存しました（再表示はできません）", "the private key was written to {path}; it is not shown again";
     Decided: "{id} を処理しました", "{id}: done";

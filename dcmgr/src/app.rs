@@ -15,6 +15,7 @@ pub mod instance_types;
 pub mod instances;
 pub mod inventory;
 pub mod jobs;
+pub mod moves;
 pub mod networks;
 pub mod nodes;
 pub mod outcome;

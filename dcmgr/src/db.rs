@@ -16,6 +16,7 @@ pub mod generations;
 pub mod instances;
 pub mod jobs;
 pub mod lockstep;
+pub mod moves;
 pub mod networks;
 pub mod nodes;
 pub mod pool;

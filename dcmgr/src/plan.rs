@@ -6,6 +6,7 @@ pub mod image;
 pub mod instance;
 pub mod job;
 pub mod migration;
+pub mod moving;
 pub mod placement;
 pub mod rollback;
 pub mod snapshot;

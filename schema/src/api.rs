@@ -46,8 +46,8 @@ pub use placement::{HostVerdict, Placement, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
     AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
-    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, PowerOff, RollBackVolume, SetScheduling, SortOrder,
-    UpdateAccount, UpdateSecurityGroup, VifRequest,
+    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, MoveInstance, PowerOff, RollBackVolume, SetScheduling,
+    SortOrder, UpdateAccount, UpdateSecurityGroup, VifRequest,
 };
 pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};

@@ -41,6 +41,18 @@ pub enum Job {
     /// Look again and answer what is seen; change nothing.
     #[serde(rename = "hva.instance.observe")]
     ObserveInstance(hva::ObserveInstance),
+    /// Make the host ready for a guest that another host will send; nothing runs yet.
+    #[serde(rename = "hva.instance.receive")]
+    ReceiveInstance(Box<hva::ReceiveInstance>),
+    /// Send the running guest to the host where it is waited for, under the generation of the guest that waits.
+    #[serde(rename = "hva.instance.send")]
+    SendInstance(hva::SendInstance),
+    /// Stop sending, refuse what is older from now on, change nothing else.
+    #[serde(rename = "hva.instance.keep")]
+    KeepInstance(hva::KeepInstance),
+    /// Let a paused guest run, that was not given away.
+    #[serde(rename = "hva.instance.resume")]
+    ResumeInstance(hva::ResumeInstance),
     /// The rules of all ports of this host, one version.
     #[serde(rename = "hva.policy.apply")]
     ApplyPolicy(hva::ApplyPolicy),
@@ -82,11 +94,15 @@ pub enum Job {
 
 impl Job {
     /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 23] = [
         "hva.instance.apply",
         "hva.instance.delete",
         "hva.instance.reboot",
         "hva.instance.observe",
+        "hva.instance.receive",
+        "hva.instance.send",
+        "hva.instance.keep",
+        "hva.instance.resume",
         "hva.policy.apply",
         "sta.image.import",
         "sta.image.delete",
@@ -110,6 +126,10 @@ impl Job {
             Job::DeleteInstance(_) => "hva.instance.delete",
             Job::RebootInstance(_) => "hva.instance.reboot",
             Job::ObserveInstance(_) => "hva.instance.observe",
+            Job::ReceiveInstance(_) => "hva.instance.receive",
+            Job::SendInstance(_) => "hva.instance.send",
+            Job::KeepInstance(_) => "hva.instance.keep",
+            Job::ResumeInstance(_) => "hva.instance.resume",
             Job::ApplyPolicy(_) => "hva.policy.apply",
             Job::ImportImage(_) => "sta.image.import",
             Job::DeleteImage(_) => "sta.image.delete",
@@ -141,6 +161,10 @@ impl Job {
             Job::ApplyInstance(job) => job.spec.power != hva::Power::On,
             Job::RebootInstance(_)
             | Job::ObserveInstance(_)
+            | Job::ReceiveInstance(_)
+            | Job::SendInstance(_)
+            | Job::KeepInstance(_)
+            | Job::ResumeInstance(_)
             | Job::ApplyPolicy(_)
             | Job::ImportImage(_)
             | Job::CreateVolume(_)

@@ -36,18 +36,27 @@ pub enum Sabotage {
     ReleaseWithoutCooling,
     /// An export goes although a plug may be there.
     UnexportWhilePlugged,
+    /// A host lets another run its guest without having marked it as given away.
+    SendWithoutMark,
+    /// A paused guest goes on although the other host may run it.
+    ResumeWhileMaybe,
+    /// What waits on the other host is removed before the sender was told to keep its guest.
+    RemoveBeforeKeep,
     /// Harmless, and must be: a hello rings nothing, the timer does.
     ForgetToRingAfterHello,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::DropMaybe,
         Self::SkipGenerationCheck,
         Self::SettleLateOutcome,
         Self::BelieveOlderObservations,
         Self::ReleaseWithoutCooling,
         Self::UnexportWhilePlugged,
+        Self::SendWithoutMark,
+        Self::ResumeWhileMaybe,
+        Self::RemoveBeforeKeep,
         Self::ForgetToRingAfterHello,
     ];
 }

@@ -22,7 +22,7 @@ use arame_schema::model::{InstanceId, Observation};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 /// Calls that may hang before the host wants no new guests.
@@ -49,7 +49,7 @@ impl Hva {
     pub async fn start(config: &Config) -> Result<Arc<Self>, DriverError> {
         match config.hva.driver {
             DriverKind::Sim => {
-                let sim = Sim::open(&config.hva.sim)?;
+                let sim = Sim::open_as(&config.hva.sim, config.hva.host.as_str())?;
                 Self::with_sim(config.hva.clone(), sim).await
             }
             DriverKind::Libvirt => Self::with_libvirt(config.hva.clone()).await,
@@ -153,6 +153,10 @@ impl Hva {
             Job::DeleteInstance(job) => jobs::delete::delete(self, &job.instance, work).await,
             Job::RebootInstance(job) => jobs::reboot::reboot(self, &job, work).await,
             Job::ObserveInstance(job) => jobs::observe::observe(self, &job.instance, work).await,
+            Job::ReceiveInstance(job) => jobs::receive::receive(self, &job.spec, work).await,
+            Job::SendInstance(job) => jobs::send::send(self, &job, work).await,
+            Job::KeepInstance(job) => jobs::stay::keep(self, &job.instance, work).await,
+            Job::ResumeInstance(job) => jobs::stay::resume(self, &job.instance, work).await,
             Job::ApplyPolicy(job) => jobs::policy::apply(self, job, work).await,
             Job::ImportImage(_)
             | Job::DeleteImage(_)
@@ -177,14 +181,17 @@ impl Hva {
 #[async_trait]
 impl Agent for Hva {
     fn profile(&self) -> Profile {
-        let kinds = vec![
+        let mut kinds = vec![
             "hva.instance.apply",
             "hva.instance.delete",
             "hva.instance.reboot",
             "hva.instance.observe",
             "hva.policy.apply",
         ];
-        let mut endpoints = BTreeMap::new();
+        if self.compute.moves() {
+            kinds.extend(["hva.instance.receive", "hva.instance.send", "hva.instance.keep", "hva.instance.resume"]);
+        }
+        let mut endpoints = self.compute.endpoints();
         if let Some(iqn) = &self.config.initiator_iqn {
             endpoints.insert("initiator_iqn".to_owned(), iqn.clone());
         }

@@ -61,6 +61,10 @@ pub struct LibvirtConfig {
     pub laboratory: bool,
     #[serde(default)]
     pub emulator: Option<PathBuf>,
+    /// Where the libvirts of other hosts reach this one, to bring guests: `qemu+tls://h1.example/system`. Unsaid: guests
+    /// are neither taken nor sent.
+    #[serde(default)]
+    pub migration_uri: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,6 +133,9 @@ pub struct SimConfig {
     /// How long each effect takes.
     #[serde(default)]
     pub latency_ms: u64,
+    /// A folder shared by simulated hosts: by it guests are moved from one to another. Unsaid: none are.
+    #[serde(default)]
+    pub trunk: Option<PathBuf>,
     #[serde(default)]
     pub faults: Vec<crate::driver::sim::Fault>,
 }

@@ -13,9 +13,10 @@ use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::{BootDisk, InstanceSpec, PluggedVolume};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
-use arame_schema::model::{AccountId, AttachmentId, InstanceId};
+use arame_schema::model::{AccountId, AttachmentId, HostNodeId, InstanceId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -53,6 +54,12 @@ pub struct Mark {
     /// The last operation (reboot) begun on it.
     #[serde(default)]
     pub operation: Option<Uuid>,
+    /// It was made to receive a guest, under this generation; no guest ever was in it.
+    #[serde(default)]
+    pub waiting: Option<u64>,
+    /// The generation under which its guest was received, the last time it was.
+    #[serde(default)]
+    pub arrived: Option<u64>,
 }
 
 /// A domain as found. Only marked ones are ever answered.
@@ -66,6 +73,8 @@ pub struct SeenDomain {
     pub plugged: Vec<AttachmentId>,
     /// Those of them that only one of the two has although the guest runs: on their way in, or out.
     pub half_plugged: Vec<AttachmentId>,
+    /// It is off because its memory was sent to another host.
+    pub sent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +107,17 @@ pub struct Machine {
     pub mark: Mark,
     pub disk: PathBuf,
     pub console: PathBuf,
+}
+
+/// A guest on its way to another host.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    pub instance: InstanceId,
+    pub to: HostNodeId,
+    /// Where that host takes guests, as it told in its hello.
+    pub endpoints: BTreeMap<String, String>,
+    /// Of the guest that waits there: nothing is sent to another.
+    pub generation: u64,
 }
 
 /// The hypervisor.
@@ -136,6 +156,22 @@ pub trait Compute: Send + Sync + 'static {
     /// Writes the operation on the domain, then resets the guest: at most once.
     async fn reboot(&self, instance: &InstanceId, operation: Uuid) -> Result<(), DriverError>;
 
+    /// Whether running guests can be taken from and given to other hosts here.
+    fn moves(&self) -> bool;
+
+    /// Where other hosts reach this one's hypervisor, for the hello.
+    fn endpoints(&self) -> BTreeMap<String, String>;
+
+    /// The host waits for this guest of that generation: whoever sends it finds what it needs. Nothing runs.
+    async fn ensure_waiting(&self, machine: &Machine, work: &Work) -> Result<(), Stopped>;
+
+    /// The memory and the disk of the guest are at the other host, where it does not run yet, and it runs here no more. On
+    /// a failure it is whole here, running or paused. Stops when the job is overtaken.
+    async fn ensure_sent(&self, sending: &Sending, work: &Work) -> Result<(), Stopped>;
+
+    /// The guest that was sent may run at the other host, and does. Called only after it was marked as given away.
+    async fn ensure_released(&self, sending: &Sending, work: &Work) -> Result<(), Stopped>;
+
     /// No domain and no secret is left of it.
     async fn ensure_gone(&self, instance: &InstanceId) -> Result<(), DriverError>;
 
@@ -162,6 +198,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the overlay exists.
     async fn has_disk(&self, instance: &InstanceId) -> Result<bool, DriverError>;
+
+    /// The overlay of a guest that was given away is gone: what comes back is copied anew.
+    async fn discard_disk(&self, instance: &InstanceId) -> Result<(), DriverError>;
 
     /// Overlay, log and record are gone; `generation` is remembered for a day.
     async fn bury(&self, instance: &InstanceId, generation: u64) -> Result<(), DriverError>;

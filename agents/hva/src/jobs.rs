@@ -10,12 +10,16 @@ pub mod list;
 pub mod observe;
 pub mod policy;
 pub mod reboot;
+pub mod receive;
+pub mod send;
+pub mod stay;
 
 use crate::Hva;
 use crate::driver::{DriverError, SeenDomain, SeenPower};
-use crate::records::Record;
+use crate::records::{Record, Side};
 use arame_framework::agent::{Stopped, Work};
 use arame_framework::rehearsal::{self, Sabotage};
+use arame_schema::jobs::hva::Between;
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation};
 use serde_json::json;
@@ -29,7 +33,58 @@ pub struct Found {
     pub grave: Option<u64>,
 }
 
+/// What a host holds of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest {
+    Absent,
+    /// Some part of it, none that runs; its disk is its newest.
+    Off,
+    Waiting,
+    Running,
+    Paused,
+    Handed,
+}
+
+impl Guest {
+    /// It runs here or can go on here, and nowhere else.
+    pub fn is_whole(self) -> bool {
+        match self {
+            Guest::Running | Guest::Paused => true,
+            Guest::Absent | Guest::Off | Guest::Waiting | Guest::Handed => false,
+        }
+    }
+
+    fn between(self) -> Option<Between> {
+        match self {
+            Guest::Waiting => Some(Between::Waiting),
+            Guest::Paused => Some(Between::Paused),
+            Guest::Handed => Some(Between::Handed),
+            Guest::Absent | Guest::Off | Guest::Running => None,
+        }
+    }
+}
+
 impl Found {
+    pub fn guest(&self) -> Guest {
+        let side = self.record.as_ref().and_then(|record| record.side);
+        match (&self.domain, side) {
+            (None, None) if self.record.is_none() => Guest::Absent,
+            (Some(domain), side) if domain.power != SeenPower::Off => match (domain.power, side) {
+                (SeenPower::Paused, Some(Side::Waiting)) => Guest::Waiting,
+                // Its memory is there and not to be used: the other host was told that it may run.
+                (_, Some(Side::Handed)) => Guest::Handed,
+                (SeenPower::Paused, _) => Guest::Paused,
+                (SeenPower::On | SeenPower::Off, _) => Guest::Running,
+            },
+            (_, Some(Side::Handed)) => Guest::Handed,
+            (None, Some(Side::Waiting)) => Guest::Waiting,
+            (Some(domain), Some(Side::Waiting)) if domain.mark.waiting.is_some() => Guest::Waiting,
+            (Some(domain), _) if domain.sent => Guest::Handed,
+            // It ran here before it went off, whatever it waited for once.
+            (Some(_), _) | (None, None) => Guest::Off,
+        }
+    }
+
     /// The newest generation any part carries; 0 when there is none.
     pub fn generation(&self) -> u64 {
         let domain = self.domain.as_ref().map_or(0, |domain| domain.mark.generation);
@@ -119,8 +174,15 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         Some(SeenPower::Off) | None => (Fact::No, None),
     };
     let thing = instance.as_str();
+    let guest = found.guest();
+    // A guest that may run elsewhere, or is to, does not run here, whatever is left of its memory.
+    let (power, detail) = match guest {
+        Guest::Waiting | Guest::Handed => (Fact::No, None),
+        Guest::Absent | Guest::Off | Guest::Running | Guest::Paused => (power, detail),
+    };
+    let between = guest.between().map(|form| json!({ Between::KEY: form.as_str() }));
     let mut facts = vec![
-        fact(thing, FactName::Domain, if exists { Fact::Yes } else { Fact::No }, None),
+        fact(thing, FactName::Domain, if exists { Fact::Yes } else { Fact::No }, between),
         fact(thing, FactName::Power, power, detail),
     ];
     let plugged: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.plugged);

@@ -9,6 +9,16 @@ use arame_schema::model::{AccountId, AttachmentId, ImageId, InstanceId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// What a record says of a guest between two hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Made to receive. Its guest comes from another host; once it runs here this is history.
+    Waiting,
+    /// Given away. Written before the other host may run it, and never taken back.
+    Handed,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub installation: Uuid,
@@ -35,6 +45,8 @@ pub struct Record {
     /// Attachments ever wished into it since it was made and not yet seen unplugged.
     #[serde(default)]
     pub attachments: Vec<AttachmentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
 }
 
 impl Record {
@@ -61,6 +73,7 @@ impl Record {
             nics: spec.nics.clone(),
             metadata: spec.metadata.clone(),
             attachments,
+            side: None,
         }
     }
 

@@ -154,6 +154,10 @@ impl Sta {
             | Job::DeleteInstance(_)
             | Job::RebootInstance(_)
             | Job::ObserveInstance(_)
+            | Job::ReceiveInstance(_)
+            | Job::SendInstance(_)
+            | Job::KeepInstance(_)
+            | Job::ResumeInstance(_)
             | Job::ApplyPolicy(_)
             | Job::ApplyNetwork(_)
             | Job::DeleteNetwork(_) => {

@@ -1,5 +1,7 @@
 //! `arame host …`
 
+mod drain;
+
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -8,6 +10,7 @@ use crate::words::{Message, word};
 use arame_schema::api::{HostNode, Language};
 use clap::Subcommand;
 use serde_json::json;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -16,9 +19,18 @@ pub enum Command {
     /// Show a host / 詳細を表示する
     Show { host: String },
     /// Let it take new instances / 新しいインスタンスを受け入れる
+    #[command(visible_alias = "uncordon")]
     Enable { host: String },
     /// Take no new instances; what runs goes on / 新しいインスタンスを受け入れない
+    #[command(visible_alias = "cordon")]
     Disable { host: String },
+    /// Take no new instances and move away what runs; nothing is stopped / 受け入れを止め、動いているものを他へ移す
+    Drain {
+        host: String,
+        /// Seconds for each instance / 一台あたりの待ち時間（秒）
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        timeout: u64,
+    },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -33,6 +45,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
         Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,
+        Command::Drain { host, timeout } => drain::run(session, &host, Duration::from_secs(timeout)).await,
     }
 }
 

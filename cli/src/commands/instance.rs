@@ -4,13 +4,13 @@ mod create;
 mod show;
 
 use super::Waiting;
-use crate::failure::CliError;
+use crate::failure::{CliError, WAIT_FAILED};
 use crate::names;
 use crate::session::Session;
 use crate::table;
 use crate::wait::{self, Goal};
 use crate::words::Message;
-use arame_schema::api::{Event, Instance, Placement};
+use arame_schema::api::{Event, HostNode, Instance, Placement};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -51,6 +51,18 @@ pub enum Command {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Bring to another host while it runs / 動かしたまま別のホストへ移す
+    Move {
+        instance: String,
+        /// The host it goes to / 移動先のホスト
+        #[arg(long, value_name = "HOST", required_unless_present = "cancel")]
+        to: Option<String>,
+        /// Take the move back / 移動を取りやめる
+        #[arg(long, conflicts_with = "to")]
+        cancel: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Reboot / 再起動する
     Reboot { instance: String },
     /// Delete, with its boot disk / 削除する（起動ディスクも消えます）
@@ -82,6 +94,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let wish = Wish { path: "/poweron", body: json!({}), states: &["running"] };
             change(session, &instance, wish, waiting).await
         }
+        Command::Move { instance, to, waiting, .. } => move_to(session, &instance, to.as_deref(), waiting).await,
         Command::Reboot { instance } => reboot(session, &instance).await,
         Command::Delete { instance, waiting } => delete(session, &instance, waiting).await,
         Command::Timeline { instance } => timeline(session, &instance).await,
@@ -120,6 +133,56 @@ async fn change(session: &mut Session<'_>, instance: &str, wish: Wish, waiting: 
     let after = if waiting.wait { wait::newest_event(&session.client, &id).await? } else { 0 };
     let _: Value = session.client.put(&format!("/instances/{id}{}", wish.path), &wish.body).await?;
     finish(session, &id, wish.states, after, waiting).await
+}
+
+/// Without a host the move is taken back.
+async fn move_to(
+    session: &mut Session<'_>,
+    instance: &str,
+    to: Option<&str>,
+    waiting: Waiting,
+) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let after = if waiting.wait { wait::newest_event(&session.client, &id).await? } else { 0 };
+    let path = format!("/instances/{id}/move");
+    let goal = match to {
+        Some(host) => {
+            let host = names::id_of::<HostNode>(&session.client, host).await?;
+            let _: Value = session.client.put(&path, &json!({ "host_node_id": host })).await?;
+            Some(host)
+        }
+        None => {
+            let _: Value = session.client.delete(&path).await?;
+            None
+        }
+    };
+    if !waiting.wait {
+        return finish(session, &id, &["running"], after, waiting).await;
+    }
+    let view = follow_move(session, &id, after, waiting.timeout()).await?;
+    if let (Some(host), Some(view)) = (&goal, &view)
+        && view.host_node.as_ref() != Some(host)
+    {
+        let from = view.host_node.clone().unwrap_or_default();
+        let words = [Message::NotMoved, Message::NotMovedCause, Message::NotMovedNext];
+        return Err(CliError::own(WAIT_FAILED, session.language(), words, &[("id", &id), ("host", &from)]));
+    }
+    match view {
+        Some(view) => session.print(&view, |language| show::one(language, &view)),
+        None => Ok(()),
+    }
+}
+
+/// Waits until a machine is on one host.
+pub(crate) async fn follow_move(
+    session: &mut Session<'_>,
+    id: &str,
+    after: u64,
+    timeout: std::time::Duration,
+) -> Result<Option<Instance>, CliError> {
+    let path = format!("/instances/{id}");
+    let states = ["running", "halted", "starting", "halting", "terminated"];
+    wait::until(session, Goal { path, id, states: &states, after, timeout }).await
 }
 
 /// Waits when asked to, then answers with the instance as it is.

@@ -51,6 +51,9 @@ struct Common {
 struct Sim {
     state_file: PathBuf,
     latency_ms: u64,
+    /// What hypervisor hosts move guests over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trunk: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +103,7 @@ struct Libvirt {
     uri: &'static str,
     domain_type: &'static str,
     laboratory: bool,
+    migration_uri: String,
 }
 
 #[derive(Serialize)]
@@ -261,7 +265,9 @@ impl Writer<'_> {
 
     fn sim(&self, agent: &AgentId) -> Option<Sim> {
         let state_file = self.layout.path("state").join(agent.as_str()).join("world.json");
-        (self.wish.kind == Kind::Sim).then_some(Sim { state_file, latency_ms: 0 })
+        let is_host = agent.kind() == arame_schema::model::AgentKind::Hva;
+        let trunk = is_host.then(|| self.layout.path("state").join("trunk"));
+        (self.wish.kind == Kind::Sim).then_some(Sim { state_file, latency_ms: 0, trunk })
     }
 
     pub fn dcmgr(&self) -> io::Result<()> {
@@ -309,6 +315,8 @@ impl Writer<'_> {
         } else {
             (SIM_CPU_CORES, SIM_MEMORY_MIB, SIM_DISK_MIB)
         };
+        let number = agent.name().trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or_default();
+        let address = self.wish.host_address(number);
         let hva = Hva {
             host: node(agent),
             driver: if real { "libvirt" } else { "sim" },
@@ -322,6 +330,7 @@ impl Writer<'_> {
                 uri: "qemu:///system?socket=/run/libvirt/libvirt-sock",
                 domain_type: acceleration.domain_type(),
                 laboratory: true,
+                migration_uri: format!("qemu+tcp://{address}/system"),
             }),
             switch: real.then_some(HvaSwitch {
                 driver: "ovs",

@@ -6,6 +6,7 @@
 pub mod attachment;
 pub mod image;
 pub mod instance;
+pub mod moving;
 pub mod snapshot;
 pub mod volume;
 pub mod volume_snapshot;
@@ -46,12 +47,18 @@ pub struct At<'a> {
 /// How long a kind of job may take.
 fn budget_ms(kind: Kind) -> u64 {
     let budget = match kind {
-        Kind::ApplyInstance | Kind::ImportImage | Kind::CreateVolume | Kind::RollBackVolume | Kind::CreateSnapshot => {
-            JOB_BUDGET_MAX
-        }
+        Kind::ApplyInstance
+        | Kind::ReceiveInstance
+        | Kind::SendInstance
+        | Kind::ImportImage
+        | Kind::CreateVolume
+        | Kind::RollBackVolume
+        | Kind::CreateSnapshot => JOB_BUDGET_MAX,
         Kind::DeleteInstance
         | Kind::RebootInstance
         | Kind::ObserveInstance
+        | Kind::KeepInstance
+        | Kind::ResumeInstance
         | Kind::ApplyPolicy
         | Kind::DeleteImage
         | Kind::DeleteVolume

@@ -3,7 +3,7 @@
 pub mod addresses;
 
 use super::advance::{self, Cause, snapshot};
-use super::{App, AppError, Caller, Ringing, placement};
+use super::{App, AppError, Caller, Ringing, moves, placement};
 use crate::db::access::ImageRow;
 use crate::db::networks::{NetworkRow, NewVif};
 use crate::db::{self, Tx};
@@ -402,7 +402,7 @@ fn event_of<'a>(
 }
 
 /// Locks an instance the caller may change.
-async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::instances::InstanceRow, AppError> {
+pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::instances::InstanceRow, AppError> {
     let row = db::instances::lock(tx, id).await?;
     let own = row.filter(|row| caller.scope().is_none_or(|account| account == row.account));
     Ok(own.ok_or_else(|| Refusal::unknown(id))?)
@@ -447,7 +447,7 @@ async fn lock_places(tx: &mut Tx, id: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-fn refuse_state(row: &db::instances::InstanceRow, needed: &str) -> AppError {
+pub(super) fn refuse_state(row: &db::instances::InstanceRow, needed: &str) -> AppError {
     let refusal = Refusal::new(Code::InvalidInstanceState);
     refusal.with("id", &row.id).with("state", row.state).with("needed", needed).into()
 }
@@ -465,6 +465,9 @@ async fn set_power(
         let row = lock_own(tx, caller, id).await?;
         if row.desired == DesiredInstance::Gone {
             return Err(refuse_state(&row, "running | halted"));
+        }
+        if desired == DesiredInstance::Off {
+            moves::refuse_while_moving(tx, id).await?;
         }
         db::events::audit(tx, &caller.who(), verb, id).await?;
         let harder = row.shutdown == Shutdown::Soft && method == Shutdown::Hard && desired == DesiredInstance::Off;
@@ -491,6 +494,7 @@ pub async fn power_on(app: &App, caller: &Caller, id: &str) -> Result<Instance, 
 pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
     crate::change!(app, "reboot instance", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
+        moves::refuse_while_moving(tx, id).await?;
         if row.state != InstanceState::Running {
             return Err(refuse_state(&row, "running"));
         }

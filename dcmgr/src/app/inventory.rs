@@ -1,6 +1,6 @@
 //! What an inventory means: new facts, and absence where every listing is complete (DESIGN 3.9).
 
-use super::advance::{self, Cause};
+use super::advance::{self, Cause, moving};
 use super::outcome::Changed;
 use super::{App, AppError, Ringing};
 use crate::db::facts::FactRow;
@@ -80,10 +80,7 @@ async fn news(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<Vec<FactR
     }
     let mut news: Vec<FactReport> = seen
         .values()
-        .filter(|report| {
-            held.get(&(report.thing.clone(), report.name))
-                .is_none_or(|fact| fact.value != report.value || fact.generation != report.generation)
-        })
+        .filter(|report| held.get(&(report.thing.clone(), report.name)).is_none_or(|fact| is_news(fact, report)))
         .cloned()
         .collect();
     // Who names no backend has looked at none.
@@ -108,10 +105,28 @@ async fn news(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<Vec<FactR
     Ok(news)
 }
 
+/// What a host holds of a guest between two hosts is in the detail of its domain.
+fn is_news(fact: &FactRow, report: &FactReport) -> bool {
+    fact.value != report.value
+        || fact.generation != report.generation
+        || (fact.name == FactName::Domain && fact.detail != report.detail)
+}
+
 /// Writes the news of things that no open job is about, and advances them.
-async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, news: Vec<FactReport>) -> Result<(), AppError> {
+async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, mut news: Vec<FactReport>) -> Result<(), AppError> {
     let mut changed = Changed::default();
     let mut things = BTreeSet::new();
+    let mut before = Vec::new();
+    if !news.is_empty() {
+        for open in db::moves::of_agent(tx, agent).await? {
+            let hidden = moving::is_hidden(tx, Some(&open), agent).await?;
+            if hidden {
+                news.retain(|report| !moving::is_about(report, &open));
+            } else if news.iter().any(|report| moving::is_about(report, &open)) {
+                before.push(moving::before(tx, Some(open), agent).await?);
+            }
+        }
+    }
     for report in news {
         // The open job is about to tell, and may be changing it right now.
         if db::jobs::open_of(tx, &report.thing, agent).await?.is_some() || plug_is_busy(tx, &report, agent).await? {
@@ -125,6 +140,9 @@ async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, news: Vec<FactRep
             }
             things.insert(report.thing);
         }
+    }
+    for before in before {
+        moving::overtake(tx, before, agent).await?;
     }
     for thing in &things {
         advance_any(tx, ringing, thing, agent).await?;

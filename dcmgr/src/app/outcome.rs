@@ -1,7 +1,7 @@
 //! What follows from an outcome: facts are written, the job is closed, the thing and its neighbours are advanced, in
 //! one transaction (DESIGN 3.2).
 
-use super::advance::{self, Cause};
+use super::advance::{self, Cause, moving};
 use super::{App, AppError, Ringing};
 use crate::db::jobs::JobRow;
 use crate::db::{self, Tx};
@@ -58,11 +58,15 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
         return look_again(tx, ringing, &job).await;
     }
     let mut changed = Changed::default();
-    for report in outcome.facts.iter().filter(|report| belongs(report, &job)) {
+    let open_move = db::moves::of_instance(tx, &job.thing).await?;
+    let hidden = moving::is_hidden(tx, open_move.as_ref(), &job.agent).await?;
+    let before = moving::before(tx, open_move, &job.agent).await?;
+    for report in outcome.facts.iter().filter(|report| belongs(report, &job) && !hidden) {
         if db::facts::observe(tx, &job.agent, report).await? {
             changed.note(tx, report).await?;
         }
     }
+    moving::overtake(tx, before, &job.agent).await?;
     unplug_unnamed(tx, &job, outcome, &mut changed).await?;
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
@@ -86,7 +90,14 @@ async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
         }
     }
     match job.kind {
-        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
+        Kind::ApplyInstance
+        | Kind::DeleteInstance
+        | Kind::RebootInstance
+        | Kind::ObserveInstance
+        | Kind::ReceiveInstance
+        | Kind::SendInstance
+        | Kind::KeepInstance
+        | Kind::ResumeInstance => {
             db::instances::lock(tx, &job.thing).await?;
         }
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
@@ -245,6 +256,10 @@ async fn failed(
     if job.kind.never_gives_up() {
         return Ok(again);
     }
+    if matches!(job.kind, Kind::ReceiveInstance | Kind::SendInstance) {
+        let attempts = moving::failed(tx, &job.thing, reason, retry == Retry::Later).await?;
+        return Ok(attempts.map_or(Cause::fact(), |attempts| Cause { delay_ms: backoff_ms(attempts), ..again }));
+    }
     match retry {
         Retry::Later if job.attempt < ATTEMPTS_MAX => Ok(again),
         Retry::Later | Retry::Elsewhere => {
@@ -280,6 +295,9 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
         Kind::ApplyInstance => db::instances::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateVolume => db::volumes::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateSnapshot => db::volume_snapshots::set_failure(tx, &job.thing, reason, is_final).await?,
+        Kind::ReceiveInstance | Kind::SendInstance => {
+            return moving::failed(tx, &job.thing, reason, false).await.map(drop);
+        }
         // Told when it is sure that nothing of it can happen any more.
         Kind::RollBackVolume => return Ok(db::rollbacks::give_up(tx, &job.thing, reason).await?),
         Kind::ImportImage => db::access::set_image_failure(tx, &job.thing, Some(reason)).await?,
@@ -326,9 +344,14 @@ pub(super) async fn advance_thing(
     cause: Cause,
 ) -> Result<(), AppError> {
     match job.kind {
-        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
-            advance::instance::advance(tx, ringing, &job.thing, cause).await
-        }
+        Kind::ApplyInstance
+        | Kind::DeleteInstance
+        | Kind::RebootInstance
+        | Kind::ObserveInstance
+        | Kind::ReceiveInstance
+        | Kind::SendInstance
+        | Kind::KeepInstance
+        | Kind::ResumeInstance => advance::instance::advance(tx, ringing, &job.thing, cause).await,
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             advance::volume::advance(tx, ringing, &job.thing, cause).await
         }

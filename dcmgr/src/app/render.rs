@@ -100,6 +100,14 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
         Kind::ObserveInstance => {
             Ok(Body::Job(job.generation, Job::ObserveInstance(hva::ObserveInstance { instance: id(&job.thing)? })))
         }
+        Kind::ReceiveInstance => receive_instance(app, tx, job).await,
+        Kind::SendInstance => send_instance(tx, job).await,
+        Kind::KeepInstance => {
+            Ok(Body::Job(job.generation, Job::KeepInstance(hva::KeepInstance { instance: id(&job.thing)? })))
+        }
+        Kind::ResumeInstance => {
+            Ok(Body::Job(job.generation, Job::ResumeInstance(hva::ResumeInstance { instance: id(&job.thing)? })))
+        }
         Kind::ApplyPolicy => apply_policy(app, tx, job).await,
         Kind::ImportImage | Kind::DeleteImage => image(tx, job).await,
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(tx, job).await,
@@ -122,7 +130,13 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
     if db::jobs::open_of(tx, &job.thing, &job.agent).await?.is_none_or(|(open, _)| open != job.id) {
         return Ok(Body::Obsolete);
     }
-    let Some(image) = db::access::find_image(tx, &row.image).await? else { return Ok(Body::Obsolete) };
+    let Some(spec) = spec(app, tx, job, &row).await? else { return Ok(Body::Obsolete) };
+    Ok(Body::Job(row.generation, Job::ApplyInstance(Box::new(hva::ApplyInstance { spec }))))
+}
+
+/// What a guest shall be on the host of a job.
+async fn spec(app: &App, tx: &mut Tx, job: &JobRow, row: &InstanceRow) -> Result<Option<hva::InstanceSpec>, AppError> {
+    let Some(image) = db::access::find_image(tx, &row.image).await? else { return Ok(None) };
     let stored = db::facts::of_thing(tx, &row.image).await?.into_iter().find_map(|fact| {
         let here = fact.name == FactName::Image && fact.value == Fact::Yes && fact.generation >= image.generation;
         here.then_some(fact.detail).flatten()
@@ -135,8 +149,8 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
             Power::Off { method: row.shutdown, grace_ms: SHUTDOWN_GRACE_MS }
         }
     };
-    let (nics, domain) = nics(tx, &row).await?;
-    let spec = hva::InstanceSpec {
+    let (nics, domain) = nics(tx, row).await?;
+    Ok(Some(hva::InstanceSpec {
         instance: id(&row.id)?,
         account: id(&row.account)?,
         uuid: row.uuid,
@@ -144,12 +158,42 @@ async fn apply_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, Ap
         vcpus: row.cpu_cores,
         memory_mib: row.memory_mib,
         power,
-        boot: boot_disk(&row, &image, stored)?,
-        volumes: plugged_volumes(app, tx, &row, &job.agent).await?,
+        boot: boot_disk(row, &image, stored)?,
+        volumes: plugged_volumes(app, tx, row, &job.agent).await?,
         nics,
-        metadata: metadata(tx, &row, domain).await?,
+        metadata: metadata(tx, row, domain).await?,
+    }))
+}
+
+/// A job of a move that is not asked for any more is not sent.
+async fn open_move(tx: &mut Tx, job: &JobRow) -> Result<Option<(InstanceRow, db::moves::MoveRow)>, AppError> {
+    let Some(row) = db::instances::lock(tx, &job.thing).await? else { return Ok(None) };
+    let Some(open) = db::moves::of_instance(tx, &job.thing).await? else { return Ok(None) };
+    let still = db::jobs::open_of(tx, &job.thing, &job.agent).await?.is_some_and(|(open, _)| open == job.id);
+    Ok(still.then_some((row, open)))
+}
+
+async fn receive_instance(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some((row, open)) = open_move(tx, job).await? else { return Ok(Body::Obsolete) };
+    let Some(side) = open.side_of(&job.agent) else { return Ok(Body::Obsolete) };
+    let Some(spec) = spec(app, tx, job, &row).await? else { return Ok(Body::Obsolete) };
+    // Whatever is wished of its power comes after it has arrived.
+    let spec = hva::InstanceSpec { power: Power::On, ..spec };
+    let from = id(&open.end(side.other()).host)?;
+    Ok(Body::Job(job.generation, Job::ReceiveInstance(Box::new(hva::ReceiveInstance { spec, from }))))
+}
+
+async fn send_instance(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some((_, open)) = open_move(tx, job).await? else { return Ok(Body::Obsolete) };
+    let Some(side) = open.side_of(&job.agent) else { return Ok(Body::Obsolete) };
+    let other = open.end(side.other());
+    let told = db::agents::find(tx, &other.agent).await?;
+    let send = hva::SendInstance {
+        instance: id(&job.thing)?,
+        to: id(&other.host)?,
+        endpoints: told.map(|agent| agent.endpoints).unwrap_or_default(),
     };
-    Ok(Body::Job(row.generation, Job::ApplyInstance(Box::new(hva::ApplyInstance { spec }))))
+    Ok(Body::Job(job.generation, Job::SendInstance(send)))
 }
 
 fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: Option<StoredImage>) -> Result<hva::BootDisk, AppError> {

@@ -166,6 +166,7 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
             let refusal = Refusal::new(Code::InvalidInstanceState).with("id", instance);
             return Err(refusal.with("state", machine.state).with("needed", "running | halted").into());
         }
+        super::moves::refuse_while_moving(tx, instance).await?;
         if let Some(open) = db::volumes::open_attachment(tx, id).await? {
             if open.wanted && open.instance == instance {
                 return Ok(());

@@ -35,7 +35,7 @@ pub async fn things(db: &Db) -> Result<Things, DbError> {
 /// Rows whose facts differ from the wish although nothing is under way, and rows that failed or are lost.
 pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
     let statement = "SELECT i.id, i.state, i.state_since, i.host_node_id AS place, i.failure_code FROM instances i \
-        WHERE i.terminated_at IS NULL AND (i.state = 'failed' OR (i.state IN ('pending', 'initializing', 'starting', 'halting', \
+        WHERE i.terminated_at IS NULL AND (i.state = 'failed' OR (i.state IN ('pending', 'initializing', 'starting', 'migrating', 'halting', \
         'shuttingdown') AND i.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
         UNION ALL SELECT v.id, v.state, v.state_since, v.storage_node_id, v.failure_code FROM volumes v \
         WHERE v.deleted_at IS NULL AND (v.state IN ('failed', 'lost') OR (v.state IN ('creating', 'attaching', 'detaching', \

@@ -10,9 +10,14 @@ use crate::plan::Kind;
 /// The server's.
 pub async fn lift(tx: &mut Tx, kind: Kind, thing: &str, found: u64) -> Result<(), DbError> {
     let statement = match kind {
-        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
-            "UPDATE instances SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
-        }
+        Kind::ApplyInstance
+        | Kind::DeleteInstance
+        | Kind::RebootInstance
+        | Kind::ObserveInstance
+        | Kind::ReceiveInstance
+        | Kind::SendInstance
+        | Kind::KeepInstance
+        | Kind::ResumeInstance => "UPDATE instances SET generation = GREATEST(generation, ?) + 1 WHERE id = ?",
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             "UPDATE volumes SET generation = GREATEST(generation, ?) + 1 WHERE id = ?"
         }
@@ -40,9 +45,14 @@ pub async fn lift(tx: &mut Tx, kind: Kind, thing: &str, found: u64) -> Result<()
 /// The server's.
 pub async fn current(tx: &mut Tx, kind: Kind, thing: &str) -> Result<Option<u64>, DbError> {
     let statement = match kind {
-        Kind::ApplyInstance | Kind::DeleteInstance | Kind::RebootInstance | Kind::ObserveInstance => {
-            "SELECT generation FROM instances WHERE id = ?"
-        }
+        Kind::ApplyInstance
+        | Kind::DeleteInstance
+        | Kind::RebootInstance
+        | Kind::ObserveInstance
+        | Kind::ReceiveInstance
+        | Kind::SendInstance
+        | Kind::KeepInstance
+        | Kind::ResumeInstance => "SELECT generation FROM instances WHERE id = ?",
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
             "SELECT generation FROM volumes WHERE id = ?"
         }

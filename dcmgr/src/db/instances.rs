@@ -229,6 +229,15 @@ pub async fn set_host(tx: &mut Tx, id: &str, host: &str, policy_version: u64, pl
     Ok(())
 }
 
+/// It was moved, or stayed: `known` are the other hosts that its addresses were known to.
+pub async fn set_moved(tx: &mut Tx, id: &str, host: &str, known: &[String]) -> Result<(), DbError> {
+    let known = serde_json::to_string(known).map_err(|e| super::row::strange("tried_hosts", e))?;
+    let statement =
+        "UPDATE instances SET host_node_id = ?, tried_hosts = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (host, known, id)).await?;
+    Ok(())
+}
+
 /// Its disk holds data from now on. What is found of a launch that was given up, or on a host being left, is removed: it
 /// was not used.
 pub async fn set_ran(tx: &mut Tx, id: &str) -> Result<(), DbError> {
@@ -261,8 +270,9 @@ pub async fn waiting_for_network(tx: &mut Tx, network: &str, version: u64) -> Re
 pub async fn waiting_for_policy(tx: &mut Tx, host: &str, version: u64) -> Result<Vec<String>, DbError> {
     let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL AND i.desired = 'on' \
         AND i.state IN ('pending', 'starting') AND i.host_node_id = ? AND i.need_policy_version <= ? \
-        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 500";
-    rows(tx, statement, (host, version)).await?.iter().map(|row| row.text("id")).collect()
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) \
+        UNION SELECT m.instance_id FROM instance_moves m WHERE m.to_host_id = ? AND m.need_policy_version <= ? LIMIT 500";
+    rows(tx, statement, (host, version, host, version)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 /// Instances that wait to be made from an image.
@@ -273,16 +283,17 @@ pub async fn waiting_for_image(tx: &mut Tx, image: &str) -> Result<Vec<String>, 
     rows(tx, statement, (image,)).await?.iter().map(|row| row.text("id")).collect()
 }
 
-/// Live instances on a host.
+/// Live instances on a host, and those that are brought to it.
 pub async fn on_host(tx: &mut Tx, host: &str) -> Result<Vec<String>, DbError> {
-    let statement = "SELECT id FROM instances WHERE host_node_id = ? AND terminated_at IS NULL ORDER BY seq";
-    rows(tx, statement, (host,)).await?.iter().map(|row| row.text("id")).collect()
+    let statement = "SELECT id FROM instances WHERE host_node_id = ? AND terminated_at IS NULL \
+                     UNION SELECT instance_id FROM instance_moves WHERE to_host_id = ?";
+    rows(tx, statement, (host, host)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 /// Live instances without an open job whose state is one that must end: the sweep looks at them again.
 pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
     let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL \
-        AND i.state IN ('pending', 'initializing', 'starting', 'halting', 'shuttingdown') \
+        AND i.state IN ('pending', 'initializing', 'starting', 'migrating', 'halting', 'shuttingdown') \
         AND i.state_since < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 200";
     db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()

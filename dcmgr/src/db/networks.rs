@@ -253,9 +253,11 @@ pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, Db
                      n.vlan_tag, n.ipv4_network, n.prefix, n.server, \
                      (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
                       FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
-                     FROM instances i JOIN network_vifs v ON v.instance_id = i.id JOIN networks n ON n.id = v.network_id \
-                     WHERE i.host_node_id = ? AND v.deleted_at IS NULL ORDER BY v.seq";
-    let found = rows(tx, statement, (host,)).await?;
+                     FROM (SELECT id FROM instances WHERE host_node_id = ? \
+                           UNION SELECT instance_id FROM instance_moves WHERE to_host_id = ?) i \
+                     JOIN network_vifs v ON v.instance_id = i.id JOIN networks n ON n.id = v.network_id \
+                     WHERE v.deleted_at IS NULL ORDER BY v.seq";
+    let found = rows(tx, statement, (host, host)).await?;
     let mut ports = Vec::with_capacity(found.len());
     for row in &found {
         let subnet = Ipv4Net::new(row.ipv4("ipv4_network")?, row.col("prefix")?)
@@ -275,10 +277,11 @@ pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, Db
 /// The rules of groups that have a port on a host, as text.
 pub async fn rules_on_host(tx: &mut Tx, host: &str) -> Result<BTreeMap<String, String>, DbError> {
     let statement = "SELECT g.id, g.rule FROM security_groups g WHERE g.id IN \
-                     (SELECT m.security_group_id FROM instances i JOIN network_vifs v ON v.instance_id = i.id \
-                      JOIN network_vif_security_groups m ON m.vif_id = v.id \
-                      WHERE i.host_node_id = ? AND v.deleted_at IS NULL)";
-    rows(tx, statement, (host,)).await?.iter().map(|row| Ok((row.text("id")?, row.text("rule")?))).collect()
+                     (SELECT m.security_group_id FROM (SELECT id FROM instances WHERE host_node_id = ? \
+                            UNION SELECT instance_id FROM instance_moves WHERE to_host_id = ?) i \
+                      JOIN network_vifs v ON v.instance_id = i.id \
+                      JOIN network_vif_security_groups m ON m.vif_id = v.id WHERE v.deleted_at IS NULL)";
+    rows(tx, statement, (host, host)).await?.iter().map(|row| Ok((row.text("id")?, row.text("rule")?))).collect()
 }
 
 /// Addresses of a group's members.
@@ -295,8 +298,11 @@ pub async fn hosts_of_group(tx: &mut Tx, group: &str) -> Result<Vec<String>, DbE
                      JOIN security_groups g ON g.id = m.security_group_id \
                      JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
                      WHERE v.deleted_at IS NULL AND i.host_node_id IS NOT NULL \
-                     AND (g.id = ? OR INSTR(g.rule, ?) > 0) ORDER BY i.host_node_id";
-    rows(tx, statement, (group, group)).await?.iter().map(|row| row.text("host_node_id")).collect()
+                     AND (g.id = ? OR INSTR(g.rule, ?) > 0) \
+                     UNION SELECT o.to_host_id FROM instance_moves o JOIN network_vifs v ON v.instance_id = o.instance_id \
+                     JOIN network_vif_security_groups m ON m.vif_id = v.id JOIN security_groups g ON g.id = m.security_group_id \
+                     WHERE v.deleted_at IS NULL AND (g.id = ? OR INSTR(g.rule, ?) > 0) ORDER BY host_node_id";
+    rows(tx, statement, (group, group, group, group)).await?.iter().map(|row| row.text("host_node_id")).collect()
 }
 
 const VIEW: &str = "SELECT n.*, d.name AS dc_name, d.id AS dc_id, \
@@ -417,6 +423,8 @@ pub async fn hosts_that_name(tx: &mut Tx, group: &str) -> Result<Vec<String>, Db
                      JOIN network_vif_security_groups m ON m.security_group_id = g.id \
                      JOIN network_vifs v ON v.id = m.vif_id JOIN instances i ON i.id = v.instance_id \
                      WHERE INSTR(g.rule, ?) > 0 AND v.deleted_at IS NULL AND i.host_node_id IS NOT NULL \
-                     ORDER BY i.host_node_id";
-    rows(tx, statement, (group,)).await?.iter().map(|row| row.text("host_node_id")).collect()
+                     UNION SELECT o.to_host_id FROM instance_moves o JOIN network_vifs v ON v.instance_id = o.instance_id \
+                     JOIN network_vif_security_groups m ON m.vif_id = v.id JOIN security_groups g ON g.id = m.security_group_id \
+                     WHERE INSTR(g.rule, ?) > 0 AND v.deleted_at IS NULL ORDER BY host_node_id";
+    rows(tx, statement, (group, group)).await?.iter().map(|row| row.text("host_node_id")).collect()
 }

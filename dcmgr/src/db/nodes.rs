@@ -6,7 +6,7 @@ use crate::plan::placement::Candidate;
 use arame_schema::api;
 use arame_schema::jobs::report::Capacity;
 
-/// Hosts and what they carry; `counted` limits of which hosts that is counted, as `shown` limits the hosts.
+/// Hosts and what they carry, with what is brought to them; `counted` limits of which hosts that is counted, as `shown` limits the hosts.
 fn hosts_where(counted: &str, shown: &str) -> String {
     format!("{HOSTS} {counted} GROUP BY host_node_id) u ON u.host_node_id = h.id {shown}")
 }
@@ -24,9 +24,13 @@ const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervis
     h.offering_memory_mib, h.offering_disk_mib, h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
     a.version, a.degraded, a.heard_at, a.capacity, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
-    IFNULL(u.cpu, 0) AS used_cpu, IFNULL(u.memory, 0) AS used_memory, IFNULL(u.disk, 0) AS used_disk, \
+    IFNULL(u.cpu, 0) + IFNULL(w.cpu, 0) AS used_cpu, IFNULL(u.memory, 0) + IFNULL(w.memory, 0) AS used_memory, \
+    IFNULL(u.disk, 0) + IFNULL(w.disk, 0) AS used_disk, \
     IFNULL(u.n, 0) AS instances \
     FROM host_nodes h JOIN agents a ON a.id = h.agent_id \
+    LEFT JOIN (SELECT m.to_host_id, CAST(SUM(i.cpu_cores) AS UNSIGNED) AS cpu, CAST(SUM(i.memory_mib) AS UNSIGNED) AS memory, \
+               CAST(SUM(i.disk_mib) AS UNSIGNED) AS disk FROM instance_moves m JOIN instances i ON i.id = m.instance_id \
+               GROUP BY m.to_host_id) w ON w.to_host_id = h.id \
     LEFT JOIN (SELECT host_node_id, CAST(SUM(cpu_cores) AS UNSIGNED) AS cpu, CAST(SUM(memory_mib) AS UNSIGNED) AS memory, \
                CAST(SUM(disk_mib) AS UNSIGNED) AS disk, COUNT(*) AS n FROM instances WHERE terminated_at IS NULL";
 

@@ -5,10 +5,12 @@ use super::app;
 use super::asked::Asked;
 use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
-use arame_schema::api::{CreateInstance, Event, Instance, Page, Placement, PowerOff, Refusal, VifRequest};
+use arame_schema::api::{
+    CreateInstance, Event, Instance, MoveInstance, Page, Placement, PowerOff, Refusal, VifRequest,
+};
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
-use arame_schema::model::InstanceId;
 use arame_schema::model::instance::Shutdown;
+use arame_schema::model::{HostNodeId, InstanceId};
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -90,6 +92,27 @@ pub async fn reboot(asked: Asked) -> Answer<Vec<String>> {
     let id: InstanceId = asked.id(ID)?;
     app::instances::reboot(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(vec![id.to_string()])
+}
+
+/// Bring a running instance to another host while it runs. Answers when that was begun; see its state.
+#[utoipa::path(put, path = "/instances/{id}/move", tag = "instances", request_body = MoveInstance,
+    responses((status = 200, description = "`{instance_id}`")))]
+pub async fn move_to(mut asked: Asked) -> Result<Json<BTreeMap<&'static str, String>>, Refused> {
+    let id: InstanceId = asked.id(ID)?;
+    let host: Option<HostNodeId> = asked.fields.parsed("host_node_id", "hn-…")?;
+    let host = asked.fields.needed("host_node_id", host)?;
+    asked.fields.clone().finish()?;
+    app::moves::start(asked.app(), &asked.caller, id.as_str(), host.as_str()).await?;
+    Ok(Json(BTreeMap::from([("instance_id", id.to_string())])))
+}
+
+/// Take a move back: the instance stays on, or comes back to, the host it is from.
+#[utoipa::path(delete, path = "/instances/{id}/move", tag = "instances",
+    responses((status = 200, description = "`{instance_id}`")))]
+pub async fn cancel_move(asked: Asked) -> Result<Json<BTreeMap<&'static str, String>>, Refused> {
+    let id: InstanceId = asked.id(ID)?;
+    app::moves::cancel(asked.app(), &asked.caller, id.as_str()).await?;
+    Ok(Json(BTreeMap::from([("instance_id", id.to_string())])))
 }
 
 /// The end of the serial console, as text.

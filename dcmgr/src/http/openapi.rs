@@ -37,6 +37,7 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(instances::power_off))
         .routes(routes!(instances::power_on))
         .routes(routes!(instances::reboot))
+        .routes(routes!(instances::move_to, instances::cancel_move))
         .routes(routes!(instances::console_log))
         .routes(routes!(instances::timeline))
         .routes(routes!(instances::placement))

@@ -50,6 +50,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/instances/{id}/poweroff", Right::Change),
     ("PUT", "/instances/{id}/poweron", Right::Change),
     ("PUT", "/instances/{id}/reboot", Right::Change),
+    ("PUT", "/instances/{id}/move", Right::Operate),
+    ("DELETE", "/instances/{id}/move", Right::Operate),
     ("GET", "/instances/{id}/console_log", Right::Look),
     ("GET", "/instances/{id}/timeline", Right::Look),
     ("GET", "/instances/{id}/placement", Right::Look),

@@ -153,6 +153,7 @@ absent!(instances:
     placement(id: &str) -> Placement;
     list(filter: ListFilter) -> Page<Instance>;
 );
+absent!(moves: start(id: &str, host: &str) -> (); cancel(id: &str) -> (););
 absent!(images: list(filter: ListFilter) -> Page<Image>; get(id: &str) -> Image;);
 absent!(volumes:
     list(filter: ListFilter) -> Page<Volume>;

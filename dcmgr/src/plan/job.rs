@@ -9,6 +9,10 @@ pub enum Kind {
     DeleteInstance,
     RebootInstance,
     ObserveInstance,
+    ReceiveInstance,
+    SendInstance,
+    KeepInstance,
+    ResumeInstance,
     ApplyPolicy,
     ImportImage,
     DeleteImage,
@@ -27,11 +31,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 23] = [
         Kind::ApplyInstance,
         Kind::DeleteInstance,
         Kind::RebootInstance,
         Kind::ObserveInstance,
+        Kind::ReceiveInstance,
+        Kind::SendInstance,
+        Kind::KeepInstance,
+        Kind::ResumeInstance,
         Kind::ApplyPolicy,
         Kind::ImportImage,
         Kind::DeleteImage,
@@ -56,6 +64,10 @@ impl Kind {
             Kind::DeleteInstance => "hva.instance.delete",
             Kind::RebootInstance => "hva.instance.reboot",
             Kind::ObserveInstance => "hva.instance.observe",
+            Kind::ReceiveInstance => "hva.instance.receive",
+            Kind::SendInstance => "hva.instance.send",
+            Kind::KeepInstance => "hva.instance.keep",
+            Kind::ResumeInstance => "hva.instance.resume",
             Kind::ApplyPolicy => "hva.policy.apply",
             Kind::ImportImage => "sta.image.import",
             Kind::DeleteImage => "sta.image.delete",
@@ -89,12 +101,16 @@ impl Kind {
             | Kind::ApplyNetwork
             | Kind::ApplyPolicy
             | Kind::ObserveInstance
+            | Kind::KeepInstance
+            | Kind::ResumeInstance
             | Kind::ObserveVolume
             | Kind::MarkVolume
             | Kind::DeleteSnapshot
             | Kind::ObserveSnapshot => true,
             Kind::ApplyInstance
             | Kind::RebootInstance
+            | Kind::ReceiveInstance
+            | Kind::SendInstance
             | Kind::ImportImage
             | Kind::CreateVolume
             | Kind::RollBackVolume
@@ -153,6 +169,10 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             Kind::ApplyInstance
             | Kind::DeleteInstance
             | Kind::RebootInstance
+            | Kind::ReceiveInstance
+            | Kind::SendInstance
+            | Kind::KeepInstance
+            | Kind::ResumeInstance
             | Kind::ImportImage
             | Kind::DeleteImage
             | Kind::CreateVolume

@@ -49,6 +49,12 @@ pub enum Code {
     AddressNotInNetwork,
     /// `{id}`, `{state}`, `{needed}`
     InvalidInstanceState,
+    /// `{id}`, `{host}`: it is brought to that host; nothing else is done with it until that has ended.
+    InstanceMigrating,
+    /// `{id}`, `{volumes}`: it cannot be moved with them.
+    InstanceHasVolumes,
+    /// `{host}`: its agent does not take or send running machines.
+    HostCannotMove,
     /// `{id}`, `{state}`, `{needed}`
     InvalidVolumeState,
     /// `{id}`, `{state}`
@@ -86,7 +92,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 39] = [
+    pub const ALL: [Code; 42] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -109,6 +115,9 @@ impl Code {
         Code::DuplicateMacAddress,
         Code::AddressNotInNetwork,
         Code::InvalidInstanceState,
+        Code::InstanceMigrating,
+        Code::InstanceHasVolumes,
+        Code::HostCannotMove,
         Code::InvalidVolumeState,
         Code::InvalidImageState,
         Code::InvalidSecurityGroupRule,

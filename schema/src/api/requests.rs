@@ -197,6 +197,12 @@ pub struct PowerOff {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveInstance {
+    /// The host it is brought to.
+    pub host_node_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SetScheduling {
     pub scheduling_enabled: bool,
 }

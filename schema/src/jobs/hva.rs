@@ -8,6 +8,7 @@ use crate::model::{
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use uuid::Uuid;
 
@@ -144,6 +145,67 @@ pub struct RebootInstance {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObserveInstance {
+    pub instance: InstanceId,
+}
+
+/// What the fact `domain` says of a guest between two hosts, in its detail's `guest`. Unsaid: an ordinary one, whose power
+/// says whether it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Between {
+    /// Made to receive; not whole, cannot run by itself.
+    Waiting,
+    /// Whole, its CPUs stand still.
+    Paused,
+    /// Given away: the other host may have run it since.
+    Handed,
+}
+
+impl Between {
+    pub const ALL: [Between; 3] = [Between::Waiting, Between::Paused, Between::Handed];
+    /// The key in the fact's detail.
+    pub const KEY: &'static str = "guest";
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Between::Waiting => "waiting",
+            Between::Paused => "paused",
+            Between::Handed => "handed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Between> {
+        Between::ALL.into_iter().find(|form| form.as_str() == text)
+    }
+}
+
+/// Facts answered: as of [`ApplyInstance`], the domain `waiting`. Refused where a guest runs or is paused; what was handed
+/// over before is replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReceiveInstance {
+    /// What the guest is there, where it runs; its power is on.
+    pub spec: InstanceSpec,
+    pub from: HostNodeId,
+}
+
+/// The envelope's generation is that of the guest that waits; both hosts compare it before a page is copied. Facts
+/// answered: of the sender alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendInstance {
+    pub instance: InstanceId,
+    pub to: HostNodeId,
+    /// Where the other host takes guests, as it told in its hello.
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepInstance {
+    pub instance: InstanceId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeInstance {
     pub instance: InstanceId,
 }
 

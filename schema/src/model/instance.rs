@@ -7,6 +7,8 @@
 //!              │             │               │                     │
 //!              └── failed ◄──┘               └── shuttingdown ◄────┘ delete ──► terminated
 //! ```
+//!
+//! A running one that is brought to another host is `migrating` until it runs on one host and nothing is left on the other.
 
 use super::Fact;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub enum InstanceState {
     /// Its host is starting it again.
     Starting,
     Running,
+    /// It runs, and is brought to another host, or back.
+    Migrating,
     Halting,
     Halted,
     /// It is being deleted.
@@ -32,11 +36,12 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
-    pub const ALL: [InstanceState; 9] = [
+    pub const ALL: [InstanceState; 10] = [
         InstanceState::Pending,
         InstanceState::Initializing,
         InstanceState::Starting,
         InstanceState::Running,
+        InstanceState::Migrating,
         InstanceState::Halting,
         InstanceState::Halted,
         InstanceState::Shuttingdown,
@@ -50,6 +55,7 @@ impl InstanceState {
             InstanceState::Initializing => "initializing",
             InstanceState::Starting => "starting",
             InstanceState::Running => "running",
+            InstanceState::Migrating => "migrating",
             InstanceState::Halting => "halting",
             InstanceState::Halted => "halted",
             InstanceState::Shuttingdown => "shuttingdown",
@@ -68,6 +74,7 @@ impl InstanceState {
             InstanceState::Pending
             | InstanceState::Initializing
             | InstanceState::Starting
+            | InstanceState::Migrating
             | InstanceState::Halting
             | InstanceState::Shuttingdown => true,
             InstanceState::Running | InstanceState::Halted | InstanceState::Terminated | InstanceState::Failed => false,
@@ -102,14 +109,17 @@ pub struct InstanceView {
     pub ran_before: bool,
     /// A reason stands on the row and no attempt is left.
     pub failed: bool,
+    /// Two hosts may hold something of it: it is brought from one to the other.
+    pub moving: bool,
 }
 
 /// The one table of an instance's states.
 pub fn state(view: InstanceView) -> InstanceState {
-    let InstanceView { desired, domain, power, ran_before, failed } = view;
+    let InstanceView { desired, domain, power, ran_before, failed, moving } = view;
     match (desired, domain, power) {
         (DesiredInstance::Gone, Fact::No, Fact::No) => InstanceState::Terminated,
         (DesiredInstance::Gone, _, _) => InstanceState::Shuttingdown,
+        (DesiredInstance::On | DesiredInstance::Off, _, _) if moving => InstanceState::Migrating,
         (DesiredInstance::On, _, Fact::Yes) => InstanceState::Running,
         (DesiredInstance::Off, _, Fact::No) if !failed => InstanceState::Halted,
         (DesiredInstance::On | DesiredInstance::Off, _, _) if failed => InstanceState::Failed,
@@ -139,9 +149,24 @@ mod tests {
         for domain in [Fact::No, Fact::Maybe, Fact::Yes] {
             for power in [Fact::No, Fact::Maybe] {
                 for (ran_before, failed) in [(false, false), (true, false), (false, true), (true, true)] {
-                    let view = InstanceView { desired: DesiredInstance::On, domain, power, ran_before, failed };
+                    let moving = false;
+                    let view = InstanceView { desired: DesiredInstance::On, domain, power, ran_before, failed, moving };
                     assert_ne!(state(view), InstanceState::Running, "{view:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_machine_between_two_hosts_is_migrating_until_it_is_to_go() {
+        for (domain, power) in [(Fact::Yes, Fact::Yes), (Fact::Maybe, Fact::Maybe), (Fact::Yes, Fact::No)] {
+            for (desired, moving) in [
+                (DesiredInstance::On, InstanceState::Migrating),
+                (DesiredInstance::Off, InstanceState::Migrating),
+                (DesiredInstance::Gone, InstanceState::Shuttingdown),
+            ] {
+                let view = InstanceView { desired, domain, power, ran_before: true, failed: false, moving: true };
+                assert_eq!(state(view), moving, "{view:?}");
             }
         }
     }
@@ -150,8 +175,14 @@ mod tests {
     fn terminated_needs_both_facts_to_be_no() {
         for domain in [Fact::No, Fact::Maybe, Fact::Yes] {
             for power in [Fact::No, Fact::Maybe, Fact::Yes] {
-                let view =
-                    InstanceView { desired: DesiredInstance::Gone, domain, power, ran_before: true, failed: true };
+                let view = InstanceView {
+                    desired: DesiredInstance::Gone,
+                    domain,
+                    power,
+                    ran_before: true,
+                    failed: true,
+                    moving: true,
+                };
                 let gone = domain == Fact::No && power == Fact::No;
                 assert_eq!(state(view) == InstanceState::Terminated, gone, "{view:?}");
             }
@@ -166,7 +197,7 @@ mod tests {
                 for power in [Fact::No, Fact::Maybe, Fact::Yes] {
                     for ran_before in [false, true] {
                         for failed in [false, true] {
-                            let view = InstanceView { desired, domain, power, ran_before, failed };
+                            let view = InstanceView { desired, domain, power, ran_before, failed, moving: false };
                             let line = format!(
                                 "{:7} {:6} {:5} {:3} {:6} -> {}\n",
                                 format!("{desired:?}").to_lowercase(),

@@ -43,7 +43,7 @@ pub fn of_instance(state: InstanceState, ran_before: bool) -> Option<Usage> {
         | InstanceState::Initializing
         | InstanceState::Shuttingdown
         | InstanceState::Terminated => None,
-        InstanceState::Running => Some(Usage::Running),
+        InstanceState::Running | InstanceState::Migrating => Some(Usage::Running),
         // Until its guest is surely off it may be running; one that was never seen so is not counted for the doubt.
         InstanceState::Halting => ran_before.then_some(Usage::Running),
         InstanceState::Starting | InstanceState::Halted | InstanceState::Failed => ran_before.then_some(Usage::Kept),
@@ -75,7 +75,11 @@ mod tests {
     #[test]
     fn a_machine_that_was_never_seen_running_is_counted_only_while_it_runs() {
         for state in InstanceState::ALL {
-            assert_eq!(of_instance(state, false).is_some(), state == InstanceState::Running, "{state}");
+            assert_eq!(
+                of_instance(state, false).is_some(),
+                matches!(state, InstanceState::Running | InstanceState::Migrating),
+                "{state}"
+            );
         }
     }
 
@@ -85,7 +89,7 @@ mod tests {
             for domain in [Fact::No, Fact::Maybe, Fact::Yes] {
                 for power in [Fact::No, Fact::Maybe, Fact::Yes] {
                     for failed in [false, true] {
-                        let view = InstanceView { desired, domain, power, ran_before: true, failed };
+                        let view = InstanceView { desired, domain, power, ran_before: true, failed, moving: false };
                         let counted = of_instance(state(view), true).is_some();
                         assert_eq!(counted, desired != DesiredInstance::Gone, "{view:?}");
                     }

@@ -142,7 +142,8 @@ impl Files<'_> {
                 text,
                 "[hva]\nhost = \"hn-{name}\"\ndriver = \"sim\"\ndata_dir = \"{dir}/data\"\n\
                  initiator_iqn = \"iqn.2026-11.jp.arame:{name}\"\ncpu_cores = 256\nmemory_mib = 1048576\n\
-                 disk_mib = 16777216\n\n[hva.sim]\n{sim}"
+                 disk_mib = 16777216\n\n[hva.sim]\ntrunk = \"{}\"\n{sim}",
+                self.path("state/trunk").display()
             )?,
             "sta" => write!(
                 text,

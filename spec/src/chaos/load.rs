@@ -24,6 +24,9 @@ use uuid::Uuid;
 const MACHINES_MAX: usize = 4;
 const DISKS_MAX: usize = 2;
 
+/// Where machines are moved to and fro.
+const HOSTS: [&str; 2] = ["hn-h1", "hn-h2"];
+
 /// Between two looks at a thing that is on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
@@ -39,6 +42,8 @@ enum Order {
     PowerOff(String),
     PowerOn(String),
     Reboot(String),
+    /// To this host.
+    Move(String, &'static str),
     Delete(String),
     MakeDisk,
     Attach(String, String),
@@ -53,6 +58,7 @@ impl Order {
             Order::PowerOff(_) => "power off",
             Order::PowerOn(_) => "power on",
             Order::Reboot(_) => "reboot",
+            Order::Move(..) => "move",
             Order::Delete(_) => "delete",
             Order::MakeDisk => "make a disk",
             Order::Attach(..) => "attach",
@@ -65,9 +71,21 @@ impl Order {
     fn may_be_refused_with(&self) -> &'static [&'static str] {
         match self {
             Order::Launch | Order::MakeDisk => &["out_of_host_capacity", "out_of_storage_capacity"],
-            Order::PowerOff(_) | Order::PowerOn(_) | Order::Reboot(_) => &["invalid_instance_state"],
+            Order::PowerOff(_) | Order::PowerOn(_) | Order::Reboot(_) => {
+                &["invalid_instance_state", "instance_migrating"]
+            }
+            // Where it is already; with a disk; to a host that is not heard.
+            Order::Move(..) => &[
+                "invalid_instance_state",
+                "invalid_parameter",
+                "instance_migrating",
+                "instance_has_volumes",
+                "out_of_host_capacity",
+            ],
             Order::Delete(_) => &["invalid_instance_state", "unknown_resource"],
-            Order::Attach(..) => &["invalid_instance_state", "invalid_volume_state", "volume_attached"],
+            Order::Attach(..) => {
+                &["invalid_instance_state", "invalid_volume_state", "volume_attached", "instance_migrating"]
+            }
             Order::Detach(_) => &["volume_not_attached"],
             Order::DeleteDisk(_) => &["unknown_resource", "volume_attached"],
         }
@@ -187,6 +205,8 @@ impl Client {
         }
         if let Some(id) = running.choose(&mut self.rng) {
             choices.extend([Order::PowerOff(id.clone()), Order::Reboot(id.clone()), Order::Delete(id.clone())]);
+            let to = *HOSTS.choose(&mut self.rng).unwrap_or(&HOSTS[0]);
+            choices.extend([Order::Move(id.clone(), to), Order::Move(id.clone(), to)]);
             if let Some(disk) = free.choose(&mut self.rng) {
                 choices.extend([Order::Attach(disk.clone(), id.clone()), Order::Attach(disk.clone(), id.clone())]);
             }
@@ -207,6 +227,10 @@ impl Client {
             Order::PowerOff(id) => Some(Order::PowerOn(id.clone())),
             Order::PowerOn(id) => Some(Order::Delete(id.clone())),
             Order::Attach(disk, _) => Some(Order::Detach(disk.clone())),
+            Order::Move(id, _) if self.rng.random_bool(0.5) => Some(Order::Delete(id.clone())),
+            Order::Move(id, to) => {
+                Some(Order::Move(id.clone(), HOSTS.into_iter().find(|host| host != to).unwrap_or(HOSTS[0])))
+            }
             Order::Reboot(_) | Order::Delete(_) | Order::MakeDisk | Order::Detach(_) | Order::DeleteDisk(_) => None,
         }
     }
@@ -299,6 +323,7 @@ impl Client {
                 }
                 machine(id, "running")
             }
+            Order::Move(id, _) => machine(id, "running"),
             Order::Delete(id) => {
                 self.machines.remove(id);
                 self.ledger.wish(id, End::Terminated);
@@ -408,6 +433,7 @@ fn request(order: &Order, name: &str) -> (&'static str, String, Value) {
         Order::PowerOff(id) => ("PUT", format!("/instances/{id}/poweroff"), json!({ "force": "true" })),
         Order::PowerOn(id) => ("PUT", format!("/instances/{id}/poweron"), Value::Null),
         Order::Reboot(id) => ("PUT", format!("/instances/{id}/reboot"), Value::Null),
+        Order::Move(id, to) => ("PUT", format!("/instances/{id}/move"), json!({ "host_node_id": to })),
         Order::Delete(id) => ("DELETE", format!("/instances/{id}"), Value::Null),
         Order::MakeDisk => ("POST", "/volumes".into(), json!({ "volume_size": 64, "display_name": name })),
         Order::Attach(disk, machine) => ("PUT", format!("/volumes/{disk}/attach"), json!({ "instance_id": machine })),

@@ -272,11 +272,12 @@ async fn build(root: &Path, name: &str) -> anyhow::Result<(Arc<dyn Agent>, Drive
         "hva" => {
             let text = format!(
                 "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{}'\ncpu_cores = 64\n\
-                 memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\n{state}",
-                data.display()
+                 memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\ntrunk = '{}'\n{state}",
+                data.display(),
+                root.join("trunk").display()
             );
             let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
-            let sim = arame_hva::driver::sim::Sim::open(&config.hva.sim)?;
+            let sim = arame_hva::driver::sim::Sim::open_as(&config.hva.sim, config.hva.host.as_str())?;
             (arame_hva::Hva::with_sim(config.hva, sim.clone()).await?, Driver::Hva(sim))
         }
         "sta" => {

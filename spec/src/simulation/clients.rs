@@ -142,14 +142,19 @@ impl Clients {
         let machine = machines.choose(&mut *self.rng()).cloned();
         let pick = self.rng().random_range(0..100);
         match (pick, machine) {
-            (0..=21, _) | (22..=59, None) => {
+            (0..=19, _) | (20..=59, None) => {
                 let damaged = self.rng().random_ratio(1, 25);
                 Some(Order::Launch { name: self.name("m"), damaged })
             }
-            (22..=31, Some(machine)) => Some(Order::PowerOff { machine }),
-            (32..=40, Some(machine)) => Some(Order::PowerOn { machine }),
-            (41..=45, Some(machine)) => Some(Order::Reboot { machine }),
-            (46..=59, Some(machine)) => Some(Order::Delete { machine }),
+            (20..=25, Some(machine)) => Some(Order::PowerOff { machine }),
+            (26..=32, Some(machine)) => Some(Order::PowerOn { machine }),
+            (33..=36, Some(machine)) => Some(Order::Reboot { machine }),
+            (37..=47, Some(machine)) => {
+                let to = ["hn-h1", "hn-h2"][usize::from(self.rng().random_bool(0.5))].to_owned();
+                Some(Order::Move { machine, to })
+            }
+            (48..=50, Some(machine)) => Some(Order::TakeMoveBack { machine }),
+            (51..=59, Some(machine)) => Some(Order::Delete { machine }),
             (60..=64, _) => {
                 let rule = format!("tcp:{0},{0},ip4:0.0.0.0", self.rng().random_range(1..1000));
                 let group = format!("sg-{}", account.trim_start_matches("a-"));
@@ -203,6 +208,8 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         }
         Order::PowerOn { machine } => app::instances::power_on(app, caller, machine).await.map(|_| None),
         Order::Reboot { machine } => app::instances::reboot(app, caller, machine).await.map(|_| None),
+        Order::Move { machine, to } => app::moves::start(app, caller, machine, to).await.map(|()| None),
+        Order::TakeMoveBack { machine } => app::moves::cancel(app, caller, machine).await.map(|()| None),
         Order::Delete { machine } => app::instances::delete(app, caller, machine).await.map(|_| None),
         Order::MakeDisk { name } => {
             let request = CreateVolume { volume_size: 64, display_name: Some(name.clone()) };
@@ -226,7 +233,8 @@ fn is_passing(refusal: &Refusal) -> bool {
 /// A disk that is not free yet may be soon.
 fn is_too_early(order: &Order, code: Code) -> bool {
     matches!(order, Order::Attach { .. }) && code == Code::InvalidVolumeState
-        || matches!(order, Order::Reboot { .. }) && code == Code::InvalidInstanceState
+        || matches!(order, Order::Reboot { .. } | Order::Move { .. }) && code == Code::InvalidInstanceState
+        || code == Code::InstanceMigrating
 }
 
 /// What a repeated order may find when the first try was done and its answer lost.
@@ -235,7 +243,8 @@ fn is_done(order: &Order, code: Code) -> bool {
         Order::Delete { .. } => matches!(code, Code::InvalidInstanceState | Code::UnknownResource),
         Order::Detach { .. } => code == Code::VolumeNotAttached,
         Order::DeleteDisk { .. } => code == Code::UnknownResource,
-        Order::Reboot { .. } => code == Code::InvalidInstanceState,
+        Order::Reboot { .. } | Order::TakeMoveBack { .. } => code == Code::InvalidInstanceState,
+        Order::Move { .. } => matches!(code, Code::InvalidParameter | Code::InstanceMigrating),
         Order::Launch { .. }
         | Order::MakeDisk { .. }
         | Order::Attach { .. }

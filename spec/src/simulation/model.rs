@@ -136,6 +136,7 @@ impl Model {
             "SELECT l.vif_id FROM ip_leases l LEFT JOIN network_vifs v ON v.id = l.vif_id AND v.deleted_at IS NULL \
              WHERE l.released_at IS NULL AND v.id IS NULL",
         )?;
+        self.none("a machine between two hosts", "SELECT instance_id FROM instance_moves")?;
         self.none(
             "a MAC twice",
             "SELECT mac FROM network_vifs WHERE deleted_at IS NULL GROUP BY mac HAVING COUNT(*) > 1",
@@ -224,7 +225,7 @@ impl Model {
         let mut state = self.lock();
         state.worlds.look(&AGENTS);
         for (host, world) in state.worlds.hosts() {
-            for kind in ["domains", "records", "ports"] {
+            for kind in ["domains", "waiting", "records", "ports"] {
                 ensure!(entries(&world[kind]).next().is_none(), "{host} still has {kind}: {}", world[kind]);
             }
             ensure!(texts(&world["disks"]).next().is_none(), "{host} still has disks: {}", world["disks"]);
@@ -397,6 +398,7 @@ impl State {
             let records: BTreeSet<&str> = entries(&world["records"]).map(|(id, _)| id.as_str()).collect();
             let disks: BTreeSet<&str> = texts(&world["disks"]).collect();
             let ports: BTreeSet<&str> = entries(&world["ports"]).map(|(_, port)| text(port, "instance")).collect();
+            ensure!(entries(&world["waiting"]).next().is_none(), "{host} still waits for {}", world["waiting"]);
             ensure!(
                 domains == records && domains == disks && domains == ports,
                 "{host}: domains {domains:?}, records {records:?}, disks {disks:?}, ports {ports:?}"

@@ -24,6 +24,13 @@ pub enum Order {
     Reboot {
         machine: String,
     },
+    Move {
+        machine: String,
+        to: String,
+    },
+    TakeMoveBack {
+        machine: String,
+    },
     Delete {
         machine: String,
     },
@@ -54,6 +61,8 @@ impl Order {
             Order::PowerOff { .. } => "power off",
             Order::PowerOn { .. } => "power on",
             Order::Reboot { .. } => "reboot",
+            Order::Move { .. } => "move",
+            Order::TakeMoveBack { .. } => "take a move back",
             Order::Delete { .. } => "delete",
             Order::MakeDisk { .. } => "make a disk",
             Order::Attach { .. } => "attach",
@@ -70,6 +79,8 @@ impl Order {
             Order::PowerOff { machine }
             | Order::PowerOn { machine }
             | Order::Reboot { machine }
+            | Order::Move { machine, .. }
+            | Order::TakeMoveBack { machine }
             | Order::Delete { machine } => vec![machine.clone()],
             Order::Attach { disk, machine } => vec![disk.clone(), machine.clone()],
             Order::Detach { disk } | Order::DeleteDisk { disk } => vec![disk.clone()],
@@ -153,7 +164,7 @@ impl Wishes {
             Order::Attach { disk, machine } => self.set_disk(disk, DiskEnd::On(machine.clone())),
             Order::Detach { disk } => self.set_disk(disk, DiskEnd::Free),
             Order::DeleteDisk { disk } => self.set_disk(disk, DiskEnd::Deleted),
-            Order::Reboot { .. } | Order::ChangeRules { .. } => {}
+            Order::Reboot { .. } | Order::Move { .. } | Order::TakeMoveBack { .. } | Order::ChangeRules { .. } => {}
         }
     }
 

@@ -190,7 +190,7 @@ impl Trouble {
     /// A guest dies by itself: it is wished on, so it is started again.
     fn kill_guest(&self, center: &Center) {
         let running = "SELECT a.id, i.id FROM instances i JOIN host_nodes h ON h.id = i.host_node_id \
-                       JOIN agents a ON a.id = h.agent_id WHERE i.state = 'running' ORDER BY i.id";
+                       JOIN agents a ON a.id = h.agent_id WHERE i.state IN ('running', 'migrating') ORDER BY i.id";
         let running = self.machine.rows(running).unwrap_or_default();
         let Some(guest) = running.choose(&mut *self.rng()).cloned() else { return };
         let (Some(Driver::Hva(sim)), Ok(instance)) = (center.driver(&guest[0]), guest[1].parse()) else { return };
@@ -206,7 +206,18 @@ impl Trouble {
         match driver {
             Driver::Hva(sim) => {
                 use arame_hva::driver::sim::{Action, FailsAs, Fault, Point};
-                let verbs = ["ensure_disk", "ensure_defined", "ensure_running", "ensure_off", "ensure_plugged", "bury"];
+                let verbs = [
+                    "ensure_disk",
+                    "ensure_defined",
+                    "ensure_running",
+                    "ensure_off",
+                    "ensure_plugged",
+                    "bury",
+                    "ensure_waiting",
+                    "pause_to_send",
+                    "let_run",
+                    "write_record",
+                ];
                 let point = if pick % 2 == 0 { Point::BeforeEffect } else { Point::AfterEffect };
                 let action = if pick % 10 == 0 { Action::Hang } else { Action::Fail };
                 let kind = Some(verbs[pick % verbs.len()].to_owned());

@@ -99,12 +99,13 @@ impl Start {
                 let text = format!(
                     "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{data}'\ncpu_cores = 64\n\
                      memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{state}'\n\
-                     latency_ms = {latency_ms}\n{faults}"
+                     trunk = '{}'\nlatency_ms = {latency_ms}\n{faults}",
+                    root.join("trunk").display()
                 );
                 let config = arame_hva::config::parse(Path::new("hva.toml"), &text)?;
                 let sim = match &self.shared {
                     Some(sim) => sim.clone(),
-                    None => Sim::open(&config.hva.sim)?,
+                    None => Sim::open_as(&config.hva.sim, config.hva.host.as_str())?,
                 };
                 lock(&backends.hypervisors).insert(name.clone(), sim.clone());
                 arame_hva::Hva::with_sim(config.hva, sim).await?

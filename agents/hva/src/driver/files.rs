@@ -186,6 +186,14 @@ impl Store for Files {
         tokio::fs::try_exists(&path).await.map_err(|e| io("cannot look for", &path, &e))
     }
 
+    async fn discard_disk(&self, instance: &InstanceId) -> Result<(), DriverError> {
+        let path = self.disk_path(instance);
+        match tokio::fs::remove_file(&path).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(io("cannot remove", &path, &e)),
+            _ => Ok(()),
+        }
+    }
+
     async fn bury(&self, instance: &InstanceId, generation: u64) -> Result<(), DriverError> {
         let (home, grave) = (self.home(instance), self.grave_path(instance));
         let gone = self.dir.join("instances").join(format!(".gone-{instance}"));

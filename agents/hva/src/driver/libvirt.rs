@@ -5,18 +5,19 @@
 //! `foreign_thing` and never touched. It decides nothing about images, ports or firewalls.
 
 mod events;
+mod moves;
 pub mod xml;
 
 use crate::blocking::{Blocking, BlockingError};
 use crate::config::LibvirtConfig;
-use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Survey};
+use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Sending, Survey};
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::PluggedVolume;
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId};
 use async_trait::async_trait;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -238,6 +239,13 @@ fn has_left(domain: &Domain) -> Told<bool> {
     Ok(state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_SHUTDOWN)
 }
 
+/// Whether it is off because it was sent away (VIR_DOMAIN_SHUTOFF_MIGRATED is 4).
+fn was_sent(domain: &Domain) -> Told<bool> {
+    const SHUTOFF_MIGRATED: i32 = 4;
+    let (state, reason) = domain.get_state().map_err(|e| failed("state", &e))?;
+    Ok(state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_MIGRATED)
+}
+
 /// What is there of a domain of ours. The mark is the newer of the running guest's and the kept definition's.
 fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     let Some(mut mark) = kept.mark else { return Ok(None) };
@@ -254,7 +262,7 @@ fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
         }
     }
     let plugged = plugged.into_iter().collect();
-    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, plugged, half_plugged }))
+    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, sent: was_sent(domain)?, plugged, half_plugged }))
 }
 
 #[async_trait]
@@ -411,6 +419,27 @@ impl Compute for Libvirt {
         .await
     }
 
+    fn moves(&self) -> bool {
+        self.migration_uri().is_some()
+    }
+
+    fn endpoints(&self) -> BTreeMap<String, String> {
+        self.migration_uri().map(|uri| (moves::ENDPOINT.to_owned(), uri.clone())).into_iter().collect()
+    }
+
+    async fn ensure_waiting(&self, machine: &Machine, work: &Work) -> Result<(), Stopped> {
+        work.check()?;
+        self.wait_for(machine).await
+    }
+
+    async fn ensure_sent(&self, sending: &Sending, work: &Work) -> Result<(), Stopped> {
+        self.migrate_away(sending, work).await
+    }
+
+    async fn ensure_released(&self, sending: &Sending, _: &Work) -> Result<(), Stopped> {
+        self.release(sending).await
+    }
+
     async fn ensure_gone(&self, instance: &InstanceId) -> Told<()> {
         let name = instance.to_string();
         self.call("remove", START, move |link| {
@@ -469,7 +498,7 @@ fn define(link: &Connect, machine: &Machine, config: &LibvirtConfig) -> Told<()>
     let name = machine.spec.instance.as_str();
     let before = owned(link, name)?;
     let mut machine = machine.clone();
-    let mut known = std::collections::BTreeMap::new();
+    let mut known = BTreeMap::new();
     let mut running = false;
     if let Some((domain, kept)) = &before {
         known.extend(kept.volumes.clone());

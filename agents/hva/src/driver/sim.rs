@@ -4,10 +4,11 @@
 //! by the next process. It can be told to fail, hang or end the process at a named point. It touches nothing of the
 //! machine but that file.
 
+mod trunk;
 mod world;
 
 use crate::config::SimConfig;
-use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Store, Survey};
+use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Sending, Store, Survey};
 use crate::policy::Policy;
 use crate::records::Record;
 use crate::switch::{Port, SeenPort, Switch, tap_name};
@@ -19,6 +20,7 @@ use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId, VifId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -104,6 +106,9 @@ struct Inner {
     world: Mutex<World>,
     faults: Mutex<Vec<Fault>>,
     state_file: Option<PathBuf>,
+    trunk: Option<PathBuf>,
+    /// This host's name on the trunk.
+    host: String,
     /// Revision of the world that is on disk; its lock is the writer's turn.
     saved: tokio::sync::Mutex<u64>,
     latency: Duration,
@@ -142,6 +147,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Sim {
     /// The world of the state file, or an empty one.
     pub fn open(config: &SimConfig) -> Told<Self> {
+        Self::open_as(config, "")
+    }
+
+    /// The same for a host that others know by this name.
+    pub fn open_as(config: &SimConfig, host: &str) -> Told<Self> {
         let world = match &config.state_file {
             Some(path) => World::load(path)?,
             None => World::default(),
@@ -157,6 +167,8 @@ impl Sim {
                 world: Mutex::new(world),
                 faults: Mutex::new(faults),
                 state_file: config.state_file.clone(),
+                trunk: config.trunk.clone(),
+                host: host.to_owned(),
                 latency: Duration::from_millis(config.latency_ms),
                 hung: AtomicU32::new(0),
                 tell,
@@ -289,11 +301,13 @@ impl Compute for Sim {
     }
 
     async fn observe(&self, instance: &InstanceId) -> Told<Option<SeenDomain>> {
+        self.admit(Some(instance)).await?;
         Ok(self.look(|world| world.domains.get(instance).map(Domain::seen)))
     }
 
     async fn survey(&self) -> Told<Survey> {
         self.fault(Point::BeforeEffect, "survey", None).await?;
+        self.admit(None).await?;
         Ok(self.look(|world| Survey {
             domains: world.domains.values().map(Domain::seen).collect(),
             secrets: world
@@ -371,7 +385,29 @@ impl Compute for Sim {
         .await
     }
 
+    fn moves(&self) -> bool {
+        self.has_trunk()
+    }
+
+    fn endpoints(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    async fn ensure_waiting(&self, machine: &Machine, work: &Work) -> Result<(), Stopped> {
+        work.check()?;
+        Ok(self.open_gate(machine).await?)
+    }
+
+    async fn ensure_sent(&self, sending: &Sending, work: &Work) -> Result<(), Stopped> {
+        self.pause_and_copy(sending, work).await
+    }
+
+    async fn ensure_released(&self, sending: &Sending, _: &Work) -> Result<(), Stopped> {
+        Ok(self.let_run(sending).await?)
+    }
+
     async fn ensure_gone(&self, instance: &InstanceId) -> Told<()> {
+        self.close_gate(instance).await?;
         self.effect("ensure_gone", instance, |world| {
             world.domains.remove(instance);
             Ok(())
@@ -426,6 +462,14 @@ impl Store for Sim {
 
     async fn has_disk(&self, instance: &InstanceId) -> Told<bool> {
         Ok(self.look(|world| world.disks.contains(instance)))
+    }
+
+    async fn discard_disk(&self, instance: &InstanceId) -> Told<()> {
+        self.effect("discard_disk", instance, |world| {
+            world.disks.remove(instance);
+            Ok(())
+        })
+        .await
     }
 
     async fn bury(&self, instance: &InstanceId, generation: u64) -> Told<()> {

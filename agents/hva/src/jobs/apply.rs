@@ -8,7 +8,7 @@
 //! generation; a boot disk that was finished once is never made again. Killed after any step, the same job ends in
 //! the same place.
 
-use super::{Found, effect, facts, find};
+use super::{Found, Guest, effect, facts, find};
 use crate::Hva;
 use crate::driver::{Machine, Mark, SeenPower};
 use crate::records::Record;
@@ -25,6 +25,10 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
     found.admit(work)?;
     if let Some(buried) = found.grave.filter(|buried| *buried >= work.generation) {
         return Err(Stopped::Refused { found_generation: buried, facts: Vec::new() });
+    }
+    if matches!(found.guest(), Guest::Waiting | Guest::Handed) {
+        let message = format!("{} is on its way between two hosts", spec.instance);
+        return Err(Stopped::failed("between_hosts", message, Retry::Later));
     }
     work.check()?;
     // Before the record: it would be a trace of a disk that is not there.
@@ -103,7 +107,7 @@ async fn disk(hva: &Hva, spec: &InstanceSpec, record: &mut Record, work: &Work) 
     Ok(())
 }
 
-fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
+pub(super) fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
     Machine {
         spec: spec.clone(),
         mark: Mark {
@@ -112,6 +116,8 @@ fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
             account: spec.account.clone(),
             generation: work.generation,
             operation: None,
+            waiting: None,
+            arrived: None,
         },
         disk: hva.store.disk_path(&spec.instance),
         console: hva.store.console_path(&spec.instance),

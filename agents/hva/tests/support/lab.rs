@@ -49,6 +49,11 @@ pub fn able() -> bool {
     true
 }
 
+/// Where a host's libvirt takes guests: `h1` is 10.99.0.1.
+pub fn migration_uri(host: &str) -> String {
+    format!("qemu+tcp://10.99.0.{}/system", host.trim_start_matches('h'))
+}
+
 /// A fabric with hosts; gone when dropped.
 pub struct Lab {
     pub base: PathBuf,
@@ -137,12 +142,14 @@ initiator_iqn = "iqn.2026-11.jp.arame:{host}"
 uri = "qemu:///system"
 domain_type = "qemu"
 laboratory = true
+migration_uri = "{}"
 [hva.switch]
 driver = "ovs"
 bridge = "ovs0"
 db_socket = "/run/openvswitch/db.sock"
 run_dir = "/run/openvswitch"
-"#
+"#,
+            migration_uri(host)
         )
     }
 }

@@ -66,6 +66,9 @@ host() { # N
     ip netns exec "$f" ovs-vsctl --db=unix:$BASE/fab/ovs/db.sock add-port brT "t$n" -- set port "t$n" vlan_mode=trunk
     cat > "$b/etc/libvirtd.conf" <<E
 listen_tls=0
+listen_tcp=1
+listen_addr="10.99.0.$n"
+auth_tcp="none"
 auth_unix_rw="none"
 unix_sock_group="root"
 host_uuid="$(cat /proc/sys/kernel/random/uuid)"
@@ -79,13 +82,14 @@ cgroup_controllers=[]
 stdio_handler="file"
 remember_owner=0
 dynamic_ownership=0
+migration_host="10.99.0.$n"
 E
     cat > "$b/init.sh" <<E
 mount --make-rprivate /
 hostname h$n
 mount --bind $b/run /run; mount --bind $b/lib /var/lib/libvirt; mount --bind $b/log /var/log/libvirt
 mount --bind $b/cache /var/cache/libvirt; mount --bind $b/etc /etc/libvirt
-libvirtd & echo \$! > /run/libvirtd.inner
+libvirtd --listen & echo \$! > /run/libvirtd.inner
 $(declare -f ovs); ovs /run/openvswitch
 ovs-vsctl --db=unix:/run/openvswitch/db.sock add-br ovs0 -- set bridge ovs0 datapath_type=netdev fail_mode=secure \
     -- add-port ovs0 trunk0 -- set port trunk0 vlan_mode=trunk

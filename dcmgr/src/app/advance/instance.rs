@@ -2,7 +2,7 @@
 
 use super::super::{AppError, Ringing, placement};
 use super::image::{self, Readiness};
-use super::{At, Cause, queue, snapshot};
+use super::{At, Cause, moving, queue, snapshot};
 use crate::db::instances::InstanceRow;
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
@@ -18,6 +18,9 @@ use arame_schema::model::{Fact, FactName};
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
     let Some(agent) = row.agent.clone() else { return Ok(()) };
+    if db::moves::of_instance(tx, id).await?.is_some() {
+        return Box::pin(moving::advance(tx, ringing, &row, cause)).await;
+    }
     let attachments = db::volumes::attachments_of_instance(tx, id).await?;
     let disks_settled = disks_settled(tx, &row, &attachments, &agent).await?;
     let facts = Facts { disks_settled, ..facts_at(tx, id, &agent).await? };
@@ -54,7 +57,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         write_maybe(tx, &row, &attachments, &agent, facts, wanted).await?;
         now = facts_at(tx, id, &agent).await?;
     }
-    settle_state(tx, ringing, &row, now, cause).await
+    settle_state(tx, ringing, &row, now, false, cause).await
 }
 
 /// The disks are looked at separately.
@@ -156,11 +159,12 @@ async fn write_maybe(
 }
 
 /// Writes the state that follows from the facts as they are now.
-async fn settle_state(
+pub(super) async fn settle_state(
     tx: &mut Tx,
     ringing: &mut Ringing,
     row: &InstanceRow,
     facts: Facts,
+    moving: bool,
     cause: Cause,
 ) -> Result<(), AppError> {
     let view = InstanceView {
@@ -169,6 +173,7 @@ async fn settle_state(
         power: facts.power,
         ran_before: row.ran_before,
         failed: row.failure_code.is_some(),
+        moving,
     };
     let now = state(view);
     if now == row.state {
@@ -226,6 +231,11 @@ async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<()
             knew.push((tried.clone(), db::nodes::policy_version(tx, tried).await?));
         }
     }
+    if let Some(open) = db::moves::of_instance(tx, &row.id).await? {
+        db::moves::remove(tx, &row.id).await?;
+        knew.push((open.to().to_owned(), db::nodes::bump_policy(tx, open.to()).await?));
+        snapshot::policy(tx, ringing, open.to(), Cause::fact()).await?;
+    }
     for vif in &vifs {
         for (host, version) in &knew {
             db::networks::cool_at(tx, vif, host, *version).await?;
@@ -245,5 +255,5 @@ async fn place_again(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, caus
         return Ok(());
     }
     let facts = facts_at(tx, &row.id, row.agent.as_deref().unwrap_or_default()).await?;
-    settle_state(tx, ringing, row, facts, cause).await
+    settle_state(tx, ringing, row, facts, false, cause).await
 }

@@ -30,6 +30,11 @@ pub static ALL: &[Sentence] = sentences! {
     "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
     "placed": "ホスト {host} に置かれました", "placed on host {host}";
     "placed_elsewhere": "ホスト {from} では起動できず、{host} に置き直されました", "could not start on {from}, placed on {host}";
+    "move_requested": "ホスト {from} から {to} への移動が依頼されました（{by}）", "moving from {from} to {to} was asked for by {by}";
+    "move_cancelled": "{to} への移動の取りやめが依頼されました（{by}）。{from} で動き続けます", "taking the move to {to} back was asked for by {by}; it stays on {from}";
+    "move_given_up": "{to} への移動を諦め、{from} に留まります（{code}）: {message}", "the move to {to} was given up, it stays on {from} ({code}): {message}";
+    "moved": "ホスト {from} から {to} へ移りました", "moved from {from} to {to}";
+    "move_ended_back": "移動は行われず、ホスト {from} に留まりました", "not moved: it stayed on host {from}";
     "adopted": "記録のなかった実体が引き取られました（{by}）", "found without a row and adopted by {by}";
     "no_host_fits": "置けるホストがありません", "no host fits";
     "job_opened": "仕事 {kind} を {agent} に予定しました", "job {kind} was planned for {agent}";

@@ -229,6 +229,21 @@ pub static ALL: &[FailureEntry] = failures! {
          "自動で記録を合わせて再試行します。"),
         ("It was refused because what is on the node is newer.", "A newer generation than the row's was found: {message}",
          "The row is lifted past it and it is tried again by itself.");
+    "not_waited_for" | "nothing_to_send" | "guest_is_here" | "between_hosts":
+        ("移動の準備が二つのホストで揃いませんでした。", "ホストの状態が変わっていました: {message}",
+         "自動で状態を確かめて続けるか、元のホストに留まります。arame instance timeline で経過を確かめてください。"),
+        ("The two hosts were not ready for the move.", "Something had changed on a host: {message}",
+         "It is looked at again and goes on, or the machine stays where it is. See arame instance timeline.");
+    "guest_is_off" | "guest_stopped":
+        ("移動中にゲストが停止しました。", "動いているゲストだけを移動できます: {message}",
+         "元のホストに留まります。起動した後にもう一度移動してください。"),
+        ("The guest stopped during the move.", "Only a running guest is moved: {message}",
+         "It stays on its host. Move it again when it runs.");
+    "host_cannot_move" | "no_trunk":
+        ("このホストは動いているマシンの受け渡しに対応していません。", "受け渡しの設定がありません: {message}",
+         "管理者がエージェントの設定（hva.libvirt.migration_uri）を確かめてください。"),
+        ("This host cannot hand over running machines.", "It is not configured for it: {message}",
+         "An operator should look at the agent's configuration (hva.libvirt.migration_uri).");
     "held_epoch":
         ("エージェントが破壊的な操作を保留しています。", "データベースが以前より古い状態に戻っています: {message}",
          "管理者が復元したデータベースでよいことを確認してください。"),

@@ -18,7 +18,8 @@ macro_rules! words {
     };
 }
 
-// After the macros, which it uses.
+// After the macros, which they use.
+mod moves;
 mod volumes;
 
 /// The entry of a code. Far longer than a function should be: it is a table, and one `match` without a wildcard is
@@ -413,6 +414,9 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "See its state with arame instance show {id} and try again when it is so."
             )
         ),
+        Code::InstanceMigrating => moves::instance_migrating(),
+        Code::InstanceHasVolumes => moves::instance_has_volumes(),
+        Code::HostCannotMove => moves::host_cannot_move(),
         Code::InvalidVolumeState => entry!(
             "invalid_volume_state",
             "InvalidVolumeState",

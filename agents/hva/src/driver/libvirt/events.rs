@@ -1,4 +1,5 @@
-//! libvirt's lifecycle events, which the safe binding lacks: the one file of this crate with `unsafe`.
+//! What the safe binding of libvirt lacks, lifecycle events and the end of a migration: the one file of this crate with
+//! `unsafe`.
 //!
 //! Rule: the loop is registered before the first connection and runs on a thread of its own for the process's life.
 //! The callback copies the domain's name and the event and keeps no reference to anything of libvirt's.
@@ -63,6 +64,12 @@ pub fn subscribe(connection: &Connect, heard: Heard) -> bool {
 
 #[allow(non_camel_case_types)]
 type libc_void = std::ffi::c_void;
+/// Ends what a domain is busy with, such as a migration. Answers whether there was anything.
+pub fn abort_job(domain: &virt::domain::Domain) -> bool {
+    // SAFETY: the pointer is the domain's own and lives as long as the reference.
+    unsafe { virt_sys::virDomainAbortJob(domain.as_ptr()) == 0 }
+}
+
 type Lifecycle = unsafe extern "C" fn(virt_sys::virConnectPtr, virt_sys::virDomainPtr, i32, i32, *mut libc_void) -> i32;
 type Generic = unsafe extern "C" fn(virt_sys::virConnectPtr, virt_sys::virDomainPtr, *mut libc_void);
 

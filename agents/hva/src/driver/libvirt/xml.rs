@@ -96,10 +96,36 @@ pub fn mark(mark: &Mark, inside_domain: bool) -> Element {
         .with("instance", &mark.instance)
         .with("account", &mark.account)
         .with("generation", mark.generation);
-    match mark.operation {
+    let element = match mark.operation {
         Some(operation) => element.with("operation", operation),
         None => element,
+    };
+    match mark.waiting {
+        Some(generation) => element.with("waiting", generation),
+        None => element,
     }
+}
+
+/// The guest's definition as it goes to a host that waits for it under this generation.
+pub fn with_arrival(xml: &str, generation: u64) -> String {
+    const MARK: &str = "<arame:mark";
+    match xml.split_once(MARK) {
+        Some((before, after)) => {
+            let (element, rest) = after.split_once('>').unwrap_or((after, ""));
+            // A guest that was moved before carries the generation of that time.
+            let element = without(element, "arrived");
+            format!("{before}{MARK} arrived=\"{generation}\"{element}>{rest}")
+        }
+        None => xml.to_owned(),
+    }
+}
+
+/// An element's text without one of its attributes.
+fn without(element: &str, attribute: &str) -> String {
+    let named = format!(" {attribute}=");
+    let Some((before, after)) = element.split_once(&named) else { return element.to_owned() };
+    let rest = after.chars().next().and_then(|quote| after[1..].split_once(quote)).map_or("", |(_, rest)| rest);
+    format!("{before}{rest}")
 }
 
 /// The whole domain. `targets` names the volumes' devices.
@@ -348,6 +374,8 @@ fn read_mark(start: &BytesStart<'_>) -> Option<Mark> {
         account: attribute(start, "account")?.parse().ok()?,
         generation: attribute(start, "generation")?.parse().ok()?,
         operation: attribute(start, "operation").and_then(|text| text.parse().ok()),
+        waiting: attribute(start, "waiting").and_then(|text| text.parse().ok()),
+        arrived: attribute(start, "arrived").and_then(|text| text.parse().ok()),
     })
 }
 
@@ -395,6 +423,8 @@ mod tests {
             account: "a-b".parse().unwrap(),
             generation: 12,
             operation: Some(Uuid::from_u128(9)),
+            waiting: None,
+            arrived: None,
         }
     }
 

@@ -23,6 +23,9 @@ pub struct World {
     pub disks: BTreeSet<InstanceId>,
     pub records: BTreeMap<InstanceId, Record>,
     pub graves: BTreeMap<InstanceId, Grave>,
+    /// Guests that are waited for, until they arrive.
+    #[serde(default)]
+    pub waiting: BTreeMap<InstanceId, Waiting>,
     pub ports: BTreeMap<VifId, SimPort>,
     pub policy: Policy,
     /// Faults of the configuration by their place in it, as often as they happened.
@@ -42,6 +45,16 @@ pub struct Domain {
     /// Its guest shut itself down.
     #[serde(default)]
     pub left: bool,
+    /// How often its guest began from its disk: what is moved does not begin again.
+    #[serde(default)]
+    pub starts: u32,
+}
+
+/// A guest that is waited for. Its sender opens the gate: see [`super::trunk`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    pub mark: Mark,
+    pub gate: PathBuf,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,12 +77,13 @@ impl Domain {
             SeenPower::Off => Vec::new(),
             SeenPower::On | SeenPower::Paused => self.kept.symmetric_difference(&self.live).cloned().collect(),
         };
-        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, plugged, half_plugged }
+        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, sent: false, plugged, half_plugged }
     }
 
     pub fn start(&mut self) {
         if self.power == SeenPower::Off {
             self.live = self.kept.clone();
+            self.starts += 1;
         }
         self.power = SeenPower::On;
         self.left = false;
@@ -101,7 +115,11 @@ impl World {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.domains.is_empty() && self.disks.is_empty() && self.records.is_empty() && self.ports.is_empty()
+        self.domains.is_empty()
+            && self.waiting.is_empty()
+            && self.disks.is_empty()
+            && self.records.is_empty()
+            && self.ports.is_empty()
     }
 
     pub fn define(&mut self, mark: Mark, wanted: BTreeSet<AttachmentId>) {
@@ -113,6 +131,7 @@ impl World {
             secrets: BTreeSet::new(),
             reboots: 0,
             left: false,
+            starts: 0,
         });
         domain.mark = Mark { operation: domain.mark.operation, ..mark };
         domain.secrets.extend(wanted.iter().cloned());
