@@ -111,6 +111,10 @@ fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
     assert!(refused.is_empty(), "{} of {} seeds:\n{}", refused.len(), summary.seeds, refused.join("\n\n"));
     let (times, hits) = summary.troubles();
     assert!(hits * 2 >= times, "only {hits} of {times} strokes met an open job");
+    let moved = summary.ends.get("move: moved").copied().unwrap_or(0);
+    let back = summary.ends.get("move: move_ended_back").copied().unwrap_or(0);
+    assert!(moved * 2 >= summary.seeds, "only {moved} machines were moved in {} seeds", summary.seeds);
+    assert!(back * 20 >= summary.seeds, "only {back} moves ended where they began in {} seeds", summary.seeds);
     assert!(times >= summary.seeds * 3, "only {times} strokes in {} seeds", summary.seeds);
 }
 
@@ -172,6 +176,16 @@ fn an_address_that_does_not_cool_is_found() {
 #[test]
 fn an_export_that_goes_before_its_plug_is_found() {
     must_be_found(Sabotage::UnexportWhilePlugged, 18);
+}
+
+#[test]
+fn a_guest_that_is_let_run_elsewhere_before_it_is_marked_as_given_away_is_found() {
+    must_be_found(Sabotage::SendWithoutMark, 1);
+}
+
+#[test]
+fn a_guest_that_goes_on_while_the_other_host_may_run_it_is_found() {
+    must_be_found(Sabotage::ResumeWhileMaybe, 1);
 }
 
 /// Not an invariant of this campaign: the order of observations makes up for it. It stands in the way of what only a

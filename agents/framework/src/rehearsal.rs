@@ -40,14 +40,12 @@ pub enum Sabotage {
     SendWithoutMark,
     /// A paused guest goes on although the other host may run it.
     ResumeWhileMaybe,
-    /// What waits on the other host is removed before the sender was told to keep its guest.
-    RemoveBeforeKeep,
     /// Harmless, and must be: a hello rings nothing, the timer does.
     ForgetToRingAfterHello,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::DropMaybe,
         Self::SkipGenerationCheck,
         Self::SettleLateOutcome,
@@ -56,7 +54,6 @@ impl Sabotage {
         Self::UnexportWhilePlugged,
         Self::SendWithoutMark,
         Self::ResumeWhileMaybe,
-        Self::RemoveBeforeKeep,
         Self::ForgetToRingAfterHello,
     ];
 }

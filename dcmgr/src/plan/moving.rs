@@ -192,6 +192,9 @@ mod tests {
         }
         let given = Held::Between(Guest::HandedOver);
         assert_eq!(stepped(Host::B, given, absent), Step::Lost);
-        assert_eq!(stepped(Host::A, given, absent), Step::Lost);
+        let forgotten = At { may_use: false, ..at(absent) };
+        let around = Around { silent: [false; 2], may_fence: false, sending: [false; 2] };
+        let ended = step(Wish { host: Host::A, generation: 2 }, [at(given), forgotten], around);
+        assert_eq!(ended, Step::Lost, "nor from the older disk that is left");
     }
 }

@@ -39,6 +39,8 @@ struct State {
     on_the_way: usize,
     asked: BTreeMap<&'static str, Asked>,
     stuck: Option<String>,
+    /// The machine that was last to be moved.
+    moved: Option<String>,
 }
 
 impl Clients {
@@ -142,19 +144,25 @@ impl Clients {
         let machine = machines.choose(&mut *self.rng()).cloned();
         let pick = self.rng().random_range(0..100);
         match (pick, machine) {
-            (0..=19, _) | (20..=59, None) => {
+            (0..=17, _) | (18..=59, None) => {
                 let damaged = self.rng().random_ratio(1, 25);
                 Some(Order::Launch { name: self.name("m"), damaged })
             }
-            (20..=25, Some(machine)) => Some(Order::PowerOff { machine }),
-            (26..=32, Some(machine)) => Some(Order::PowerOn { machine }),
-            (33..=36, Some(machine)) => Some(Order::Reboot { machine }),
-            (37..=47, Some(machine)) => {
-                let to = ["hn-h1", "hn-h2"][usize::from(self.rng().random_bool(0.5))].to_owned();
-                Some(Order::Move { machine, to })
+            (18..=23, Some(machine)) => Some(Order::PowerOff { machine }),
+            (24..=30, Some(machine)) => Some(Order::PowerOn { machine }),
+            (31..=34, Some(machine)) => Some(Order::Reboot { machine }),
+            (35..=46, Some(_)) => {
+                let movable = wishes.without_disks(wishes.free_machines(account, &[End::Running]));
+                let machine = movable.choose(&mut *self.rng()).cloned()?;
+                self.lock().moved = Some(machine.clone());
+                Some(Order::Move { machine })
             }
-            (48..=50, Some(machine)) => Some(Order::TakeMoveBack { machine }),
-            (51..=59, Some(machine)) => Some(Order::Delete { machine }),
+            (47..=51, Some(_)) => {
+                let machine = self.lock().moved.clone().filter(|id| !wishes.busy.contains(id))?;
+                let own = wishes.machines.get(&machine).is_some_and(|known| known.account == account);
+                own.then_some(Order::TakeMoveBack { machine })
+            }
+            (52..=59, Some(machine)) => Some(Order::Delete { machine }),
             (60..=64, _) => {
                 let rule = format!("tcp:{0},{0},ip4:0.0.0.0", self.rng().random_range(1..1000));
                 let group = format!("sg-{}", account.trim_start_matches("a-"));
@@ -208,7 +216,11 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         }
         Order::PowerOn { machine } => app::instances::power_on(app, caller, machine).await.map(|_| None),
         Order::Reboot { machine } => app::instances::reboot(app, caller, machine).await.map(|_| None),
-        Order::Move { machine, to } => app::moves::start(app, caller, machine, to).await.map(|()| None),
+        Order::Move { machine } => {
+            let here = app::instances::get(app, caller, machine).await?.host_node;
+            let to = if here.as_deref() == Some("hn-h1") { "hn-h2" } else { "hn-h1" };
+            app::moves::start(app, caller, machine, to).await.map(|()| None)
+        }
         Order::TakeMoveBack { machine } => app::moves::cancel(app, caller, machine).await.map(|()| None),
         Order::Delete { machine } => app::instances::delete(app, caller, machine).await.map(|_| None),
         Order::MakeDisk { name } => {

@@ -214,6 +214,11 @@ impl Model {
                 *ends.entry(format!("{what} {state}")).or_default() += 1;
             }
         }
+        for code in
+            self.machine.lines("SELECT code FROM events WHERE code IN ('moved', 'move_ended_back', 'move_given_up')")?
+        {
+            *ends.entry(format!("move: {code}")).or_default() += 1;
+        }
         Ok(ends)
     }
 

@@ -24,9 +24,9 @@ pub enum Order {
     Reboot {
         machine: String,
     },
+    /// To the other of the two hosts.
     Move {
         machine: String,
-        to: String,
     },
     TakeMoveBack {
         machine: String,
@@ -79,7 +79,7 @@ impl Order {
             Order::PowerOff { machine }
             | Order::PowerOn { machine }
             | Order::Reboot { machine }
-            | Order::Move { machine, .. }
+            | Order::Move { machine }
             | Order::TakeMoveBack { machine }
             | Order::Delete { machine } => vec![machine.clone()],
             Order::Attach { disk, machine } => vec![disk.clone(), machine.clone()],
@@ -186,6 +186,12 @@ impl Wishes {
             machine.account == account && ends.contains(&machine.end) && !self.busy.contains(*id)
         });
         free.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Of these those without a disk: they can be moved.
+    pub fn without_disks(&self, machines: Vec<String>) -> Vec<String> {
+        let has = |id: &String| self.disks.values().any(|disk| disk.end == DiskEnd::On(id.clone()));
+        machines.into_iter().filter(|id| !has(id)).collect()
     }
 
     pub fn free_disks(&self, account: &str) -> Vec<(String, DiskEnd)> {

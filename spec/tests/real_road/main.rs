@@ -11,6 +11,7 @@ mod firewall;
 mod isolation;
 mod kills;
 mod machines;
+mod moves;
 mod power;
 mod refusals;
 mod start;
@@ -28,6 +29,7 @@ async fn a_data_center_serves_real_machines_through_kills_and_leaves_nothing() -
     let trio = machines::three_are_launched_and_reached(&dc).await?;
     isolation::two_networks_of_one_subnet_never_meet(&dc, &trio).await?;
     firewall::a_port_is_closed_until_it_is_opened(&dc, &trio).await?;
+    moves::a_guest_moves_while_it_is_pinged(&dc, &trio).await?;
     let volume = volumes::a_volume_outlives_its_machine(&dc, &trio).await?;
     power::a_machine_keeps_its_disk_through_power_off_and_reboot(&dc, &trio.web2).await?;
     kills::guests_go_on_while_everything_around_them_is_killed(&dc, &trio.web2).await?;

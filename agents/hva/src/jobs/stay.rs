@@ -7,6 +7,7 @@ use super::{Found, Guest, effect, facts, find};
 use crate::Hva;
 use crate::records::Record;
 use arame_framework::agent::{Stopped, Work};
+use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::FactReport;
 use arame_schema::model::InstanceId;
 
@@ -22,15 +23,21 @@ pub async fn keep(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<F
 pub async fn resume(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let found = find(hva, instance).await?;
     found.admit(work)?;
-    if found.guest() == Guest::Paused {
+    if found.guest() == Guest::Paused || resumes_what_it_finds(&found) {
         carry(hva, found, work).await?;
         effect(work, hva.compute.ensure_running(instance)).await?;
     }
     Ok(facts(hva, work, instance).await?)
 }
 
+/// What the walk of the plan leaves out as well: a guest that was given away is let run.
+fn resumes_what_it_finds(found: &Found) -> bool {
+    found.guest() == Guest::Handed && rehearsal::sabotaged(Sabotage::ResumeWhileMaybe)
+}
+
 async fn carry(hva: &Hva, found: Found, work: &Work) -> Result<(), Stopped> {
     let Some(record) = found.record.filter(|record| record.applied < work.generation) else { return Ok(()) };
-    let record = Record { generation: work.generation, applied: work.generation, ..record };
+    // A guest that stays waits for nothing and was not given away.
+    let record = Record { generation: work.generation, applied: work.generation, side: None, ..record };
     effect(work, hva.store.write(&record)).await
 }

@@ -73,7 +73,7 @@ async fn asked(tx: &mut Tx, row: &InstanceRow, open: &MoveRow, facts: &[FactRow]
         let (held, generation) = held_at(facts, &end.agent);
         moving::At { held, generation, may_use: end.may_use, use_generation: end.use_generation }
     });
-    sabotage(&mut sides, open.wish, row.generation);
+    sabotage(&mut sides, open.wish);
     let mut sending = [false; 2];
     for (place, host) in sending.iter_mut().zip(Host::ALL) {
         let job = db::jobs::open_of(tx, &row.id, &open.end(host).agent).await?;
@@ -85,19 +85,15 @@ async fn asked(tx: &mut Tx, row: &InstanceRow, open: &MoveRow, facts: &[FactRow]
 }
 
 /// What the walk of the plan leaves out to see that it is needed, left out here as well.
-fn sabotage(sides: &mut [moving::At; 2], wish: Host, generation: u64) {
+fn sabotage(sides: &mut [moving::At; 2], wish: Host) {
     let (here, there) = match wish {
         Host::A => (0, 1),
         Host::B => (1, 0),
     };
-    if rehearsal::sabotaged(Sabotage::ResumeWhileMaybe)
-        && sides[here].held == Held::Between(Guest::Paused)
-        && sides[there].held == Held::Between(Guest::Maybe)
-    {
+    let stopped = matches!(sides[here].held, Held::Between(Guest::Paused | Guest::HandedOver));
+    if rehearsal::sabotaged(Sabotage::ResumeWhileMaybe) && stopped && sides[there].held == Held::Between(Guest::Maybe) {
+        sides[here].held = Held::Between(Guest::Paused);
         sides[there].held = Held::Between(Guest::Absent);
-    }
-    if rehearsal::sabotaged(Sabotage::RemoveBeforeKeep) {
-        sides[here].generation = generation;
     }
 }
 
