@@ -124,12 +124,6 @@ pub async fn forget_applied(tx: &mut Tx, agent: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Nothing of the thing is at this agent, and nobody asks any more.
-pub async fn forget_at(tx: &mut Tx, thing: &str, agent: &str) -> Result<(), DbError> {
-    run(tx, "DELETE FROM facts WHERE thing = ? AND agent_id = ?", (thing, agent)).await?;
-    Ok(())
-}
-
 /// A fact settled by decision (a closed attachment, a declared loss), not by observation.
 pub async fn forget_thing(tx: &mut Tx, thing: &str) -> Result<(), DbError> {
     run(tx, "DELETE FROM facts WHERE thing = ?", (thing,)).await?;

@@ -26,6 +26,10 @@ const TRY_AGAIN: Duration = Duration::from_millis(150);
 /// How often a client tries what comes too early.
 const TRIES_EARLY: u32 = 40;
 
+/// One in so many moves is taken back, within this: what a move takes without trouble.
+const CHANGES_MIND_ONE_IN: u32 = 2;
+const CHANGES_MIND_WITHIN_MS: u64 = 1_500;
+
 pub struct Clients {
     center: Arc<Center>,
     rng: Mutex<StdRng>,
@@ -39,8 +43,6 @@ struct State {
     on_the_way: usize,
     asked: BTreeMap<&'static str, Asked>,
     stuck: Option<String>,
-    /// The machine that was last to be moved.
-    moved: Option<String>,
 }
 
 impl Clients {
@@ -88,6 +90,9 @@ impl Clients {
         rehearsal::note(|| format!("{account} asks: {order:?}"));
         let answer = self.insist(account, &order).await;
         rehearsal::note(|| format!("{account} hears about {order:?}: {answer:?}"));
+        if let (Order::Move { machine }, Ok(_)) = (&order, &answer) {
+            self.perhaps_take_back(account, machine).await;
+        }
         let mut state = self.lock();
         state.on_the_way -= 1;
         for thing in order.things() {
@@ -99,6 +104,25 @@ impl Clients {
                 asked.accepted += 1;
                 state.wishes.note(account, &order, made);
             }
+            Err(Some(_)) => asked.refused += 1,
+            Err(None) => drop(state.stuck.get_or_insert(format!("{order:?} was not answered within {PATIENCE:?}"))),
+        }
+    }
+
+    /// A person who moved a machine changes their mind while it is on its way.
+    async fn perhaps_take_back(&self, account: &str, machine: &str) {
+        if !self.rng().random_ratio(1, CHANGES_MIND_ONE_IN) {
+            return;
+        }
+        let pause = Duration::from_millis(self.rng().random_range(0..CHANGES_MIND_WITHIN_MS));
+        tokio::time::sleep(pause).await;
+        let order = Order::TakeMoveBack { machine: machine.to_owned() };
+        let answer = self.insist(account, &order).await;
+        rehearsal::note(|| format!("{account} hears about {order:?}: {answer:?}"));
+        let mut state = self.lock();
+        let asked = state.asked.entry(order.kind()).or_default();
+        match answer {
+            Ok(_) => asked.accepted += 1,
             Err(Some(_)) => asked.refused += 1,
             Err(None) => drop(state.stuck.get_or_insert(format!("{order:?} was not answered within {PATIENCE:?}"))),
         }
@@ -151,18 +175,12 @@ impl Clients {
             (18..=23, Some(machine)) => Some(Order::PowerOff { machine }),
             (24..=30, Some(machine)) => Some(Order::PowerOn { machine }),
             (31..=34, Some(machine)) => Some(Order::Reboot { machine }),
-            (35..=46, Some(_)) => {
+            (35..=47, Some(_)) => {
                 let movable = wishes.without_disks(wishes.free_machines(account, &[End::Running]));
                 let machine = movable.choose(&mut *self.rng()).cloned()?;
-                self.lock().moved = Some(machine.clone());
                 Some(Order::Move { machine })
             }
-            (47..=51, Some(_)) => {
-                let machine = self.lock().moved.clone().filter(|id| !wishes.busy.contains(id))?;
-                let own = wishes.machines.get(&machine).is_some_and(|known| known.account == account);
-                own.then_some(Order::TakeMoveBack { machine })
-            }
-            (52..=59, Some(machine)) => Some(Order::Delete { machine }),
+            (48..=59, Some(machine)) => Some(Order::Delete { machine }),
             (60..=64, _) => {
                 let rule = format!("tcp:{0},{0},ip4:0.0.0.0", self.rng().random_range(1..1000));
                 let group = format!("sg-{}", account.trim_start_matches("a-"));

@@ -211,7 +211,6 @@ async fn settle(
     cause: Cause,
 ) -> Result<(), AppError> {
     db::moves::remove(tx, &row.id).await?;
-    db::facts::forget_at(tx, &row.id, &open.end(open.wish.other()).agent).await?;
     let (here, left) = (&open.end(open.wish).host, &open.end(open.wish.other()).host);
     let mut known = row.tried_hosts.clone();
     known.retain(|host| host != here && host != left);
