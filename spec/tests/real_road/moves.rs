@@ -52,7 +52,7 @@ async fn under_ping(dc: &DataCenter, guest: &Guest, host: &str) -> anyhow::Resul
     let words = ["-n", "-i", &every, "-c", &count, &guest.address];
     let moving = async {
         let began = Instant::now();
-        let view = dc.json(&["instance", "move", &guest.name, "--to", &to, "--wait"]).await?;
+        let view = dc.json(&["--as", "admin", "instance", "move", &guest.id, "--to", &to, "--wait"]).await?;
         ensure!(view["host_node"] == to.as_str(), "{view}");
         anyhow::Ok(began.elapsed())
     };
