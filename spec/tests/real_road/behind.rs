@@ -86,7 +86,7 @@ async fn the_volume(dc: &DataCenter) -> anyhow::Result<()> {
     let findings = dc.json(&["audit", "--fresh"]).await?;
     let found = findings.as_array().and_then(|all| all.iter().find(|one| one["kind"] == "lost")).cloned();
     let found = found.with_context(|| format!("the audit does not list it: {findings:#}"))?;
-    ensure!(found["thing"] == view["id"] && found["rule"] == "operator_decides", "{found:#}");
+    ensure!(found["thing"] == view["id"] && found["rule"] == "owner_deletes", "{found:#}");
     let told = dc.arame_in("ja_JP.UTF-8", &["audit"]).await?;
     ensure!(told.out.contains("見つかりません"), "{told:?}");
     dc.done(&["volume", "delete", "spare", "--wait"]).await?;
