@@ -76,7 +76,7 @@ async fn a_running_machine_goes_to_another_host_and_back_without_starting_anew()
     ensure!(ask(&world, &made.id, FROM).await.is_ok());
     is_only_on(&world, &made.id, FROM).await?;
     let starts = &world.worlds()?["hva.h1"]["domains"][&made.id]["starts"];
-    ensure!(*starts == Value::from(1), "its guest began {starts} times");
+    ensure!(*starts == 1, "its guest began {starts} times");
     ends(&world, &made.id).await
 }
 
@@ -197,7 +197,7 @@ async fn a_guest_that_dies_in_the_middle_stays_and_is_started_again() -> anyhow:
     let told = codes(&world, &made.id).await?;
     ensure!(told.contains(&"move_given_up".to_owned()), "{told:?}");
     let starts = &world.worlds()?["hva.h1"]["domains"][&made.id]["starts"];
-    ensure!(*starts == Value::from(2), "its guest began {starts} times");
+    ensure!(*starts == 2, "its guest began {starts} times");
     ends(&world, &made.id).await
 }
 
@@ -212,6 +212,6 @@ async fn a_guest_that_was_given_away_and_not_let_run_is_let_run_later() -> anyho
     begun(&world, &made.id).await?;
     is_only_on(&world, &made.id, TO).await?;
     let starts = &world.worlds()?["hva.h2"]["domains"][&made.id]["starts"];
-    ensure!(*starts == Value::from(1), "its guest began {starts} times");
+    ensure!(*starts == 1, "its guest began {starts} times");
     ends(&world, &made.id).await
 }

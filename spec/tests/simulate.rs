@@ -183,11 +183,6 @@ fn a_guest_that_is_let_run_elsewhere_before_it_is_marked_as_given_away_is_found(
     must_be_found(Sabotage::SendWithoutMark, 1);
 }
 
-#[test]
-fn a_guest_that_goes_on_while_the_other_host_may_run_it_is_found() {
-    must_be_found(Sabotage::ResumeWhileMaybe, 1);
-}
-
 /// Not an invariant of this campaign: the order of observations makes up for it. It stands in the way of what only a
 /// restored database could bring.
 #[test]

@@ -38,14 +38,12 @@ pub enum Sabotage {
     UnexportWhilePlugged,
     /// A host lets another run its guest without having marked it as given away.
     SendWithoutMark,
-    /// A paused guest goes on although the other host may run it.
-    ResumeWhileMaybe,
     /// Harmless, and must be: a hello rings nothing, the timer does.
     ForgetToRingAfterHello,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::DropMaybe,
         Self::SkipGenerationCheck,
         Self::SettleLateOutcome,
@@ -53,7 +51,6 @@ impl Sabotage {
         Self::ReleaseWithoutCooling,
         Self::UnexportWhilePlugged,
         Self::SendWithoutMark,
-        Self::ResumeWhileMaybe,
         Self::ForgetToRingAfterHello,
     ];
 }

@@ -7,7 +7,6 @@ use super::{Found, Guest, effect, facts, find};
 use crate::Hva;
 use crate::records::Record;
 use arame_framework::agent::{Stopped, Work};
-use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::FactReport;
 use arame_schema::model::InstanceId;
 
@@ -23,16 +22,11 @@ pub async fn keep(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<F
 pub async fn resume(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let found = find(hva, instance).await?;
     found.admit(work)?;
-    if found.guest() == Guest::Paused || resumes_what_it_finds(&found) {
+    if found.guest() == Guest::Paused {
         carry(hva, found, work).await?;
         effect(work, hva.compute.ensure_running(instance)).await?;
     }
     Ok(facts(hva, work, instance).await?)
-}
-
-/// What the walk of the plan leaves out as well: a guest that was given away is let run.
-fn resumes_what_it_finds(found: &Found) -> bool {
-    found.guest() == Guest::Handed && rehearsal::sabotaged(Sabotage::ResumeWhileMaybe)
 }
 
 async fn carry(hva: &Hva, found: Found, work: &Work) -> Result<(), Stopped> {

@@ -20,7 +20,6 @@ use crate::plan::instance::Facts as InstanceFacts;
 use crate::plan::migration::{Around, Guest, Host, Job, Touched, Wish};
 use crate::plan::moving::{self, Held, Step};
 use crate::plan::{Kind, Wanted};
-use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::hva::Between;
 use arame_schema::jobs::report::FactReport;
 use arame_schema::model::instance::DesiredInstance;
@@ -68,12 +67,11 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, caus
 
 /// What the plan says of the rows.
 async fn asked(tx: &mut Tx, row: &InstanceRow, open: &MoveRow, facts: &[FactRow]) -> Result<Step, AppError> {
-    let mut sides = Host::ALL.map(|host| {
+    let sides = Host::ALL.map(|host| {
         let end = open.end(host);
         let (held, generation) = held_at(facts, &end.agent);
         moving::At { held, generation, may_use: end.may_use, use_generation: end.use_generation }
     });
-    sabotage(&mut sides, open.wish);
     let mut sending = [false; 2];
     for (place, host) in sending.iter_mut().zip(Host::ALL) {
         let job = db::jobs::open_of(tx, &row.id, &open.end(host).agent).await?;
@@ -82,19 +80,6 @@ async fn asked(tx: &mut Tx, row: &InstanceRow, open: &MoveRow, facts: &[FactRow]
     let silent = Host::ALL.map(|host| open.end(host).silent);
     let wish = Wish { host: open.wish, generation: row.generation };
     Ok(moving::step(wish, sides, Around { silent, may_fence: false, sending }))
-}
-
-/// What the walk of the plan leaves out to see that it is needed, left out here as well.
-fn sabotage(sides: &mut [moving::At; 2], wish: Host) {
-    let (here, there) = match wish {
-        Host::A => (0, 1),
-        Host::B => (1, 0),
-    };
-    let stopped = matches!(sides[here].held, Held::Between(Guest::Paused | Guest::HandedOver));
-    if rehearsal::sabotaged(Sabotage::ResumeWhileMaybe) && stopped && sides[there].held == Held::Between(Guest::Maybe) {
-        sides[here].held = Held::Between(Guest::Paused);
-        sides[there].held = Held::Between(Guest::Absent);
-    }
 }
 
 /// What the facts of an agent say it holds of the instance, and the generation of that.
