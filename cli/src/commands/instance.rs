@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::table;
 use crate::wait::{self, Goal};
 use crate::words::Message;
-use arame_schema::api::{Event, Instance, Placement};
+use arame_schema::api::{DeletePlan, Event, Instance, Placement};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -56,6 +56,9 @@ pub enum Command {
     /// Delete, with its boot disk / 削除する（起動ディスクも消えます）
     Delete {
         instance: String,
+        /// Delete nothing, say what would go / 削除せず影響だけを表示する
+        #[arg(long)]
+        plan: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -83,7 +86,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             change(session, &instance, wish, waiting).await
         }
         Command::Reboot { instance } => reboot(session, &instance).await,
-        Command::Delete { instance, waiting } => delete(session, &instance, waiting).await,
+        Command::Delete { instance, plan: true, .. } => {
+            let id = names::id_of::<Instance>(&session.client, &instance).await?;
+            let plan: DeletePlan = session.client.delete(&format!("/instances/{id}?plan=true")).await?;
+            session.print(&plan, |language| show::delete_plan(language, &plan))
+        }
+        Command::Delete { instance, waiting, .. } => delete(session, &instance, waiting).await,
         Command::Timeline { instance } => timeline(session, &instance).await,
         Command::Placement { instance } => {
             let id = names::id_of::<Instance>(&session.client, &instance).await?;

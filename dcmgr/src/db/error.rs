@@ -18,6 +18,8 @@ pub enum DbError {
     Column { table: &'static str, column: String, reason: String },
     #[error("the connection was lost during COMMIT and the request left no trace: it did not happen")]
     CommitLost,
+    #[error("made before with the same key: {0}")]
+    Repeated(String),
     #[error("migration: {0}")]
     Migration(#[from] refinery::Error),
 }

@@ -75,6 +75,16 @@ pub enum Code {
     InvalidSnapshotState,
     /// `{key}`
     IdempotencyConflict,
+    /// `{id}`: made by an earlier request with the same Idempotency-Key, whose answer is not known any more.
+    Repeated,
+    /// `{seconds}`: failed sign-ins or credentials, too many from one address or for one name.
+    TooManyFailures,
+    /// Name and password do not belong together.
+    SignInFailed,
+    /// `{etag}`: what was changed by somebody else since.
+    Changed,
+    /// `{reason}`: the listener for old clients does not take it.
+    CompatRefused,
     /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
     /// The database lost its memory and the operator has not confirmed yet.
@@ -86,7 +96,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 39] = [
+    pub const ALL: [Code; 44] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -122,6 +132,11 @@ impl Code {
         Code::NewerSnapshots,
         Code::InvalidSnapshotState,
         Code::IdempotencyConflict,
+        Code::Repeated,
+        Code::TooManyFailures,
+        Code::SignInFailed,
+        Code::Changed,
+        Code::CompatRefused,
         Code::Unavailable,
         Code::Recovering,
         Code::NotAdoptable,
