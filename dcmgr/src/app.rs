@@ -30,6 +30,7 @@ pub mod security_groups;
 pub mod sessions;
 pub mod ssh_key_pairs;
 pub mod tokens;
+mod totals;
 pub mod users;
 pub mod volume_snapshots;
 pub mod volumes;
@@ -70,6 +71,7 @@ struct Inner {
     credentials: credentials::Credentials,
     passwords: passwords::Passwords,
     guard_turns: Arc<Semaphore>,
+    totals: totals::Totals,
     hosts_hint: placement::Hint,
     addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
@@ -182,6 +184,7 @@ impl App {
             questions: Questions::default(),
             credentials: credentials::Credentials::default(),
             passwords: passwords::Passwords::default(),
+            totals: totals::Totals::default(),
             guard_turns: Arc::new(Semaphore::new(guards::AT_ONCE)),
             hosts_hint: placement::Hint::default(),
             addresses_hint: instances::addresses::AddressesHint::default(),
@@ -209,6 +212,10 @@ impl App {
 
     pub fn credentials(&self) -> &credentials::Credentials {
         &self.inner.credentials
+    }
+
+    fn totals(&self) -> &totals::Totals {
+        &self.inner.totals
     }
 
     fn guard_turns(&self) -> Arc<Semaphore> {

@@ -354,6 +354,91 @@ async fn a_server_that_is_told_to_end_fails_no_request_that_is_under_way() -> an
     Ok(())
 }
 
+/// `arame` as a person at this machine runs it: the login is in a folder of its own, a secret is a line of input.
+async fn arame(
+    surface: &Surface,
+    home: &std::path::Path,
+    words: &[&str],
+    input: &str,
+) -> anyhow::Result<(bool, String)> {
+    use tokio::io::AsyncWriteExt;
+    let mut command = tokio::process::Command::new(arame_spec::processes::programs()?.join("arame"));
+    command.env("XDG_CONFIG_HOME", home).env("HOME", home).env_remove("ARAME_TOKEN").env_remove("ARAME_DIR");
+    command.current_dir(home).args(["--lang", "en"]).args(words).kill_on_drop(true);
+    if words[0] == "login" {
+        command.args(["--url", &format!("http://{}", surface.address)]);
+    }
+    let pipe = std::process::Stdio::piped;
+    let mut child = command.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn()?;
+    let mut typed = child.stdin.take().context("its input")?;
+    typed.write_all(input.as_bytes()).await?;
+    drop(typed);
+    let output =
+        tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await.context("arame hangs")??;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), told))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_by_the_command_works_and_logs_out() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let (_world, surface) = world().await?;
+    make_user(&surface, "hanako", json!([{ "account_id": "a-demo", "role": "member" }])).await?;
+    let home = tempfile::tempdir()?;
+    let run = async |words: &[&str], input: &str| arame(&surface, home.path(), words, input).await;
+    let (well, told) = run(&["whoami"], "").await?;
+    ensure!(!well && told.contains("arame login"), "the control: nobody is logged in: {told}");
+    let (well, told) = run(&["login", "hanako"], "wrong password\n").await?;
+    ensure!(!well && told.contains("Signing in failed"), "{told}");
+    let (well, told) = run(&["login", "hanako"], &format!("{PASSWORD}\n")).await?;
+    ensure!(well && told.contains("hanako") && !told.contains(PASSWORD), "{told}");
+    let file = home.path().join("arame/login.json");
+    ensure!(std::fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
+    let token =
+        serde_json::from_slice::<Value>(&std::fs::read(&file)?)?["token"].as_str().context("a token")?.to_owned();
+    let (well, told) = run(&["--json", "whoami"], "").await?;
+    ensure!(well && told.contains("\"member\""), "{told}");
+    let (well, told) = run(&["instance", "list"], "").await?;
+    ensure!(well, "{told}");
+    let (well, told) = run(&["user", "list"], "").await?;
+    ensure!(!well && told.contains("not permitted"), "a member lists users: {told}");
+    let (well, told) = run(&["logout"], "").await?;
+    ensure!(well && !file.exists(), "{told}");
+    is(&surface.ask(&token, "GET", "/whoami", &Value::Null).await?, 401, "unauthenticated")?;
+    let (well, told) = run(&["login", "--with-token"], "admin-secret\n").await?;
+    ensure!(well && told.contains("tok-admin"), "{told}");
+    let (well, told) = run(&["user", "create", "jiro", "--member", "a-demo:auditor"], "his own password\n").await?;
+    ensure!(well && told.contains("a-demo:auditor"), "{told}");
+    ensure!(sign_in(&surface, "jiro", "his own password").await?.status == 200);
+    surface.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_goes_on_behind_its_last_row_also_when_rows_come_before_it() -> anyhow::Result<()> {
+    let (_world, surface) = world().await?;
+    let launch = async |name: &str| {
+        let body = json!({ "image_id": "wmi-tiny", "instance_type": "small", "hostname": name });
+        surface.done(DEMO, "POST", "/instances", &body).await
+    };
+    for name in ["m1", "m2", "m3", "m4"] {
+        launch(name).await?;
+    }
+    let names = |page: &Value| -> Vec<String> {
+        let rows = page[0]["results"].as_array().cloned().unwrap_or_default();
+        rows.iter().filter_map(|row| row["hostname"].as_str().map(str::to_owned)).collect()
+    };
+    let first = surface.done(DEMO, "GET", "/instances?limit=2", &Value::Null).await?;
+    ensure!(names(&first) == ["m4", "m3"], "{first}");
+    let last = first[0]["results"][1]["id"].as_str().context("an id")?.to_owned();
+    launch("m5").await?;
+    let next = surface.done(DEMO, "GET", &format!("/instances?limit=2&after={last}"), &Value::Null).await?;
+    ensure!(names(&next) == ["m2", "m1"] && next[0]["total"] == 5, "{next}");
+    // The control: a start counts from the front, and meets one again.
+    let counted = surface.done(DEMO, "GET", "/instances?limit=2&start=2", &Value::Null).await?;
+    ensure!(names(&counted) == ["m3", "m2"], "{counted}");
+    surface.end().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_compressed_for_who_asks_and_every_answer_has_its_number() -> anyhow::Result<()> {
     let (_world, surface) = world().await?;

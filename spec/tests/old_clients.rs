@@ -65,7 +65,7 @@ async fn the_shell_client_makes_lists_switches_and_deletes_without_a_credential(
     let vifs = format!("vifs@{}", file.display());
     let parameters = [
         "image_id=wmi-tiny",
-        "hypervisor=sim",
+        "hypervisor=kvm",
         "cpu_cores=1",
         "memory_size=128",
         "hostname=old1",

@@ -23,16 +23,23 @@ const DISK_MIB_DEFAULT: u64 = 1024;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
     let (states, with_terminated) = states_of(filter.state.as_deref())?;
-    let wanted = db::instances::Filter {
+    let mut wanted = db::instances::Filter {
         account: caller.scope(),
         states: &states,
         with_terminated,
         id_prefix: filter.id.as_deref(),
         display_name: filter.display_name.as_deref(),
         host: filter.host_node_id.as_ref().map(AsRef::as_ref),
+        after: None,
     };
-    let (total, results) =
-        db::instances::list(app.db(), &wanted, filter.start, filter.limit).await.map_err(AppError::from)?;
+    let counted = format!("instances {wanted:?}");
+    wanted.after = filter.after.as_deref();
+    let known = app.totals().get(&counted);
+    let page = (filter.start, filter.limit);
+    let (total, results) = db::instances::list(app.db(), &wanted, page, known).await.map_err(AppError::from)?;
+    if known.is_none() {
+        app.totals().keep(counted, total);
+    }
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
