@@ -39,11 +39,13 @@ struct Standing {
     account: Option<String>,
 }
 
+/// By the secret's digest and the account asked for.
+type Known = HashMap<(String, Option<String>), (Instant, Standing)>;
+
 /// What this process remembers of credentials.
 #[derive(Debug, Default)]
 pub struct Credentials {
-    /// By the secret's digest and the account asked for.
-    known: Mutex<HashMap<(String, Option<String>), (Instant, Standing)>>,
+    known: Mutex<Known>,
     failures: Mutex<HashMap<String, (Instant, u32)>>,
 }
 

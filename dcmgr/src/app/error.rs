@@ -40,6 +40,10 @@ impl From<AppError> for Refusal {
                 Refusal::new(Code::Unavailable).with("what", "database")
             }
             AppError::Db(DbError::Repeated(id)) => Refusal::new(Code::Repeated).with("id", id),
+            AppError::Db(error) if error.is_foreign_text() => {
+                let refusal = Refusal::new(Code::InvalidParameter).with("name", "id");
+                refusal.with("value", "…").with("expected", "[A-Za-z0-9_-]")
+            }
             AppError::Db(error) => {
                 tracing::error!(%error, "a request failed");
                 Refusal::new(Code::Internal)

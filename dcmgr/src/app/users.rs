@@ -35,7 +35,7 @@ fn check_rights(caller: &Caller, memberships: &[Membership]) -> Result<(), Refus
 async fn lock_accounts(tx: &mut Tx, memberships: &[Membership]) -> Result<(), AppError> {
     let mut accounts: Vec<&str> = memberships.iter().map(|one| one.account_id.as_str()).collect();
     accounts.sort_unstable();
-    for pair in accounts.windows(2).filter(|pair| pair[0] == pair[1]) {
+    if let Some(pair) = accounts.windows(2).find(|pair| pair[0] == pair[1]) {
         let refusal = Refusal::new(Code::InvalidParameter).with("name", "memberships");
         return Err(refusal.with("value", pair[0]).with("expected", "each account once").into());
     }

@@ -16,6 +16,9 @@ pub async fn create(mut unasked: Unasked) -> Answer<Session> {
     let fields = &mut unasked.fields;
     let name = fields.text_within("name", NAME_BYTES_MAX)?;
     let name = fields.needed("name", name)?;
+    if !super::users::is_name(&name) {
+        return Err(fields.invalid("name", super::fields::short(&name), super::users::NAME).into());
+    }
     let password = super::users::password(fields, "password")?;
     let password = fields.needed("password", password)?;
     let account: Option<AccountId> = fields.parsed("account_id", "a-…")?;

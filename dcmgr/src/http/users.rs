@@ -80,7 +80,8 @@ pub async fn delete(asked: Asked) -> Answer<Vec<String>> {
     asked.answer(gone)
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether somebody can have this name.
+pub fn is_name(text: &str) -> bool {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 63
         && text.bytes().next().is_some_and(plain)

@@ -237,7 +237,7 @@ mod tests {
             smallest_change(&verdicts).map(|(verdict, rule)| (verdict.host.clone(), rule.name, rule.beyond))
         };
         let (mut large, small) = (host("hn-a", 4096), host("hn-b", 0));
-        assert_eq!(beyond(&[small.clone()]), Some(("hn-b".into(), "memory_size", Some(4096))));
+        assert_eq!(beyond(std::slice::from_ref(&small)), Some(("hn-b".into(), "memory_size", Some(4096))));
         large.memory_offered = 8192;
         assert_eq!(beyond(&[large, small]), Some(("hn-a".into(), "memory_size", None)));
     }

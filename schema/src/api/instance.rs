@@ -104,7 +104,7 @@ pub struct Monitoring {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum InstanceOrPlan {
-    Instance(Instance),
+    Instance(Box<Instance>),
     Plan(super::LaunchPlan),
 }
 
