@@ -92,7 +92,10 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/api/12.03{path}", self.settings.url);
-        let request = self.http.request(method, url).bearer_auth(&self.settings.token);
+        let mut request = self.http.request(method, url);
+        if !self.settings.token.is_empty() {
+            request = request.bearer_auth(&self.settings.token);
+        }
         let request = request.header("accept-language", self.settings.language.as_str());
         match &self.settings.account {
             Some(account) => request.header("x-vdc-account-uuid", account),

@@ -7,12 +7,14 @@ mod image;
 mod instance;
 mod instance_type;
 mod job;
+mod login;
 mod network;
 mod security_group;
 mod ssh;
 mod ssh_key;
 mod storage;
 mod token;
+mod user;
 mod volume;
 mod volume_snapshot;
 
@@ -60,6 +62,15 @@ pub enum Rest {
     /// Credentials / トークン
     #[command(subcommand, visible_alias = "tokens")]
     Token(token::Command),
+    /// People who sign in / 利用者
+    #[command(subcommand, visible_alias = "users")]
+    User(user::Command),
+    /// Sign in, and keep the login for every command / ログインする
+    Login(login::LoginArgs),
+    /// Sign out / ログアウトする
+    Logout(login::LogoutArgs),
+    /// Who one is, as what / 現在の利用者と役割
+    Whoami(login::WhoamiArgs),
     /// Who changed what / 操作記録
     AuditLog(token::AuditLog),
     /// What was asked of the agents / エージェントへの仕事の一覧
@@ -74,6 +85,7 @@ impl Rest {
         match self {
             Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) | Rest::AuditLog(_) => true,
             Rest::Account(command) => command.is_operators(),
+            Rest::User(command) => command.is_operators(),
             Rest::Instance(_)
             | Rest::Ssh(_)
             | Rest::Volume(_)
@@ -82,8 +94,16 @@ impl Rest {
             | Rest::SecurityGroup(_)
             | Rest::SshKey(_)
             | Rest::InstanceType(_)
-            | Rest::Token(_) => false,
+            | Rest::Token(_)
+            | Rest::Login(_)
+            | Rest::Logout(_)
+            | Rest::Whoami(_) => false,
         }
+    }
+
+    /// Whether it makes or ends the login and needs none.
+    pub fn logs_in(&self) -> bool {
+        matches!(self, Rest::Login(_) | Rest::Logout(_))
     }
 }
 
@@ -101,6 +121,10 @@ pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliErro
         Rest::Storage(command) => storage::run(session, command).await,
         Rest::Account(command) => account::run(session, command).await,
         Rest::Token(command) => token::run(session, command).await,
+        Rest::User(command) => user::run(session, command).await,
+        Rest::Login(args) => login::login(session, args).await,
+        Rest::Logout(login::LogoutArgs {}) => login::logout(session).await,
+        Rest::Whoami(login::WhoamiArgs {}) => login::whoami(session).await,
         Rest::AuditLog(log) => token::audit_log(session, log).await,
         Rest::Jobs(command) => job::run(session, command).await,
         Rest::Audit(command) => audit::run(session, command).await,

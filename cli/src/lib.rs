@@ -6,6 +6,7 @@
 pub mod client;
 pub mod commands;
 pub mod failure;
+pub mod login;
 pub mod names;
 pub mod session;
 pub mod settings;
@@ -68,7 +69,8 @@ pub struct Streams<'a> {
 /// Runs a command that talks to the API.
 pub async fn run(common: &Common, command: commands::Rest, streams: Streams<'_>) -> Result<(), CliError> {
     let usually = if command.is_operators() { Usually::Operator } else { Usually::Tenant };
-    let client = client::Client::new(common.settings(usually)?)?;
+    let settings = if command.logs_in() { common.without_token() } else { common.settings(usually)? };
+    let client = client::Client::new(settings)?;
     let Streams { out, remarks, terminal } = streams;
     commands::run(&mut Session { client, json: common.json, out, remarks, terminal }, command).await
 }

@@ -1,9 +1,10 @@
-//! Where the API is and who asks: from flags, the environment and the folder of `arame up`.
+//! Where the API is and who asks: from flags, the environment, the login and the folder of `arame up`, in this order.
 //!
 //! Rule: a token is read from a file only its owner can read, or from the environment; never from an argument, which
 //! every process of the machine can see.
 
 use crate::failure::{CliError, USAGE};
+use crate::login::{self, Login};
 use crate::words::{self, Message, say};
 use arame_schema::api::Language;
 use clap::Args;
@@ -70,16 +71,40 @@ impl Common {
         self.dir.clone().unwrap_or_else(|| PathBuf::from("var"))
     }
 
+    /// The login counts when no flag and no variable names something else.
+    fn login(&self) -> Option<Login> {
+        let named = self.dir.is_some() || self.token_file.is_some() || self.token_name.is_some();
+        if named { None } else { login::read(&login::path()?) }
+    }
+
     pub fn settings(&self, usually: Usually) -> Result<Settings, CliError> {
         let (dir, language) = (self.dir(), self.language());
-        let token = match std::env::var("ARAME_TOKEN") {
-            Ok(token) if self.token_file.is_none() && self.token_name.is_none() && !token.is_empty() => token,
-            _ => read_token(&self.token_path(&dir, usually), language)?,
+        let given = std::env::var("ARAME_TOKEN").ok().filter(|token| !token.is_empty());
+        let given = given.filter(|_| self.token_file.is_none() && self.token_name.is_none());
+        let login = if given.is_none() { self.login() } else { None };
+        let (token, told) = match (given, login) {
+            (Some(token), _) => (token, None),
+            // A token goes only where it was given for.
+            (None, Some(login)) if self.url.as_ref().is_none_or(|url| url.trim_end_matches('/') == login.url) => {
+                (login.token, Some(login.url))
+            }
+            (None, _) => (read_token(&self.token_path(&dir, usually), language)?, None),
         };
+        let url = told.unwrap_or_else(|| self.address(&dir));
+        Ok(Settings { url, token, account: self.account.clone(), language, dir })
+    }
+
+    /// For a command that makes the login.
+    pub fn without_token(&self) -> Settings {
+        let (dir, language) = (self.dir(), self.language());
+        let url = self.address(&dir);
+        Settings { url, token: String::new(), account: self.account.clone(), language, dir }
+    }
+
+    fn address(&self, dir: &Path) -> String {
         let told = || std::fs::read_to_string(dir.join("run/api-url")).ok().map(|text| text.trim().to_owned());
         let url = self.url.clone().or_else(told).unwrap_or_else(|| DEFAULT_URL.into());
-        let url = url.trim_end_matches('/').to_owned();
-        Ok(Settings { url, token, account: self.account.clone(), language, dir })
+        url.trim_end_matches('/').to_owned()
     }
 
     fn token_path(&self, dir: &Path, usually: Usually) -> PathBuf {

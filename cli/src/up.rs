@@ -82,6 +82,10 @@ pub struct UpArgs {
     /// Address of the API.
     #[arg(long, default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
+    /// Let old clients of Wakame-vdc in without a credential, with the demo account's token, here: a loopback address or
+    /// the absolute path of a socket. Whoever reaches it acts for the demo account.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", value_parser = only_here)]
+    compat: Option<String>,
     /// First of three loopback ports of a simulated data center.
     #[arg(long, default_value_t = 9010)]
     port_base: u16,
@@ -121,6 +125,15 @@ fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
     made.with_context(|| format!("the data center's folder {} (--dir)", dir.display()))
 }
 
+/// An address that only this machine reaches.
+fn only_here(text: &str) -> Result<String, String> {
+    let loopback = text.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    match loopback || text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err("a loopback address with a port, or the absolute path of a socket".into()),
+    }
+}
+
 impl UpArgs {
     fn wish(&self) -> Wish {
         Wish {
@@ -130,6 +143,7 @@ impl UpArgs {
             port_base: self.port_base,
             management: self.management_network.trunc(),
             demo: self.demo_network.trunc(),
+            compat: self.compat.clone(),
         }
     }
 }

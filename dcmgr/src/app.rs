@@ -8,8 +8,11 @@ pub mod adoption;
 pub mod advance;
 pub mod audit;
 pub mod audit_log;
+pub mod credentials;
 pub mod error;
 pub mod events;
+pub mod guards;
+pub mod idempotency;
 pub mod images;
 pub mod instance_types;
 pub mod instances;
@@ -19,13 +22,17 @@ pub mod moves;
 pub mod networks;
 pub mod nodes;
 pub mod outcome;
+pub mod passwords;
 pub mod placement;
 pub mod questions;
 pub mod recovery;
 pub mod render;
 pub mod security_groups;
+pub mod sessions;
 pub mod ssh_key_pairs;
 pub mod tokens;
+mod totals;
+pub mod users;
 pub mod volume_snapshots;
 pub mod volumes;
 pub mod welcome;
@@ -39,7 +46,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use questions::Questions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 /// Jobs handed to the relay at once. What does not fit is found by its timer: the rows are the truth.
@@ -62,6 +69,10 @@ struct Inner {
     events: watch::Sender<u64>,
     broker_up: AtomicBool,
     questions: Questions,
+    credentials: credentials::Credentials,
+    passwords: passwords::Passwords,
+    guard_turns: Arc<Semaphore>,
+    totals: totals::Totals,
     hosts_hint: placement::Hint,
     addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
@@ -134,6 +145,7 @@ impl Caller {
             token: &self.token,
             account: self.account.as_deref().unwrap_or("-"),
             address: &self.address,
+            key: self.idempotency_key.as_deref(),
         }
     }
 }
@@ -171,6 +183,10 @@ impl App {
             events: watch::channel(0).0,
             broker_up: AtomicBool::new(false),
             questions: Questions::default(),
+            credentials: credentials::Credentials::default(),
+            passwords: passwords::Passwords::default(),
+            totals: totals::Totals::default(),
+            guard_turns: Arc::new(Semaphore::new(guards::AT_ONCE)),
             hosts_hint: placement::Hint::default(),
             addresses_hint: instances::addresses::AddressesHint::default(),
             infrastructure: parts.infrastructure,
@@ -193,6 +209,22 @@ impl App {
 
     pub fn questions(&self) -> &Questions {
         &self.inner.questions
+    }
+
+    pub fn credentials(&self) -> &credentials::Credentials {
+        &self.inner.credentials
+    }
+
+    fn totals(&self) -> &totals::Totals {
+        &self.inner.totals
+    }
+
+    fn guard_turns(&self) -> Arc<Semaphore> {
+        self.inner.guard_turns.clone()
+    }
+
+    pub fn passwords(&self) -> &passwords::Passwords {
+        &self.inner.passwords
     }
 
     pub fn hosts_hint(&self) -> &placement::Hint {
@@ -238,40 +270,6 @@ impl App {
         self.inner.broker_up.store(up, Ordering::Relaxed);
     }
 
-    /// Who the secret belongs to, and for which account it acts.
-    ///
-    /// # Errors
-    /// `Unauthenticated`, `AccountNotPermitted`, `DisabledAccount`, or the database's failure.
-    pub async fn authenticate(&self, secret: &str, wanted: Option<&str>, address: &str) -> Result<Caller, Refusal> {
-        let db = &self.inner.db;
-        let row = db::access::token(db, &db::seed::digest(secret)).await.map_err(AppError::from)?;
-        let row = row.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
-        if !row.account_enabled {
-            return Err(Refusal::new(Code::DisabledAccount).with("account", row.account));
-        }
-        if row.use_unnoted {
-            db::accounts::touch_token(db, &row.id).await.map_err(AppError::from)?;
-        }
-        let role = Role::parse(&row.role).ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
-        let account = match (role, wanted) {
-            (Role::Admin | Role::Operator, Some("all")) => None,
-            (Role::Admin | Role::Operator, None) => None,
-            (Role::Admin | Role::Operator, Some(other)) => {
-                if !db::access::account_exists(db, other).await.map_err(AppError::from)? {
-                    return Err(Refusal::new(Code::AccountNotPermitted).with("account", other));
-                }
-                Some(other.to_owned())
-            }
-            (Role::Member | Role::Auditor, None) => Some(row.account),
-            (Role::Member | Role::Auditor, Some(other)) if other == row.account => Some(row.account),
-            (Role::Member | Role::Auditor, Some(other)) => {
-                return Err(Refusal::new(Code::AccountNotPermitted).with("account", other));
-            }
-        };
-        let request = crate::rehearsal::uuid_v7();
-        Ok(Caller { token: row.id, role, account, request, address: address.to_owned(), idempotency_key: None })
-    }
-
     pub async fn health(&self) -> Health {
         let database = self.inner.db.answers().await;
         Health { database, broker: self.inner.broker_up.load(Ordering::Relaxed) }
@@ -295,7 +293,7 @@ impl Contended for AppError {
     fn is_contended(&self) -> bool {
         match self {
             AppError::Db(error) => error.is_contention(),
-            AppError::Refused(_) | AppError::Seal(_) => false,
+            AppError::Refused(_) | AppError::Planned | AppError::Seal(_) => false,
         }
     }
 }

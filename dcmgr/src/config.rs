@@ -17,4 +17,56 @@ pub struct Config {
     /// Networks of the infrastructure: no guest reaches them.
     #[serde(default)]
     pub infrastructure: Vec<ipnet::Ipv4Net>,
+    /// The listener for unchanged old clients; off unless it is here.
+    #[serde(default)]
+    pub compat: Option<Compat>,
+}
+
+/// A listener that attaches a token to requests without one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compat {
+    /// `127.0.0.1:9002`, `[::1]:9002`, or the absolute path of a unix socket.
+    pub listen: CompatAddress,
+    /// Of the token that is attached: a member's or an auditor's.
+    pub token_file: PathBuf,
+}
+
+/// An address that only this machine reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum CompatAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl TryFrom<String> for CompatAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.starts_with('/') {
+            return Ok(Self::Unix(text.into()));
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(Self::Tcp(address)),
+            Ok(address) => Err(format!("{address} is not on loopback: whoever reaches it needs no credential")),
+            Err(_) => Err(format!("`{text}` is neither an address with a port nor the path of a socket")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_for_old_clients_stands_only_where_this_machine_alone_reaches_it() {
+        let read = |text: &str| CompatAddress::try_from(text.to_owned());
+        assert_eq!(read("127.0.0.1:9002"), Ok(CompatAddress::Tcp(([127, 0, 0, 1], 9002).into())));
+        assert!(read("[::1]:9002").is_ok());
+        assert_eq!(read("/run/arame/compat.sock"), Ok(CompatAddress::Unix("/run/arame/compat.sock".into())));
+        for refused in ["0.0.0.0:9002", "10.0.0.1:9002", "[::]:9002", "9002", "compat.sock"] {
+            assert!(read(refused).is_err(), "{refused}");
+        }
+    }
 }

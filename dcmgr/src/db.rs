@@ -13,8 +13,10 @@ pub mod events;
 pub mod exchange;
 pub mod facts;
 pub mod generations;
+pub mod idempotency;
 pub mod instances;
 pub mod jobs;
+pub mod locks;
 pub mod lockstep;
 pub mod moves;
 pub mod networks;
@@ -27,6 +29,7 @@ pub mod secrets;
 pub mod seed;
 pub mod snapshots;
 pub mod usage;
+pub mod users;
 pub mod volume_snapshots;
 pub mod volumes;
 

@@ -22,7 +22,10 @@ mod answer;
 mod asked;
 mod audit;
 mod body;
+pub mod compat;
+mod conditional;
 mod credential;
+mod docs;
 mod events;
 mod fields;
 mod form;
@@ -38,20 +41,28 @@ mod observe;
 mod openapi;
 mod roles;
 mod security_groups;
+mod sessions;
 mod ssh_key_pairs;
 mod status;
 #[cfg(test)]
 mod surface_tests;
+mod users;
 mod volume_snapshots;
 mod volumes;
 mod yaml;
 
 use app::App;
 use axum::Router;
-use std::sync::Arc;
-use tokio::net::TcpListener;
+use axum::http::header::ETAG;
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
+use compat::Attached;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 pub use openapi::document;
 
@@ -65,20 +76,33 @@ pub struct Http {
     /// Ends the event streams, which would otherwise hold a graceful shutdown back.
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
+    /// The surface itself, for a look at a resource before it is changed.
+    pub(crate) whole: Arc<OnceLock<Router>>,
 }
+
+/// Shorter answers are not worth their compression.
+const COMPRESSED_FROM: u64 = 1024;
 
 /// The whole surface as a router.
 pub fn router(app: App, stop: CancellationToken) -> Router {
-    let http = Http { app, stop, streams: Arc::new(Semaphore::new(events::STREAMS_MAX)) };
+    let streams = Arc::new(Semaphore::new(events::STREAMS_MAX));
+    let http = Http { app, stop, streams, whole: Arc::default() };
+    let whole = http.whole.clone();
     let (routes, _) = openapi::routes().split_for_parts();
+    // A strong ETag is of the bytes that leave, so what has one leaves as it is; streams are not held back.
+    let plain = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| !headers.contains_key(ETAG);
+    let worth = SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::const_new("text/event-stream")).and(plain);
     let inner = routes
         .merge(observe::routes())
+        .merge(docs::routes())
         .merge(status::routes())
         .fallback(front::unknown_route)
         .method_not_allowed_fallback(front::method_not_allowed)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(front::panicked))
-        .layer(axum::middleware::from_fn(front::frame))
+        .layer(axum::middleware::from_fn_with_state(http.clone(), front::frame))
+        .layer(CompressionLayer::new().gzip(true).compress_when(worth))
         .with_state(http);
+    let _ = whole.set(inner.clone());
     // Outside of routing, which must not see the extension.
     let stripped = tower::Layer::layer(&tower::util::MapRequestLayer::new(front::strip_extension), inner);
     Router::new().fallback_service(stripped)
@@ -86,6 +110,36 @@ pub fn router(app: App, stop: CancellationToken) -> Router {
 
 /// Serves until `stop` fires, then ends the requests that are under way.
 pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let service = router(app, stop.clone()).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let service = router(app, stop.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}
+
+/// Where old clients come in.
+pub enum CompatListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Serves old clients, which send no credential: each request is given this token's secret.
+pub async fn serve_compat(
+    app: App,
+    listener: CompatListener,
+    secret: &str,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let attached = Attached(secret.into());
+    let attach = move |mut request: axum::extract::Request| {
+        request.extensions_mut().insert(attached.clone());
+        request
+    };
+    let with = tower::Layer::layer(&tower::util::MapRequestLayer::new(attach), router(app, stop.clone()));
+    let service = Router::new().fallback_service(with);
+    let ended = async move { stop.cancelled().await };
+    match listener {
+        CompatListener::Tcp(listener) => {
+            let service = service.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).with_graceful_shutdown(ended).await
+        }
+        CompatListener::Unix(listener) => axum::serve(listener, service).with_graceful_shutdown(ended).await,
+    }
 }

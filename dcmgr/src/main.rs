@@ -2,13 +2,14 @@
 
 use anyhow::Context;
 use arame_dcmgr::app::{App, Parts};
-use arame_dcmgr::config::Config;
+use arame_dcmgr::config::{Compat, CompatAddress, Config};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::{self, Db};
 use arame_dcmgr::{http, tasks};
 use arame_framework::bus::Bus;
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use clap::{Parser, Subcommand};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -124,15 +125,50 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     tracing::info!(listen = %config.listen, %installation, "serving");
-    let server = tokio::spawn(http::serve(app, listener, stop.clone()));
+    // The servers end first: what is under way may still need the tasks.
+    let closing = CancellationToken::new();
+    let mut servers = tokio::task::JoinSet::new();
+    if let Some(compat) = &config.compat {
+        let (listener, secret) = compat_listener(compat)?;
+        let (app, closing) = (app.clone(), closing.clone());
+        servers.spawn(async move { http::serve_compat(app, listener, &secret, closing).await });
+    }
+    servers.spawn(http::serve(app, listener, closing.clone()));
     ended().await?;
     tracing::info!("stopping");
+    closing.cancel();
+    let _ = tokio::time::timeout(STOP_GRACE, async { while servers.join_next().await.is_some() {} }).await;
     stop.cancel();
-    let _ = tokio::time::timeout(STOP_GRACE, server).await;
     let _ = tokio::time::timeout(STOP_GRACE, async { while running.join_next().await.is_some() {} }).await;
     bus.close().await;
     db.close().await;
     Ok(())
+}
+
+/// Binds the listener for old clients and reads the token it attaches.
+fn compat_listener(compat: &Compat) -> anyhow::Result<(http::CompatListener, String)> {
+    let file = compat.token_file.display();
+    let secret = std::fs::read_to_string(&compat.token_file).with_context(|| format!("cannot read `{file}`"))?;
+    let listener = match &compat.listen {
+        CompatAddress::Tcp(address) => {
+            let socket = std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+            socket.set_nonblocking(true)?;
+            http::CompatListener::Tcp(tokio::net::TcpListener::from_std(socket)?)
+        }
+        CompatAddress::Unix(path) => {
+            // Left by a process that was killed; one that listens would still have it open, and loses nothing by this.
+            if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+                std::fs::remove_file(path)?;
+            }
+            let socket = tokio::net::UnixListener::bind(path);
+            let socket = socket.with_context(|| format!("cannot listen on `{}`", path.display()))?;
+            // Whoever may write to it acts with the token: the owner, as with the token's file.
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            http::CompatListener::Unix(socket)
+        }
+    };
+    tracing::info!(listen = ?compat.listen, "serving old clients");
+    Ok((listener, secret.trim().to_owned()))
 }
 
 async fn ended() -> anyhow::Result<()> {

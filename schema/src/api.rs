@@ -25,6 +25,7 @@ pub mod role;
 pub mod security_group;
 pub mod ssh_key_pair;
 pub mod timestamp;
+pub mod user;
 pub mod volume;
 pub mod volume_snapshot;
 
@@ -42,7 +43,7 @@ pub use language::{Language, Localise};
 pub use network::{DcNetwork, Network, NetworkService, NetworkVif};
 pub use node::{HostNode, StorageNode};
 pub use page::Page;
-pub use placement::{HostVerdict, Placement, RuleVerdict};
+pub use placement::{DeletePlan, HostVerdict, LaunchPlan, Placement, PlannedRefusal, QuotaEffect, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
     AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
@@ -53,5 +54,6 @@ pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};
 pub use ssh_key_pair::SshKeyPair;
 pub use timestamp::Timestamp;
+pub use user::{ChangePassword, CreateSession, CreateUser, Membership, Session, UpdateUser, User, Whoami};
 pub use volume::{Volume, VolumeRollback};
 pub use volume_snapshot::VolumeSnapshot;

@@ -64,3 +64,7 @@ pub const DNS_TTL_SECONDS: u32 = 60;
 
 /// Lease time offered by DHCP in seconds: long enough that an outage of the nsa over a night drops no guest.
 pub const DHCP_LEASE_SECONDS: u32 = 86_400;
+
+/// Length of a password in bytes. NIST SP 800-63B section 5.1.1.2: at least 8, no rules of composition; the upper bound
+/// limits what hashing is given.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;

@@ -13,5 +13,6 @@ pub mod processes;
 pub mod program;
 pub mod real;
 pub mod simulation;
+pub mod surface;
 pub mod wishes;
 pub mod world;

@@ -233,6 +233,16 @@ impl World {
         self.serving.subscribe()
     }
 
+    /// How a dcmgr reaches the database.
+    pub fn database_config(&self) -> &db::pool::Config {
+        &self.config
+    }
+
+    /// The file with which secrets in the database are opened.
+    pub fn vault_key(&self) -> PathBuf {
+        self.folder.path().join("vault.key")
+    }
+
     /// The kit's own view of the rows.
     pub fn db(&self) -> &Db {
         &self.db

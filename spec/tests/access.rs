@@ -83,6 +83,10 @@ async fn a_token_ends_when_it_is_revoked_or_its_time_is_over() -> anyhow::Result
     told(app::tokens::revoke(&world.app, &anew(&demo), &revoked.id).await)?;
     refused(world.app.authenticate(&first, None, "local").await.map(|_| ()), Code::Unauthenticated)?;
     world.db().rows("UPDATE tokens SET expires_at = UTC_TIMESTAMP(3) WHERE id = ?", (&short.id,)).await?;
+    // What was found is believed for half a second.
+    world
+        .until("the token has ended", async || Ok(world.app.authenticate(&second, None, "local").await.is_err()))
+        .await?;
     refused(world.app.authenticate(&second, None, "local").await.map(|_| ()), Code::Unauthenticated)?;
     let auditor = world.caller("a-demo", Role::Auditor);
     refused(app::tokens::create(&world.app, &auditor, token(Role::Auditor)).await, Code::NotPermitted)?;

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::table;
 use crate::wait::{self, Goal};
 use crate::words::Message;
-use arame_schema::api::{Event, HostNode, Instance, Placement};
+use arame_schema::api::{DeletePlan, Event, HostNode, Instance, Placement};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -68,6 +68,9 @@ pub enum Command {
     /// Delete, with its boot disk / 削除する（起動ディスクも消えます）
     Delete {
         instance: String,
+        /// Delete nothing, say what would go / 削除せず影響だけを表示する
+        #[arg(long)]
+        plan: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -96,7 +99,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Move { instance, to, waiting, .. } => move_to(session, &instance, to.as_deref(), waiting).await,
         Command::Reboot { instance } => reboot(session, &instance).await,
-        Command::Delete { instance, waiting } => delete(session, &instance, waiting).await,
+        Command::Delete { instance, plan: true, .. } => {
+            let id = names::id_of::<Instance>(&session.client, &instance).await?;
+            let plan: DeletePlan = session.client.delete(&format!("/instances/{id}?plan=true")).await?;
+            session.print(&plan, |language| show::delete_plan(language, &plan))
+        }
+        Command::Delete { instance, waiting, .. } => delete(session, &instance, waiting).await,
         Command::Timeline { instance } => timeline(session, &instance).await,
         Command::Placement { instance } => {
             let id = names::id_of::<Instance>(&session.client, &instance).await?;

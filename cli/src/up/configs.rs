@@ -63,6 +63,14 @@ struct Dcmgr {
     infrastructure: Vec<ipnet::Ipv4Net>,
     database: Database,
     broker: Broker,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compat: Option<Compat>,
+}
+
+#[derive(Serialize)]
+struct Compat {
+    listen: String,
+    token_file: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -293,6 +301,7 @@ impl Writer<'_> {
                     user: MANAGER.into(),
                     password_file: self.layout.secret("broker-dcmgr"),
                 },
+                compat: self.wish.compat.clone().map(|listen| Compat { listen, token_file: self.layout.token("demo") }),
             },
         )
     }

@@ -23,6 +23,9 @@ pub struct Wish {
     pub port_base: u16,
     pub management: Ipv4Net,
     pub demo: Ipv4Net,
+    /// Where unchanged old clients come in with the demo token, if anywhere: an address on loopback or a socket's path.
+    #[serde(default)]
+    pub compat: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -218,6 +221,7 @@ pub(crate) fn wish(kind: Kind) -> Wish {
         port_base: 9010,
         management: "10.99.0.0/24".parse().unwrap(),
         demo: "10.100.0.0/24".parse().unwrap(),
+        compat: None,
     }
 }
 

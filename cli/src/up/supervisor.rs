@@ -138,13 +138,18 @@ pub fn next_steps(layout: &Layout, wish: &Wish) -> Text {
         Kind::Sim => String::new(),
     };
     let (listen, token) = (wish.listen, layout.token("demo"));
+    let compat = wish.compat.as_ref();
+    let old = compat.map(|at| format!("\n  old     {at}   (old clients, without a credential: the demo account's)"));
+    let old_ja = compat
+        .map(|at| format!("\n  旧式    {at}   （古いクライアント用。認証なしでデモアカウントとして操作できます）"));
+    let (old, old_ja) = (old.unwrap_or_default(), old_ja.unwrap_or_default());
     Text::new(
         format!(
-            "  API     http://{listen}/api/12.03   (token: {})\n  next    {launch}{reach}\n  stop    {arame} down --dir {dir}",
+            "  API     http://{listen}/api/12.03   (token: {}){old}\n  next    {launch}{reach}\n  stop    {arame} down --dir {dir}",
             token.display()
         ),
         format!(
-            "  API     http://{listen}/api/12.03   (トークン: {})\n  次は    {launch}{reach}\n  停止    {arame} down --dir {dir}",
+            "  API     http://{listen}/api/12.03   (トークン: {}){old_ja}\n  次は    {launch}{reach}\n  停止    {arame} down --dir {dir}",
             token.display()
         ),
     )

@@ -42,14 +42,25 @@ pub async fn create(app: &App, caller: &Caller, request: CreateAccount) -> Resul
         quota_instances: request.quota_instances,
         quota_volumes: request.quota_volumes,
     };
-    crate::change!(app, "create account", Some(caller.request), |tx, _ringing| {
+    let made: Result<(), AppError> = crate::change!(app, "create account", Some(caller.request), |tx, _ringing| {
         if db::accounts::was_ever(tx, &id).await? {
             return Err(Refusal::new(Code::AlreadyExists).with("id", &id).into());
         }
         db::accounts::insert(tx, &account).await?;
         Ok(db::events::audit(tx, &caller.who(), "account.create", &id).await?)
-    })?;
+    });
+    made.map_err(|error| taken(error, &id))?;
     get(app, &everywhere(caller), &id).await
+}
+
+/// Two that make the same at once: neither sees the other's row, the unique key does.
+fn taken(error: AppError, id: &str) -> AppError {
+    match &error {
+        AppError::Db(inner) if inner.duplicate_key().is_some() => {
+            Refusal::new(Code::AlreadyExists).with("id", id).into()
+        }
+        _ => error,
+    }
 }
 
 /// What is given changes; the rest stays.
@@ -78,6 +89,7 @@ pub async fn update(app: &App, caller: &Caller, id: &str, change: Change) -> Res
         db::accounts::update(tx, &account).await?;
         Ok(db::events::audit(tx, &caller.who(), "account.update", id).await?)
     })?;
+    app.credentials().forget();
     get(app, &everywhere(caller), id).await
 }
 
@@ -92,6 +104,7 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         db::accounts::delete(tx, id).await?;
         Ok(db::events::audit(tx, &caller.who(), "account.delete", id).await?)
     })?;
+    app.credentials().forget();
     Ok(vec![id.to_owned()])
 }
 

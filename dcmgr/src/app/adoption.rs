@@ -152,7 +152,7 @@ async fn adopt_instance(app: &App, caller: &Caller, id: &str, place: &Place) -> 
 fn taken(error: AppError, described: &Described) -> Refusal {
     let key = match &error {
         AppError::Db(inner) => inner.duplicate_key().unwrap_or_default(),
-        AppError::Refused(_) | AppError::Seal(_) => String::new(),
+        AppError::Refused(_) | AppError::Planned | AppError::Seal(_) => String::new(),
     };
     let addresses: Vec<String> = described.nics.iter().map(|nic| nic.ipv4.to_string()).collect();
     match key.rsplit('.').next().unwrap_or_default() {

@@ -8,6 +8,9 @@ use arame_schema::api::{Code, Refusal};
 pub enum AppError {
     #[error("refused: {0:?}")]
     Refused(Box<Refusal>),
+    /// The end of a change that was only tried.
+    #[error("it was only planned")]
+    Planned,
     #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
@@ -36,10 +39,16 @@ impl From<AppError> for Refusal {
                 tracing::warn!(%error, "the database does not answer");
                 Refusal::new(Code::Unavailable).with("what", "database")
             }
+            AppError::Db(DbError::Repeated(id)) => Refusal::new(Code::Repeated).with("id", id),
+            AppError::Db(error) if error.is_foreign_text() => {
+                let refusal = Refusal::new(Code::InvalidParameter).with("name", "id");
+                refusal.with("value", "…").with("expected", "[A-Za-z0-9_-]")
+            }
             AppError::Db(error) => {
                 tracing::error!(%error, "a request failed");
                 Refusal::new(Code::Internal)
             }
+            AppError::Planned => Refusal::new(Code::Internal),
             AppError::Seal(error) => {
                 tracing::error!(%error, "a request failed");
                 Refusal::new(Code::Internal)

@@ -1,6 +1,9 @@
 //! What tenants do with instances.
 
 pub mod addresses;
+mod planned;
+
+pub use planned::{plan, plan_delete};
 
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, moves, placement};
@@ -8,9 +11,7 @@ use crate::db::access::ImageRow;
 use crate::db::networks::{NetworkRow, NewVif};
 use crate::db::{self, Tx};
 use crate::plan::placement::Demand;
-use arame_schema::api::{
-    self, Code, CreateInstance, Event, Instance, ListFilter, Page, Placement, Refusal, VifRequest,
-};
+use arame_schema::api::{self, Code, CreateInstance, Event, Instance, ListFilter, Page, Refusal, VifRequest};
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
 use arame_schema::model::{InstanceId, MacAddress, VifId};
@@ -22,16 +23,23 @@ const DISK_MIB_DEFAULT: u64 = 1024;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
     let (states, with_terminated) = states_of(filter.state.as_deref())?;
-    let wanted = db::instances::Filter {
+    let mut wanted = db::instances::Filter {
         account: caller.scope(),
         states: &states,
         with_terminated,
         id_prefix: filter.id.as_deref(),
         display_name: filter.display_name.as_deref(),
         host: filter.host_node_id.as_ref().map(AsRef::as_ref),
+        after: None,
     };
-    let (total, results) =
-        db::instances::list(app.db(), &wanted, filter.start, filter.limit).await.map_err(AppError::from)?;
+    let counted = format!("instances {wanted:?}");
+    wanted.after = filter.after.as_deref();
+    let known = app.totals().get(&counted);
+    let page = (filter.start, filter.limit);
+    let (total, results) = db::instances::list(app.db(), &wanted, page, known).await.map_err(AppError::from)?;
+    if known.is_none() {
+        app.totals().keep(counted, total);
+    }
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
@@ -145,18 +153,6 @@ fn check_request(request: &CreateInstance) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::TooLarge).with("limit", USER_DATA_BYTES_MAX));
     }
     Ok(())
-}
-
-/// The verdicts of a launch; nothing is changed.
-pub async fn plan(app: &App, caller: &Caller, request: CreateInstance) -> Result<Placement, Refusal> {
-    check_request(&request)?;
-    let size = size_of(app, &request).await?;
-    let account = caller.owner()?;
-    let told = crate::transact!(app.db(), "plan", None, AppError, |tx| {
-        let image = image_of(tx, &request, account).await?;
-        placement::judge_all(tx, &demand(&request, &size, &image)).await
-    })?;
-    Ok(told)
 }
 
 async fn image_of(tx: &mut Tx, request: &CreateInstance, account: &str) -> Result<ImageRow, AppError> {
@@ -494,6 +490,11 @@ pub async fn power_on(app: &App, caller: &Caller, id: &str) -> Result<Instance, 
 pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
     crate::change!(app, "reboot instance", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
+        if let Some(key) = &caller.idempotency_key
+            && db::access::made_with_key(tx, &caller.token, key).await?.is_some()
+        {
+            return Ok(());
+        }
         moves::refuse_while_moving(tx, id).await?;
         if row.state != InstanceState::Running {
             return Err(refuse_state(&row, "running"));

@@ -1,7 +1,7 @@
 //! Tokens: made with at most the maker's own role, shown once, revoked at once.
 //!
-//! Rule: the secret is random, leaves in the answer that makes it, and is kept only as a digest. Every request looks the
-//! token up, so a revoked one is refused from its commit on.
+//! Rule: the secret is random, leaves in the answer that makes it, and is kept only as a digest. A revoked one
+//! is refused here from its commit on, and by another dcmgr within the moment it believes what it found (`credentials`).
 
 use super::{App, AppError, Caller};
 use crate::db;
@@ -18,8 +18,20 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
     Ok(super::page(found, &filter))
 }
 
+pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Token, Refusal> {
+    let found = db::accounts::tokens(app.db(), caller.scope()).await.map_err(AppError::from)?;
+    found.into_iter().find(|token| token.id == id).ok_or_else(|| Refusal::unknown(id))
+}
+
+/// A new secret.
+pub(super) fn secret() -> String {
+    let mut bits = [0; SECRET_BYTES];
+    crate::rehearsal::fill_bytes(&mut bits);
+    URL_SAFE_NO_PAD.encode(bits)
+}
+
 /// Roles that a caller may give.
-fn may_give(own: Role, role: Role) -> bool {
+pub(super) fn may_give(own: Role, role: Role) -> bool {
     match own {
         Role::Admin => true,
         Role::Operator => role != Role::Admin,
@@ -33,10 +45,9 @@ pub async fn create(app: &App, caller: &Caller, request: CreateToken) -> Result<
     if !may_give(caller.role, request.role) {
         return Err(Refusal::new(Code::NotPermitted));
     }
-    let (mut entropy, mut bits) = ([0; 8], [0; SECRET_BYTES]);
+    let (mut entropy, secret) = ([0; 8], secret());
     crate::rehearsal::fill_bytes(&mut entropy);
-    crate::rehearsal::fill_bytes(&mut bits);
-    let (id, secret) = (TokenId::from_entropy(entropy).to_string(), URL_SAFE_NO_PAD.encode(bits));
+    let id = TokenId::from_entropy(entropy).to_string();
     let digest = db::seed::digest(&secret);
     let made = crate::change!(app, "create token", Some(caller.request), |tx, _ringing| {
         db::accounts::lock(tx, &account).await?.ok_or_else(|| Refusal::unknown(&account))?;
@@ -67,6 +78,7 @@ pub async fn revoke(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         db::accounts::revoke_token(tx, id).await?;
         Ok(db::events::audit(tx, &caller.who(), "token.revoke", id).await?)
     })?;
+    app.credentials().forget();
     Ok(vec![id.to_owned()])
 }
 

@@ -12,12 +12,14 @@ pub struct TokenRow {
     pub account: String,
     pub role: String,
     pub account_enabled: bool,
+    /// Whose session it is.
+    pub user: Option<String>,
     /// Its last use was noted longer ago than a minute.
     pub use_unnoted: bool,
 }
 
 pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbError> {
-    let statement = "SELECT t.id, t.account_id, t.role, a.enabled, IFNULL(t.last_used_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE, 1) AS unnoted \
+    let statement = "SELECT t.id, t.account_id, t.role, t.user_id, a.enabled, IFNULL(t.last_used_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE, 1) AS unnoted \
                      FROM tokens t JOIN accounts a ON a.id = t.account_id \
                      WHERE t.secret_sha256 = ? AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > UTC_TIMESTAMP(3))";
     let found = db.rows(statement, (secret_sha256,)).await?;
@@ -29,6 +31,7 @@ pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbE
                 account: row.text("account_id")?,
                 role: row.text("role")?,
                 account_enabled: row.flag("enabled")?,
+                user: row.col("user_id")?,
                 use_unnoted: row.flag("unnoted")?,
             })
         })
@@ -339,23 +342,4 @@ pub async fn image(db: &Db, id: &str, account: Option<&str>) -> Result<Option<ap
     db.rows(statement, (id, account, account)).await?.first().map(image_view).transpose()
 }
 
-// Idempotency.
-
-pub async fn idempotent(db: &Db, token: &str, key: &str) -> Result<Option<String>, DbError> {
-    let statement = "SELECT resource FROM idempotency_keys WHERE token_id = ? AND idempotency_key = ?";
-    let found = db.rows(statement, (token, key)).await?;
-    found.first().map(|row| row.text("resource")).transpose()
-}
-
-/// The same inside the transaction that would make it, the account's row locked: of two requests with one key that
-/// come at once, the second finds what the first made.
-pub async fn made_with_key(tx: &mut Tx, token: &str, key: &str) -> Result<Option<String>, DbError> {
-    let statement = "SELECT resource FROM idempotency_keys WHERE token_id = ? AND idempotency_key = ?";
-    first(tx, statement, (token, key)).await?.map(|row| row.text("resource")).transpose()
-}
-
-pub async fn set_idempotent(tx: &mut Tx, token: &str, key: &str, resource: &str) -> Result<(), DbError> {
-    let statement = "INSERT INTO idempotency_keys (token_id, idempotency_key, resource, created_at) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
-    run(tx, statement, (token, key, resource)).await?;
-    Ok(())
-}
+pub use super::idempotency::{idempotent, made_with_key, set_idempotent};

@@ -26,6 +26,10 @@ pub async fn list(db: &Db, only: Option<&str>) -> Result<Vec<api::Account>, DbEr
     db.rows(statement, (only, only)).await?.iter().map(account_view).collect()
 }
 
+pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<api::Account>, DbError> {
+    first(tx, format!("{ACCOUNT} AND id = ?"), (id,)).await?.as_ref().map(account_view).transpose()
+}
+
 /// Locks an account that is there.
 pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<api::Account>, DbError> {
     let statement = format!("{ACCOUNT} AND id = ? FOR UPDATE");
@@ -60,6 +64,7 @@ pub async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     run(tx, "UPDATE accounts SET enabled = 0, deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,)).await?;
     let tokens = "UPDATE tokens SET revoked_at = UTC_TIMESTAMP(3) WHERE account_id = ? AND revoked_at IS NULL";
     run(tx, tokens, (id,)).await?;
+    run(tx, "DELETE FROM memberships WHERE account_id = ?", (id,)).await?;
     Ok(())
 }
 
@@ -107,14 +112,27 @@ fn token_view(row: &mysql_async::Row) -> Result<api::Token, DbError> {
 
 /// Tokens that are not revoked, newest first.
 pub async fn tokens(db: &Db, account: Option<&str>) -> Result<Vec<api::Token>, DbError> {
-    let statement =
-        format!("{TOKEN} WHERE revoked_at IS NULL AND (? IS NULL OR account_id = ?) ORDER BY created_at DESC, id");
+    let statement = format!(
+        "{TOKEN} WHERE revoked_at IS NULL AND user_id IS NULL AND (? IS NULL OR account_id = ?) ORDER BY created_at DESC, id"
+    );
     db.rows(statement, (account, account)).await?.iter().map(token_view).collect()
 }
 
 pub async fn lock_token(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<api::Token>, DbError> {
     let statement = format!("{TOKEN} WHERE id = ? AND (? IS NULL OR account_id = ?) FOR UPDATE");
     first(tx, statement, (id, account, account)).await?.as_ref().map(token_view).transpose()
+}
+
+/// Whose session a token is; locked.
+pub async fn user_of_token(tx: &mut Tx, id: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT user_id FROM tokens WHERE id = ? FOR UPDATE", (id,)).await?;
+    found.map_or(Ok(None), |row| row.col("user_id"))
+}
+
+/// Whose session a token is, and when it ends.
+pub async fn token_by_id(db: &Db, id: &str) -> Result<Option<(Option<String>, Option<api::Timestamp>)>, DbError> {
+    let found = db.rows("SELECT user_id, expires_at FROM tokens WHERE id = ?", (id,)).await?;
+    found.first().map(|row| Ok((row.col("user_id")?, row.time_opt("expires_at")?))).transpose()
 }
 
 /// A token to be: its secret only as a digest.

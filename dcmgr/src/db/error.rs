@@ -9,6 +9,9 @@ const ER_LOCK_DEADLOCK: u16 = 1213;
 /// primary), and MariaDB's for a connection ended by the server (1927).
 const ER_NOT_SERVING: [u16; 4] = [1040, 1053, 1290, 1927];
 
+/// A text with letters that a column of ids cannot hold: compared with one (two or more collations), or put into one.
+const ER_FOREIGN_TEXT: [u16; 4] = [1267, 1270, 1271, 1366];
+
 /// The key that keeps one open job of a thing and agent. An attachment's has the same name and is refused before by a lock.
 const OPEN_JOB_KEY: &str = "one_open";
 
@@ -22,6 +25,8 @@ pub enum DbError {
     Column { table: &'static str, column: String, reason: String },
     #[error("the connection was lost during COMMIT and the request left no trace: it did not happen")]
     CommitLost,
+    #[error("made before with the same key: {0}")]
+    Repeated(String),
     #[error("migration: {0}")]
     Migration(#[from] refinery::Error),
 }
@@ -43,6 +48,11 @@ impl DbError {
 
     fn is_overtaken(&self) -> bool {
         self.duplicate_key().is_some_and(|key| key.rsplit('.').next() == Some(OPEN_JOB_KEY))
+    }
+
+    /// A text of the request is not one that an id can be.
+    pub fn is_foreign_text(&self) -> bool {
+        self.server_code().is_some_and(|code| ER_FOREIGN_TEXT.contains(&code))
     }
 
     /// A unique key refused the row; `Some(name)` is the key's name as the server gives it.
@@ -75,6 +85,15 @@ mod tests {
     fn duplicate(key: &str) -> DbError {
         let message = format!("Duplicate entry 'hn-h1-hva.h1-1' for key '{key}'");
         mysql_async::Error::from(mysql_async::ServerError { code: ER_DUP_ENTRY, message, state: "23000".into() }).into()
+    }
+
+    #[test]
+    fn a_text_that_no_id_can_be_is_told_from_a_defect() {
+        let of = |code| {
+            let error = mysql_async::ServerError { code, message: String::new(), state: "HY000".into() };
+            DbError::from(mysql_async::Error::from(error)).is_foreign_text()
+        };
+        assert!(of(1267) && of(1366) && !of(1064));
     }
 
     #[test]

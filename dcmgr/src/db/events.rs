@@ -114,12 +114,25 @@ pub async fn of_resource(db: &Db, resource: &str) -> Result<Vec<api::Event>, DbE
     found.iter().map(view).collect()
 }
 
-/// Writes the audit line of a mutating call, in its own transaction's scope.
+/// Writes the audit line of a mutating call, in its own transaction's scope, and with it the key the request came with:
+/// what was changed and that it must not be changed again are committed together.
+///
+/// # Errors
+/// [`DbError::Repeated`]: another request with this key has made something; this one makes nothing.
 pub async fn audit(tx: &mut Tx, who: &Who<'_>, verb: &str, resource: &str) -> Result<(), DbError> {
     let statement = "INSERT INTO audit_log (request_id, at, token_id, account_id, address, verb, resource) \
                      VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?)";
     run(tx, statement, (who.request.to_string(), who.token, who.account, who.address, verb, resource)).await?;
-    Ok(())
+    let Some(key) = who.key else { return Ok(()) };
+    let fresh = super::idempotency::claim(tx, who.token, key, resource).await?;
+    if fresh || !verb.ends_with(".create") {
+        return Ok(());
+    }
+    let made = super::idempotency::made_with_key(tx, who.token, key).await?;
+    match made {
+        Some(made) if made != resource => Err(DbError::Repeated(made)),
+        _ => Ok(()),
+    }
 }
 
 /// Who asked.
@@ -129,6 +142,8 @@ pub struct Who<'a> {
     pub token: &'a str,
     pub account: &'a str,
     pub address: &'a str,
+    /// The Idempotency-Key.
+    pub key: Option<&'a str>,
 }
 
 /// Deletes events, closed jobs and audit lines older than their retention, a bounded batch a call.
@@ -137,6 +152,9 @@ pub async fn sweep(db: &Db) -> Result<(), DbError> {
     db.rows("DELETE FROM jobs WHERE open IS NULL AND finished_at < UTC_TIMESTAMP(3) - INTERVAL 90 DAY LIMIT 1000", ())
         .await?;
     db.rows("DELETE FROM audit_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL 400 DAY LIMIT 1000", ()).await?;
+    let sessions = "DELETE FROM tokens WHERE user_id IS NOT NULL \
+                    AND LEAST(expires_at, IFNULL(revoked_at, expires_at)) < UTC_TIMESTAMP(3) - INTERVAL 7 DAY LIMIT 1000";
+    db.rows(sessions, ()).await?;
     db.rows("DELETE FROM idempotency_keys WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY LIMIT 1000", ()).await?;
     Ok(())
 }

@@ -410,6 +410,8 @@ pub struct Filter<'a> {
     pub id_prefix: Option<&'a str>,
     pub display_name: Option<&'a str>,
     pub host: Option<&'a str>,
+    /// Only those made before this one: where the page before ended.
+    pub after: Option<&'a str>,
 }
 
 impl Filter<'_> {
@@ -441,16 +443,29 @@ impl Filter<'_> {
 }
 
 /// A page, and how many there are in all. The page is chosen by an index alone; only its own rows are read.
-pub async fn list(db: &Db, filter: &Filter<'_>, start: u64, limit: u64) -> Result<(u64, Vec<api::Instance>), DbError> {
+/// A page, and how many there are of all its pages unless that is known.
+pub async fn list(
+    db: &Db,
+    filter: &Filter<'_>,
+    (start, limit): (u64, u64),
+    known: Option<u64>,
+) -> Result<(u64, Vec<api::Instance>), DbError> {
     let (condition, values) = filter.condition();
-    let count = format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}");
-    let total = db.rows(count, positional(values.clone())).await?;
+    let total = match known {
+        Some(total) => total,
+        None => {
+            let count = format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}");
+            let found = db.rows(count, positional(values.clone())).await?;
+            found.first().map_or(Ok(0), |row| row.col("n"))?
+        }
+    };
     let mut paged = values;
+    let before = if filter.after.is_some() { " AND i.seq < (SELECT seq FROM instances WHERE id = ?)" } else { "" };
+    paged.extend(filter.after.map(Into::into));
     paged.extend([limit.into(), start.into()]);
-    let page = format!("SELECT i.seq FROM instances i WHERE {condition} ORDER BY i.seq DESC LIMIT ? OFFSET ?");
+    let page = format!("SELECT i.seq FROM instances i WHERE {condition}{before} ORDER BY i.seq DESC LIMIT ? OFFSET ?");
     let statement = format!("{VIEW} JOIN ({page}) page ON page.seq = i.seq ORDER BY i.seq DESC");
     let found = db.rows(statement, positional(paged)).await?;
-    let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
 }
 

@@ -109,6 +109,14 @@ pub async fn tokens(mut asked: Asked) -> Answer<[Page<Token>; 1]> {
     asked.page(page)
 }
 
+/// Show a token, as long as it is not revoked. Its secret is not in it.
+#[utoipa::path(get, path = "/tokens/{id}", tag = "tokens", responses((status = 200, body = Token)))]
+pub async fn token(asked: Asked) -> Answer<Token> {
+    let id: TokenId = asked.id(TOKEN_ID)?;
+    let view = app::tokens::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
 /// Make a token for the account the request acts for; its secret is in this answer and nowhere else.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = CreateToken,
     responses((status = 200, body = Token)))]

@@ -8,7 +8,7 @@ use arame_schema::api::error::ERROR_MODULE;
 use arame_schema::api::{Code, ErrorBody, Localise, Placement, Refusal, catalogue};
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 
 /// What a handler returns.
@@ -36,7 +36,12 @@ impl IntoResponse for Refused {
 pub fn refusal_response(refusal: Refusal, frame: Frame, bare: Response) -> Response {
     let entry = catalogue::refusal(refusal.code);
     let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let wait = refusal.values.get("seconds").and_then(|seconds| HeaderValue::from_str(seconds).ok());
+    let wait = wait.filter(|_| refusal.code == Code::TooManyFailures);
     let mut response = (status, Json(error_body(refusal, frame))).into_response();
+    if let Some(wait) = wait {
+        response.headers_mut().insert(RETRY_AFTER, wait);
+    }
     if let Some(allow) = bare.headers().get(ALLOW) {
         response.headers_mut().insert(ALLOW, allow.clone());
     }

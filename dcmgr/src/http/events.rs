@@ -8,7 +8,7 @@ use super::Http;
 use super::answer::Refused;
 use super::app;
 use super::app::Caller;
-use super::asked::Asked;
+use super::asked::{Asked, Credential};
 use arame_schema::api::{Code, Event, Language, Localise, Refusal};
 use axum::Json;
 use axum::http::HeaderMap;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 /// Streams open at once: each costs a task, a socket and a query per tick.
 pub const STREAMS_MAX: usize = 256;
 
-/// Longest a stream lives: a revoked token must not listen on for ever.
+/// Longest a stream lives: a client that lost the way of its stream connects anew now and then.
 const STREAM_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// A comment line this often keeps proxies from cutting a silent stream.
@@ -57,6 +57,8 @@ pub async fn events(mut asked: Asked) -> Result<Response, Refused> {
     let follower = Follower {
         language: asked.frame().language,
         caller: asked.caller,
+        credential: asked.credential,
+        shown: Instant::now(),
         http: asked.http,
         resource,
         after,
@@ -76,9 +78,14 @@ fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     headers.get("last-event-id")?.to_str().ok()?.trim().parse().ok()
 }
 
+/// The credential is shown again this often: a revoked one listens no longer than this and what is believed of it.
+const SHOWN_AGAIN: Duration = Duration::from_secs(2);
+
 struct Follower {
     http: Http,
     caller: Caller,
+    credential: Credential,
+    shown: Instant,
     language: Language,
     resource: Option<String>,
     after: u64,
@@ -106,6 +113,14 @@ impl Follower {
                 self.after = event.id;
                 return Some(event);
             }
+            if self.shown.elapsed() >= SHOWN_AGAIN {
+                let Caller { role, account, .. } = self.credential.show(&self.http.app).await.ok()?;
+                // Of another role or account: connected again it is given what it may see now.
+                if (role, &account) != (self.caller.role, &self.caller.account) {
+                    return None;
+                }
+                self.shown = Instant::now();
+            }
             // Marked before looking: an event that comes while we look ticks again.
             self.ticks.borrow_and_update();
             match app::events::after(&self.http.app, &self.caller, self.after, self.resource.as_deref()).await {
@@ -123,7 +138,7 @@ impl Follower {
             () = self.http.stop.cancelled() => None,
             () = tokio::time::sleep_until(self.ends) => None,
             changed = self.ticks.changed() => changed.ok(),
-            () = tokio::time::sleep(LOOK_AGAIN) => Some(()),
+            () = tokio::time::sleep(LOOK_AGAIN.min(SHOWN_AGAIN)) => Some(()),
         }
     }
 }

@@ -115,6 +115,35 @@ impl Fields {
         hash.into_iter().map(|(key, value)| self.inner(name, key, value, exact)).collect()
     }
 
+    /// A list of hashes: as an array, as a hash whose keys only count (`m[0][a]=…`), as either in JSON text, or, where a
+    /// hash has two names, as texts `first:second` separated by commas.
+    pub fn items(&mut self, name: &str, pair: [&str; 2], expected: &str) -> Result<Vec<Fields>, Refusal> {
+        let value = match self.take(name) {
+            Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
+                serde_json::from_str(&text).map_err(|_| self.invalid(name, short(&text), expected))?
+            }
+            other => other,
+        };
+        let items: Vec<Value> = match value {
+            Value::Null => Vec::new(),
+            Value::Array(items) => items,
+            Value::Object(hash) => hash.into_values().collect(),
+            Value::String(text) => {
+                let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+                let split = |one: &str| {
+                    let (first, second) =
+                        one.split_once(':').ok_or_else(|| self.invalid(name, short(one), expected))?;
+                    Ok(serde_json::json!({ pair[0]: first, pair[1]: second }))
+                };
+                texts.map(split).collect::<Result<_, Refusal>>()?
+            }
+            other => return Err(self.invalid(name, short(&other.to_string()), expected)),
+        };
+        let exact = self.exact.contains(name);
+        let numbered = items.into_iter().enumerate();
+        numbered.map(|(n, value)| Ok(self.inner(name, n.to_string(), value, exact)?.1)).collect()
+    }
+
     fn inner(&self, name: &str, key: String, value: Value, exact: bool) -> Result<(String, Fields), Refusal> {
         let prefix = format!("{}[{key}]", self.full(name));
         match value {

@@ -1,22 +1,27 @@
 //! What stands before and after every handler: the request's id and language, the time limit, the words of refusals.
 //!
 //! Rule: every answer carries X-VDC-Request-ID and is logged once, here; every refusal, also the router's own and a
-//! panic's, leaves as our body.
+//! panic's, leaves as our body. What is said of keys and ETags belongs to every route and is done here for all of them.
 
-use super::API;
 use super::answer::{Refused, refusal_response};
+use super::app::Caller;
 use super::fields::short;
 use super::yaml;
+use super::{API, Http, app, compat, conditional};
 use arame_schema::api::{Code, Language, Refusal};
-use axum::extract::{MatchedPath, Request};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Longest a request may take, body included: an audit that asks every agent anew is the slowest. Streams are exempt.
@@ -51,40 +56,169 @@ impl Form {
     }
 }
 
+/// What a handler's request leaves for the front: whether its answer is to be kept, or what was answered before.
+#[derive(Clone, Default)]
+pub struct Slip(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    keep: Option<(Caller, String)>,
+    replay: Option<String>,
+}
+
+impl Slip {
+    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to this request with a key is to be kept under its digest.
+    pub fn keep(&self, caller: Caller, digest: String) {
+        self.noted().keep = Some((caller, digest));
+    }
+
+    /// This was answered to the same request before.
+    pub fn replay(&self, answer: String) {
+        self.noted().replay = Some(answer);
+    }
+}
+
+/// Said of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// How long the second of two requests with one key that come at once waits for the answer to the first.
+const ANSWER_AWAITED: Duration = Duration::from_secs(2);
+const ANSWER_LOOKED_FOR: Duration = Duration::from_millis(50);
+
+/// What is known of a request while its answer is made.
+struct Under {
+    http: Http,
+    frame: Frame,
+    slip: Slip,
+    /// A GET of one resource, and what the client has of it.
+    single: Option<Option<HeaderValue>>,
+    old_client: bool,
+}
+
 /// Frames every request.
-pub async fn frame(mut request: Request, next: Next) -> Response {
+pub async fn frame(State(http): State<Http>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let language = Language::from_accept(accepted.unwrap_or(""));
     let frame = Frame { request: Uuid::now_v7(), language, form: Form::of(&request) };
+    let slip = Slip::default();
     request.extensions_mut().insert(frame);
+    request.extensions_mut().insert(slip.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown".to_owned(), |m| m.as_str().to_owned());
-    let running = run_to_its_end(&method, request, next);
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, running).await {
-        Ok(Some(response)) => response,
-        Ok(None) | Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
-    };
-    let refused = response.extensions_mut().remove::<Refused>();
-    let reason = refused.as_ref().map(|Refused(refusal)| refusal.code);
-    if let Some(Refused(refusal)) = refused {
-        response = refusal_response(refusal, frame, response);
+    let looks = method == Method::GET && conditional::is_single(&route);
+    let single = looks.then(|| conditional::none_match(request.headers()));
+    let old_client = request.extensions().get::<compat::Attached>().is_some();
+    let under = Under { http: http.clone(), frame, slip, single, old_client };
+    // Every line that is logged while it is worked on names it.
+    let span = tracing::info_span!("request", id = %frame.request);
+    async {
+        let running = run_to_its_end(http, request, next);
+        let response = match tokio::time::timeout(REQUEST_TIMEOUT, running).await {
+            Ok(Some(response)) => response,
+            Ok(None) | Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
+        };
+        let (mut response, reason) = under.said(response).await;
+        finish(&mut response, frame);
+        note(&method, &route, &response, reason, began.elapsed(), frame.request);
+        response
     }
-    if frame.form == Form::Yaml {
-        response = in_yaml(response).await;
+    .instrument(span)
+    .await
+}
+
+impl Under {
+    /// The answer as it leaves, and why it was refused.
+    async fn said(&self, mut response: Response) -> (Response, Option<Code>) {
+        let mut refused = response.extensions_mut().remove::<Refused>().map(|Refused(refusal)| refusal);
+        if refused.as_ref().is_some_and(|refusal| refusal.code == Code::Repeated)
+            && let Some(answer) = self.answered().await
+        {
+            refused = None;
+            let json = HeaderValue::from_static("application/json");
+            let said = HeaderValue::from_static("true");
+            response = ([(CONTENT_TYPE, json), (REPLAYED, said)], answer).into_response();
+        }
+        let reason = refused.as_ref().map(|refusal| refusal.code);
+        if let Some(refusal) = refused {
+            if self.old_client && refusal.code == Code::InvalidBody {
+                return ((StatusCode::BAD_REQUEST, compat::UNREADABLE).into_response(), reason);
+            }
+            response = refusal_response(refusal, self.frame, response);
+        } else if response.status() == StatusCode::OK && is_json(&response) {
+            response = self.kept(response).await;
+        }
+        if self.frame.form == Form::Yaml && response.status() != StatusCode::NOT_MODIFIED {
+            response = in_yaml(response).await;
+        }
+        (response, reason)
     }
-    finish(&mut response, frame);
-    note(&method, &route, &response, reason, began.elapsed(), frame.request);
-    response
+
+    /// What the same request was answered before, or is being answered now.
+    async fn answered(&self) -> Option<String> {
+        let keep = {
+            let mut noted = self.slip.noted();
+            if let Some(answer) = noted.replay.take() {
+                return Some(answer);
+            }
+            noted.keep.take()
+        };
+        let (caller, digest) = keep?;
+        let end = Instant::now() + ANSWER_AWAITED;
+        while Instant::now() < end {
+            let found = app::idempotency::answered(&self.http.app, &caller, &digest).await;
+            if let Ok(Some(answer)) = found {
+                return Some(answer);
+            }
+            tokio::time::sleep(ANSWER_LOOKED_FOR).await;
+        }
+        None
+    }
+
+    /// A good answer: kept where the request had a key, marked where it is one resource, spared where the client has it.
+    async fn kept(&self, response: Response) -> Response {
+        let keep = self.slip.noted().keep.take();
+        if keep.is_none() && self.single.is_none() {
+            return response;
+        }
+        let (mut parts, body) = response.into_parts();
+        // Our own answers: a view, bounded by its form.
+        let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) => return panicked(Box::new(error.to_string())),
+        };
+        if let Some((caller, digest)) = keep
+            && let Some(key) = &caller.idempotency_key
+        {
+            app::idempotency::keep(&self.http.app, caller.token.as_ref(), key, &digest, &bytes).await;
+        }
+        if let Some(has) = &self.single {
+            let etag = conditional::etag(&bytes, self.frame.language);
+            if let Some(unchanged) = conditional::unchanged(has.as_ref(), &etag) {
+                return unchanged;
+            }
+            if let Ok(value) = HeaderValue::from_str(&etag) {
+                parts.headers.insert(ETAG, value);
+            }
+        }
+        Response::from_parts(parts, Body::from(bytes))
+    }
+}
+
+fn is_json(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 /// An answer of ours in YAML; anything else (a stream, a console's text) as it is.
 async fn in_yaml(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    if !is_json {
-        return Response::from_parts(parts, body);
+    if !is_json(&response) {
+        return response;
     }
+    let (mut parts, body) = response.into_parts();
     // Our own answers: a page of views, bounded by its limit.
     let bytes = match axum::body::to_bytes(body, usize::MAX).await {
         Ok(bytes) => bytes,
@@ -102,11 +236,11 @@ async fn in_yaml(response: Response) -> Response {
 
 /// A change is not dropped in the middle of a statement when its client goes away or its time is over: the server
 /// would go on executing it and keep its locks. It runs in a task of its own, to its end.
-async fn run_to_its_end(method: &Method, request: Request, next: Next) -> Option<Response> {
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+async fn run_to_its_end(http: Http, request: Request, next: Next) -> Option<Response> {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Some(next.run(request).await);
     }
-    tokio::spawn(next.run(request)).await.ok()
+    tokio::spawn(conditional::change(http, request, next).in_current_span()).await.ok()
 }
 
 fn finish(response: &mut Response, frame: Frame) {
@@ -115,7 +249,9 @@ fn finish(response: &mut Response, frame: Frame) {
         headers.insert("x-vdc-request-id", id);
     }
     headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(frame.language.as_str()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What has an ETag may be kept and is asked about; nothing else is kept.
+    let cache = if headers.contains_key(ETAG) { "private, no-cache" } else { "no-store" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 

@@ -5,6 +5,7 @@ use super::app;
 use super::asked::Asked;
 use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
+use arame_schema::api::instance::{DeletedOrPlan, InstanceOrPlan};
 use arame_schema::api::{
     CreateInstance, Event, Instance, MoveInstance, Page, Placement, PowerOff, Refusal, VifRequest,
 };
@@ -44,25 +45,33 @@ pub async fn get(asked: Asked) -> Answer<Instance> {
 
 /// Create an instance, or with `plan=true` only say where it would go.
 #[utoipa::path(post, path = "/instances", tag = "instances", request_body = CreateInstance,
-    params(("plan" = Option<bool>, Query, description = "Answer the placement's verdict and make nothing.")),
-    responses((status = 200, body = Instance)))]
+    params(("plan" = Option<bool>, Query,
+        description = "Answer where it would go, its effect on the quota and what would refuse it, and make nothing.")),
+    responses((status = 200, body = InstanceOrPlan)))]
 pub async fn create(mut asked: Asked) -> Result<Response, Refused> {
     let plan = asked.fields.flag("plan")?.unwrap_or(false);
     let request = create_instance(&mut asked.fields)?;
     asked.fields.clone().finish()?;
     if plan {
-        let placement = app::instances::plan(asked.app(), &asked.caller, request).await?;
-        return Ok(asked.answer(placement)?.into_response());
+        let plan = app::instances::plan(asked.app(), &asked.caller, request).await?;
+        return Ok(asked.answer(plan)?.into_response());
     }
     let view = app::instances::create(asked.app(), &asked.caller, request).await?;
     Ok(asked.answer(view)?.into_response())
 }
 
-/// Delete an instance: everything of it is removed from its host.
-#[utoipa::path(delete, path = "/instances/{id}", tag = "instances", responses((status = 200, body = Vec<String>)))]
-pub async fn delete(asked: Asked) -> Answer<Vec<String>> {
+/// Delete an instance: everything of it is removed from its host. With `plan=true` only say what that would be.
+#[utoipa::path(delete, path = "/instances/{id}", tag = "instances",
+    params(("plan" = Option<bool>, Query, description = "Answer what would go and what would refuse it, and delete nothing.")),
+    responses((status = 200, body = DeletedOrPlan)))]
+pub async fn delete(mut asked: Asked) -> Result<Response, Refused> {
     let id: InstanceId = asked.id(ID)?;
-    asked.answer(app::instances::delete(asked.app(), &asked.caller, id.as_str()).await?)
+    if asked.fields.flag("plan")?.unwrap_or(false) {
+        let plan = app::instances::plan_delete(asked.app(), &asked.caller, id.as_str()).await?;
+        return Ok(asked.answer(plan)?.into_response());
+    }
+    let gone = app::instances::delete(asked.app(), &asked.caller, id.as_str()).await?;
+    Ok(asked.answer(gone)?.into_response())
 }
 
 /// Switch off. `force=true` (the default, as in the original) does not wait for the guest.

@@ -21,6 +21,8 @@ pub struct ListQuery {
     /// Ids that begin with this.
     id: Option<String>,
     host_node_id: Option<String>,
+    /// Id of the last row of the page before: goes on behind it (instances only).
+    after: Option<String>,
     /// First row, from 0.
     start: Option<u64>,
     /// Rows of the page; 0 or absent is 250, at most 1000.
@@ -42,6 +44,7 @@ pub fn filter(fields: &mut Fields) -> Result<ListFilter, Refusal> {
         display_name: present(fields.text_within("display_name", 255)?),
         id: present(fields.text_within("id", 63)?),
         host_node_id: fields.parsed("host_node_id", "hn-…")?,
+        after: present(fields.text_within("after", 63)?),
         start,
         limit,
         sort: sort(fields)?,

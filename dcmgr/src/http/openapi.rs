@@ -1,18 +1,25 @@
 //! The routes and the OpenAPI 3.1 document, from one declaration.
 //!
-//! Rule: a route exists in the document or not at all. `schema/openapi.json` is a checked-in copy; a test keeps it
+//! Rule: a route exists in the document or not at all, and the document names its roles, each of its refusals by status
+//! and word, and examples. `schema/openapi.json` is a checked-in copy; a test keeps it
 //! current (ARAME_BLESS=1 writes it).
 
-use super::{API, Http};
+mod sample;
+mod told;
+
+use super::{API, Http, roles};
 use super::{
-    accounts, audit, events, images, instance_types, instances, jobs, networks, nodes, security_groups, ssh_key_pairs,
-    volume_snapshots, volumes,
+    accounts, audit, events, images, instance_types, instances, jobs, networks, nodes, security_groups, sessions,
+    ssh_key_pairs, users, volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
+use axum::http::Method;
 use axum::routing::get;
+use serde_json::{Value, json};
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
 use utoipa::openapi::security::{Http as HttpScheme, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ArrayBuilder, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Schema};
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
@@ -66,8 +73,14 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(accounts::get, accounts::update, accounts::delete))
         .routes(routes!(accounts::usage))
         .routes(routes!(accounts::tokens, accounts::create_token))
-        .routes(routes!(accounts::revoke_token))
+        .routes(routes!(accounts::token, accounts::revoke_token))
         .routes(routes!(accounts::audit_log))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::get, users::update, users::delete))
+        .routes(routes!(sessions::create))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::whoami))
+        .routes(routes!(sessions::change_password))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(audit::findings))
@@ -80,54 +93,127 @@ pub fn routes() -> OpenApiRouter<Http> {
         .route(&format!("{API}/openapi.json"), get(|| async { Json(document()) }))
 }
 
-/// The document, with what is the same for every operation added.
+/// The document, with what is told of every operation added.
 pub fn document() -> OpenApi {
     let mut document = routes().into_openapi();
-    for (path, item) in &mut document.paths.paths {
-        let with_id = path.contains("{id}");
-        operations(item).for_each(|operation| complete(operation, with_id));
-    }
     let components = document.components.get_or_insert_default();
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    components.schemas.values_mut().for_each(close);
     for (name, scheme) in [("token", HttpAuthScheme::Bearer), ("password", HttpAuthScheme::Basic)] {
         components.security_schemes.insert(name.into(), SecurityScheme::Http(HttpScheme::new(scheme)).into());
     }
-    let none: [&str; 0] = [];
-    document.security = Some(vec![SecurityRequirement::new("token", none), SecurityRequirement::new("password", none)]);
+    let schemas = serde_json::to_value(&components.schemas).unwrap_or_default();
+    for (path, item) in &mut document.paths.paths {
+        operations(item).for_each(|(method, operation)| complete(operation, &method, path, &schemas));
+    }
+    document.security = Some(requirements());
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+fn requirements() -> Vec<SecurityRequirement> {
+    let none: [&str; 0] = [];
+    vec![SecurityRequirement::new("token", none), SecurityRequirement::new("password", none)]
+}
+
+/// A type with named fields has no others.
+fn close(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(object)) = schema
+        && !object.properties.is_empty()
+        && object.additional_properties.is_none()
+    {
+        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::DELETE, &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// How the schemas of pages are named: `Page_Instance`.
 const PAGE: &str = "/Page_";
 
-fn complete(operation: &mut Operation, with_id: bool) {
-    let parameters = operation.parameters.get_or_insert_default();
-    if with_id {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
-        let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
-        parameters.insert(0, id.schema(Some(text)).build().into());
+fn complete(operation: &mut Operation, method: &Method, path: &str, schemas: &Value) {
+    operation.operation_id = Some(name_of(method, path));
+    let mut words = Extensions::default();
+    words.insert("x-roles".into(), json!(roles::words(method, path)));
+    operation.extensions = Some(words);
+    if roles::right(method, path) == Some(roles::Right::Open) {
+        operation.security = Some(vec![SecurityRequirement::default()]);
     }
+    name_parameters(operation, method, path);
     if let Some(RefOr::T(body)) = &mut operation.request_body
-        && let Some(json) = body.content.get("application/json").cloned()
+        && let Some(RefOr::T(mut json)) = body.content.get("application/json").cloned()
     {
-        body.content.insert("application/x-www-form-urlencoded".into(), json);
+        json.example = told::body(method, path);
+        body.content.insert("application/x-www-form-urlencoded".into(), RefOr::T(json.clone()));
+        body.content.insert("application/json".into(), RefOr::T(json));
     }
     if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200")
         && let Some(RefOr::T(content)) = response.content.get_mut("application/json")
-        && let Some(RefOr::Ref(page)) = content.schema.clone()
-        && page.ref_location.contains(PAGE)
     {
-        // The envelope is an array of one page; the derive cannot write an array of a generic schema.
-        content.schema = Some(RefOr::T(Schema::Array(ArrayBuilder::new().items(page).build())));
+        if let Some(RefOr::Ref(page)) = content.schema.clone()
+            && page.ref_location.contains(PAGE)
+        {
+            // The envelope is an array of one page; the derive cannot write an array of a generic schema.
+            content.schema = Some(RefOr::T(Schema::Array(ArrayBuilder::new().items(page).build())));
+        }
+        let schema = serde_json::to_value(&content.schema).unwrap_or_default();
+        content.example = Some(sample::sample(&schema, schemas, "", "", 0));
     }
-    let refused = ResponseBuilder::new()
-        .description("Refused; nothing was changed.")
-        .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build());
-    operation.responses.responses.insert("default".into(), refused.build().into());
+    refuse(operation, method, path);
+}
+
+/// `get_instances_id_timeline`: unique, and the same for ever.
+fn name_of(method: &Method, path: &str) -> String {
+    let below = path.strip_prefix(API).unwrap_or(path);
+    let plain: String = below.chars().filter(|c| !matches!(c, '{' | '}')).collect();
+    format!("{}{}", method.as_str().to_ascii_lowercase(), plain.replace('/', "_"))
+}
+
+fn name_parameters(operation: &mut Operation, method: &Method, path: &str) {
+    let text = || Some(RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())));
+    let header = |name: &str, says: &str| {
+        let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+        header.required(Required::False).description(Some(says)).schema(text()).build()
+    };
+    let parameters = operation.parameters.get_or_insert_default();
+    if path.contains("{id}") {
+        let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
+        parameters.insert(0, id.schema(text()).build().into());
+    }
+    if roles::changes(method) && roles::right(method, path) != Some(roles::Right::Open) {
+        let says = "1 to 100 characters: a repetition with the same key changes nothing and is answered alike.";
+        parameters.push(header("Idempotency-Key", says).into());
+    }
+    let of_one = path.contains("{id}") && matches!(*method, Method::PUT | Method::DELETE);
+    if of_one {
+        parameters.push(header("If-Match", "The ETag of what is to be changed; 412 when it is another by now.").into());
+    }
+    if *method == Method::GET && super::conditional::is_single(path) {
+        parameters.push(header("If-None-Match", "The ETag of what is there already; 304 when it is still so.").into());
+        let unchanged = ResponseBuilder::new().description("It is still what If-None-Match names.");
+        operation.responses.responses.insert("304".into(), unchanged.build().into());
+    }
+}
+
+/// Each status a refusal may have, with the words of its refusals.
+fn refuse(operation: &mut Operation, method: &Method, path: &str) {
+    for (status, words) in told::by_status(&told::refusals(method, path)) {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+        let mut extensions = Extensions::default();
+        extensions.insert("x-reasons".into(), json!(words));
+        let refused = ResponseBuilder::new()
+            .description(format!("Refused; nothing was changed. `reason` is one of: {}.", words.join(", ")))
+            .content("application/json", content)
+            .extensions(Some(extensions));
+        operation.responses.responses.insert(status.to_string(), refused.build().into());
+    }
 }
 
 #[cfg(test)]
@@ -155,5 +241,31 @@ mod tests {
             assert!(schemas.contains_key(name), "{name} is referred to and not there");
         }
         assert_eq!(document["openapi"], "3.1.0");
+    }
+
+    #[test]
+    fn every_operation_names_its_roles_its_refusals_and_examples_and_has_a_name_of_its_own() {
+        let document = serde_json::to_value(document()).unwrap();
+        let (mut names, mut walked) = (std::collections::BTreeSet::new(), 0);
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let place = format!("{method} {path}");
+                assert!(names.insert(operation["operationId"].to_string()), "{place}: its name is another's");
+                assert!(!operation["x-roles"].as_array().unwrap().is_empty(), "{place}: nobody may");
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(!responses.contains_key("default"), "{place}: default");
+                for status in ["200", "400", "429", "500", "503"] {
+                    assert!(responses.contains_key(status), "{place}: no {status}");
+                }
+                if let Some(body) = operation.get("requestBody") {
+                    assert!(body["content"]["application/json"].get("example").is_some(), "{place}: no example body");
+                }
+                let json = &responses["200"]["content"]["application/json"];
+                assert!(json.is_null() || json.get("example").is_some(), "{place}: no example answer");
+                walked += 1;
+            }
+        }
+        println!("walked {walked} operations");
+        assert!(walked > 60, "{walked}");
     }
 }

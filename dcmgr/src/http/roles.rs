@@ -18,6 +18,10 @@ pub enum Right {
     Inspect,
     /// Changes the data center.
     Operate,
+    /// Looks at or changes what is one's own: one's session, one's password.
+    Own,
+    /// Needs no credential.
+    Open,
 }
 
 /// The table. Paths are below [`API`], but for those that begin with `//`.
@@ -28,7 +32,17 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/accounts/{id}", Right::Operate),
     ("DELETE", "/accounts/{id}", Right::Operate),
     ("GET", "/accounts/{id}/usage", Right::Look),
+    ("GET", "/users", Right::Inspect),
+    ("POST", "/users", Right::Operate),
+    ("GET", "/users/{id}", Right::Inspect),
+    ("PUT", "/users/{id}", Right::Operate),
+    ("DELETE", "/users/{id}", Right::Operate),
+    ("POST", "/sessions", Right::Open),
+    ("DELETE", "/sessions/current", Right::Own),
+    ("GET", "/whoami", Right::Own),
+    ("PUT", "/whoami/password", Right::Own),
     ("GET", "/tokens", Right::Look),
+    ("GET", "/tokens/{id}", Right::Look),
     ("POST", "/tokens", Right::Change),
     ("DELETE", "/tokens/{id}", Right::Change),
     ("GET", "/audit_log", Right::Look),
@@ -101,11 +115,26 @@ pub fn right(method: &Method, route: &str) -> Option<Right> {
     TABLE.iter().find(|(verb, path, _)| *verb == method.as_str() && *path == name).map(|(_, _, right)| *right)
 }
 
+/// The words of `x-roles` in the document: the roles that may use a route, or that nobody needs one.
+pub fn words(method: &Method, route: &str) -> Vec<&'static str> {
+    match right(method, route) {
+        Some(Right::Open) => vec!["anyone"],
+        Some(right) => Role::ALL.into_iter().filter(|role| has(*role, right)).map(Role::as_str).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Whether a method changes something.
+pub fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 fn has(role: Role, right: Right) -> bool {
     match (role, right) {
         (Role::Admin | Role::Operator, _) => true,
         (Role::Member, Right::Look | Right::Change) => true,
         (Role::Member, Right::Inspect | Right::Operate) => false,
+        (_, Right::Own | Right::Open) => true,
         (Role::Auditor, Right::Look | Right::Inspect) => true,
         (Role::Auditor, Right::Change | Right::Operate) => false,
     }
@@ -159,7 +188,8 @@ mod tests {
         for (method, path, right) in TABLE {
             let route = if path.starts_with("//") { path[1..].to_owned() } else { format!("{API}{path}") };
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert_eq!(permits(Role::Auditor, &method, &route), method == Method::GET, "{method} {path}");
+            let own = matches!(right, Right::Own | Right::Open);
+            assert_eq!(permits(Role::Auditor, &method, &route), own || method == Method::GET, "{method} {path}");
             let inside = matches!(right, Right::Inspect | Right::Operate);
             assert_eq!(permits(Role::Member, &method, &route), !inside, "{method} {path}");
             assert!(permits(Role::Operator, &method, &route) && permits(Role::Admin, &method, &route));

@@ -5,6 +5,7 @@
 
 use arame_schema::api::{Health, Refusal, Role};
 use arame_schema::model::{AccountId, TokenId};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -13,6 +14,10 @@ use uuid::Uuid;
 pub struct App {
     pub(crate) memory: Arc<Mutex<Vec<arame_schema::api::Event>>>,
     pub(crate) ticks: watch::Sender<u64>,
+    /// By key: the request's digest and its answer.
+    pub(crate) answers: Arc<Mutex<HashMap<String, (String, String)>>>,
+    /// Secrets that are let in no longer.
+    pub(crate) revoked: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,7 +32,7 @@ pub struct Caller {
 
 impl Default for App {
     fn default() -> Self {
-        Self { memory: Arc::default(), ticks: watch::Sender::new(0) }
+        Self { memory: Arc::default(), ticks: watch::Sender::new(0), answers: Arc::default(), revoked: Arc::default() }
     }
 }
 
@@ -36,6 +41,9 @@ impl App {
     pub async fn authenticate(&self, secret: &str, account: Option<&str>, address: &str) -> Result<Caller, Refusal> {
         let refused = || Refusal::new(arame_schema::api::Code::Unauthenticated);
         let role = Role::parse(secret).ok_or_else(refused)?;
+        if self.revoked.lock().expect("no holder panics").iter().any(|one| one == secret) {
+            return Err(refused());
+        }
         let account = account.filter(|account| *account != "all").unwrap_or("a-demo");
         Ok(Caller {
             token: "tok-stub".parse().map_err(|_| refused())?,
@@ -96,8 +104,82 @@ macro_rules! listed {
 
 listed!(instance_types InstanceType, audit_log AuditEntry);
 
+absent!(users:
+    list(filter: ListFilter) -> Page<User>;
+    get(id: &str) -> User;
+    create(request: CreateUser) -> User;
+    update(id: &str, request: UpdateUser) -> User;
+    delete(id: &str) -> Vec<String>;
+);
+
+pub mod sessions {
+    use super::{App, Caller};
+    use arame_schema::api::*;
+
+    #[derive(Debug, Clone)]
+    pub struct Stranger {
+        pub request: uuid::Uuid,
+        pub address: String,
+    }
+
+    pub fn is_operators(role: Role) -> bool {
+        matches!(role, Role::Admin | Role::Operator)
+    }
+
+    pub async fn create(_: &App, stranger: &Stranger, _: CreateSession) -> Result<Session, Refusal> {
+        Err(Refusal::unknown(format!("{stranger:?}")))
+    }
+
+    pub async fn end(_: &App, caller: &Caller) -> Result<Vec<String>, Refusal> {
+        Ok(vec![caller.token.to_string()])
+    }
+
+    pub async fn whoami(_: &App, caller: &Caller) -> Result<Whoami, Refusal> {
+        let (role, account_id) = (caller.role, Some(caller.account.to_string()));
+        Ok(Whoami { token: caller.token.to_string(), role, account_id, user: None, expires_at: None })
+    }
+
+    pub async fn change_password(_: &App, _: &Caller, _: ChangePassword) -> Result<Whoami, Refusal> {
+        Err(Refusal::new(Code::NotPermitted))
+    }
+}
+
+pub mod guards {
+    use super::App;
+    use arame_schema::api::Refusal;
+
+    pub struct Guard;
+
+    impl Guard {
+        pub async fn release(self) {}
+    }
+
+    pub async fn hold(_: &App, _: &str) -> Result<Guard, Refusal> {
+        Ok(Guard)
+    }
+}
+
+pub mod idempotency {
+    use super::{App, Caller};
+    use arame_schema::api::{Code, Refusal};
+
+    pub async fn answered(app: &App, caller: &Caller, digest: &str) -> Result<Option<String>, Refusal> {
+        let Some(key) = &caller.idempotency_key else { return Ok(None) };
+        match app.answers.lock().expect("no holder panics").get(key) {
+            Some((request, _)) if request != digest => Err(Refusal::new(Code::IdempotencyConflict).with("key", key)),
+            found => Ok(found.map(|(_, answer)| answer.clone())),
+        }
+    }
+
+    pub async fn keep(app: &App, _token: &str, key: &str, digest: &str, answer: &[u8]) {
+        let answer = String::from_utf8_lossy(answer).into_owned();
+        app.answers.lock().expect("no holder panics").insert(key.to_owned(), (digest.to_owned(), answer));
+    }
+}
+
 absent!(tokens:
     list(filter: ListFilter) -> Page<Token>;
+    get(id: &str) -> Token;
     create(request: CreateToken) -> Token;
     revoke(id: &str) -> Vec<String>;
 );
@@ -143,7 +225,8 @@ pub mod accounts {
 absent!(instances:
     get(id: &str) -> Instance;
     create(request: CreateInstance) -> Instance;
-    plan(request: CreateInstance) -> Placement;
+    plan(request: CreateInstance) -> LaunchPlan;
+    plan_delete(id: &str) -> DeletePlan;
     delete(id: &str) -> Vec<String>;
     power_off(id: &str, method: Shutdown) -> Instance;
     power_on(id: &str) -> Instance;

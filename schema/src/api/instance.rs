@@ -99,3 +99,19 @@ pub struct Monitoring {
     #[schema(value_type = Object)]
     pub items: serde_json::Map<String, Value>,
 }
+
+/// For the document: what a creation answers, without and with `plan=true`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum InstanceOrPlan {
+    Instance(Box<Instance>),
+    Plan(super::LaunchPlan),
+}
+
+/// For the document: what a deletion answers, without and with `plan=true`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum DeletedOrPlan {
+    Deleted(Vec<String>),
+    Plan(super::DeletePlan),
+}

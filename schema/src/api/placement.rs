@@ -60,6 +60,106 @@ impl SmallestChange {
     }
 }
 
+/// What a launch would do, and what would stand against it. Nothing was changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LaunchPlan {
+    pub fits: bool,
+    /// The chosen host.
+    pub host: Option<String>,
+    pub verdicts: Vec<HostVerdict>,
+    #[serde(default)]
+    pub left_out: u64,
+    pub smallest_change: Option<SmallestChange>,
+    /// What it would use of the account's quotas.
+    #[serde(default)]
+    pub quotas: Vec<QuotaEffect>,
+    /// Why it would be refused; empty: it would be accepted.
+    #[serde(default)]
+    pub refusals: Vec<PlannedRefusal>,
+}
+
+impl LaunchPlan {
+    pub fn new(placement: Placement, quotas: Vec<QuotaEffect>, refusals: Vec<PlannedRefusal>) -> Self {
+        let Placement { fits, host, verdicts, left_out, smallest_change } = placement;
+        Self { fits, host, verdicts, left_out, smallest_change, quotas, refusals }
+    }
+
+    /// The verdicts alone.
+    pub fn placement(&self) -> Placement {
+        let Self { fits, host, verdicts, left_out, smallest_change, .. } = self.clone();
+        Placement { fits, host, verdicts, left_out, smallest_change }
+    }
+}
+
+/// What a deletion would do. Nothing was changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeletePlan {
+    pub id: String,
+    /// Volumes that would be detached; they and their data stay.
+    pub detaches: Vec<String>,
+    /// Addresses that would be released.
+    pub releases: Vec<String>,
+    pub quotas: Vec<QuotaEffect>,
+    /// Why it would be refused; empty: it would be accepted.
+    #[serde(default)]
+    pub refusals: Vec<PlannedRefusal>,
+}
+
+/// A quota before and after.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QuotaEffect {
+    /// The original's key: `instance.count`.
+    pub quota: String,
+    pub used: u64,
+    pub after: u64,
+    /// Null is no limit.
+    pub limit: Option<u64>,
+}
+
+/// A refusal that the real request would meet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedRefusal {
+    /// Its word: `exceed_quota`.
+    pub reason: String,
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+    /// Filled by [`Localise`].
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub next_step: String,
+}
+
+impl From<&super::Refusal> for PlannedRefusal {
+    fn from(refusal: &super::Refusal) -> Self {
+        let values = refusal.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let reason = catalogue::refusal(refusal.code).wire.to_owned();
+        Self { reason, values: values.collect(), ..Self::default() }
+    }
+}
+
+impl Localise for PlannedRefusal {
+    fn localise(&mut self, language: Language) {
+        let known = super::Code::ALL.into_iter().find(|code| catalogue::refusal(*code).wire == self.reason);
+        let Some(words) = known.map(|code| catalogue::refusal(code).words(language)) else { return };
+        self.message = catalogue::fill(words.sentence, &self.values);
+        self.next_step = catalogue::fill(words.next_step, &self.values);
+    }
+}
+
+impl Localise for LaunchPlan {
+    fn localise(&mut self, language: Language) {
+        self.smallest_change.localise(language);
+        self.refusals.localise(language);
+    }
+}
+
+impl Localise for DeletePlan {
+    fn localise(&mut self, language: Language) {
+        self.refusals.localise(language);
+    }
+}
+
 impl Localise for Placement {
     fn localise(&mut self, language: Language) {
         self.smallest_change.localise(language);

@@ -81,6 +81,16 @@ pub enum Code {
     InvalidSnapshotState,
     /// `{key}`
     IdempotencyConflict,
+    /// `{id}`: made by an earlier request with the same Idempotency-Key, whose answer is not known any more.
+    Repeated,
+    /// `{seconds}`: failed sign-ins or credentials, too many from one address or for one name.
+    TooManyFailures,
+    /// Name and password do not belong together.
+    SignInFailed,
+    /// `{etag}`: what was changed by somebody else since.
+    Changed,
+    /// `{reason}`: the listener for old clients does not take it.
+    CompatRefused,
     /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
     /// The database lost its memory and the operator has not confirmed yet.
@@ -92,7 +102,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 42] = [
+    pub const ALL: [Code; 47] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -131,6 +141,11 @@ impl Code {
         Code::NewerSnapshots,
         Code::InvalidSnapshotState,
         Code::IdempotencyConflict,
+        Code::Repeated,
+        Code::TooManyFailures,
+        Code::SignInFailed,
+        Code::Changed,
+        Code::CompatRefused,
         Code::Unavailable,
         Code::Recovering,
         Code::NotAdoptable,

@@ -224,6 +224,9 @@ pub struct ListFilter {
     pub id: Option<String>,
     /// Only of this host.
     pub host_node_id: Option<HostNodeId>,
+    /// Goes on behind this row, wherever it is by now: for long lists cheaper than a great `start`.
+    #[serde(default)]
+    pub after: Option<String>,
     pub start: u64,
     pub limit: u64,
     /// Newest first when absent. The column was checked against the resource's list.
@@ -237,6 +240,7 @@ impl Default for ListFilter {
             display_name: None,
             id: None,
             host_node_id: None,
+            after: None,
             start: 0,
             limit: LIST_LIMIT_DEFAULT,
             sort: None,

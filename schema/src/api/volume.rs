@@ -33,7 +33,7 @@ pub struct Volume {
     pub backup_object_id: Option<String>,
     pub volume_type: String,
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub volume_device: Value,
     /// `shared` (reached over the network) or `local`.
     pub store_type: String,

@@ -123,6 +123,8 @@ id!(/// An instance type (named size of a machine).
     InstanceTypeId, "it");
 id!(/// An API token (its name, never its secret).
     TokenId, "tok");
+id!(/// A person who signs in.
+    UserId, "u");
 
 /// The kind of an agent, the first half of its [`AgentId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

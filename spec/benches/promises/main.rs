@@ -1,8 +1,9 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
-//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [launch] [names] [storm]
+//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [api] [launch] [names] [storm]
 //! [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
 //! programs that are measured.
 
+mod api;
 mod idle;
 mod launch;
 mod many;
@@ -13,7 +14,7 @@ mod storm;
 mod sustained;
 mod up;
 
-const ALL: [&str; 9] = ["up", "launch", "names", "storm", "sustained", "outage", "restart", "many", "idle"];
+const ALL: [&str; 10] = ["up", "api", "launch", "names", "storm", "sustained", "outage", "restart", "many", "idle"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -27,6 +28,9 @@ async fn main() -> anyhow::Result<()> {
     // Each is tried whatever became of the one before.
     if wanted("up") {
         broken.extend(up::run().await.err());
+    }
+    if wanted("api") {
+        broken.extend(api::run().await.err());
     }
     if wanted("launch") {
         broken.extend(launch::run().await.err());

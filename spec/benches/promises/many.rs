@@ -49,7 +49,12 @@ fn mac(n: usize) -> String {
 }
 
 /// Copies the rows of a table for each number, with some columns changed.
-async fn copy(center: &Processes, table: &str, from: &str, changes: &[(&str, String)]) -> anyhow::Result<()> {
+pub(super) async fn copy(
+    center: &Processes,
+    table: &str,
+    from: &str,
+    changes: &[(&str, String)],
+) -> anyhow::Result<()> {
     let columns = format!(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'arame' AND table_name = '{table}' \
          AND extra <> 'auto_increment' ORDER BY ordinal_position"

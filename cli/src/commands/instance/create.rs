@@ -6,7 +6,7 @@ use crate::failure::{CliError, REFUSED};
 use crate::names::{self, Named};
 use crate::session::Session;
 use crate::words::{Message, word};
-use arame_schema::api::{HostNode, Image, Instance, InstanceType, Network, Placement, SecurityGroup, SshKeyPair};
+use arame_schema::api::{HostNode, Image, Instance, InstanceType, LaunchPlan, Network, SecurityGroup, SshKeyPair};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -55,8 +55,8 @@ pub struct Create {
 pub async fn run(session: &mut Session<'_>, create: Create) -> Result<(), CliError> {
     let body = body(session, &create).await?;
     if create.plan {
-        let placement: Placement = session.client.post("/instances?plan=true", &body).await?;
-        return session.print(&placement, |language| show::placement(language, &placement));
+        let placement: LaunchPlan = session.client.post("/instances?plan=true", &body).await?;
+        return session.print(&placement, |language| show::plan(language, &placement));
     }
     let instance: Instance = session.client.post("/instances", &body).await?;
     finish(session, &instance.id, &["running"], 0, create.waiting).await

@@ -2,7 +2,9 @@
 
 use crate::table::{fields, table};
 use crate::words::{Message, say, word};
-use arame_schema::api::{Instance, Language, Placement, catalogue};
+use arame_schema::api::{
+    DeletePlan, Instance, Language, LaunchPlan, Placement, PlannedRefusal, QuotaEffect, catalogue,
+};
 
 pub fn many(language: Language, instances: &[Instance]) -> String {
     let head =
@@ -66,6 +68,34 @@ fn size(one: &Instance) -> String {
         Some(name) => format!("{name} ({numbers})"),
         None => numbers,
     }
+}
+
+pub fn plan(language: Language, plan: &LaunchPlan) -> String {
+    let mut text = placement(language, &plan.placement());
+    text.push_str(&effects(language, &plan.quotas, &plan.refusals));
+    text
+}
+
+pub fn delete_plan(language: Language, plan: &DeletePlan) -> String {
+    let lines = vec![
+        (Message::Instance, plan.id.clone()),
+        (Message::Volumes, plan.detaches.join(", ")),
+        (Message::Address, plan.releases.join(", ")),
+    ];
+    fields(language, lines) + &effects(language, &plan.quotas, &plan.refusals)
+}
+
+fn effects(language: Language, quotas: &[QuotaEffect], refusals: &[PlannedRefusal]) -> String {
+    let limit = |quota: &QuotaEffect| quota.limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+    let row =
+        |quota: &QuotaEffect| vec![quota.quota.clone(), quota.used.to_string(), quota.after.to_string(), limit(quota)];
+    let head = [Message::Quota, Message::Used, Message::Then, Message::Limit];
+    let mut text = table(language, &head, quotas.iter().map(row).collect());
+    for refusal in refusals {
+        text.push_str(&format!("{}: {}\n", word(language, Message::Error), refusal.message));
+        text.push_str(&format!("{}: {}\n", word(language, Message::NextStep), refusal.next_step));
+    }
+    text
 }
 
 pub fn placement(language: Language, placement: &Placement) -> String {

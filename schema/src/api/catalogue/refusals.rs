@@ -19,6 +19,7 @@ macro_rules! words {
 }
 
 // After the macros, which they use.
+mod access;
 mod moves;
 mod volumes;
 
@@ -26,82 +27,17 @@ mod volumes;
 /// what makes the compiler ask for the words of a new code.
 pub fn refusal(code: Code) -> RefusalEntry {
     match code {
-        Code::Unauthenticated => entry!(
-            "unauthenticated",
-            "InvalidRequestCredentials",
-            103,
-            401,
-            (
-                "認証できませんでした。",
-                "トークンが送られていないか、無効、または期限切れです。",
-                "Authorization: Bearer <トークン> を付けてください。arame コマンドでは --token-file または --as で指定します。"
-            ),
-            (
-                "The request could not be authenticated.",
-                "No token was sent, or it is not valid any more.",
-                "Send Authorization: Bearer <token>. With the arame command use --token-file or --as."
-            )
-        ),
-        Code::AccountNotPermitted => entry!(
-            "account_not_permitted",
-            "InvalidCredentialHeaders",
-            102,
-            403,
-            (
-                "アカウント {account} として操作することはできません。",
-                "このトークンはそのアカウントを代理できません。",
-                "X-VDC-Account-UUID ヘッダーを外すか、そのアカウントのトークンを使ってください。"
-            ),
-            (
-                "You cannot act for account {account}.",
-                "This token does not act for that account.",
-                "Leave out the X-VDC-Account-UUID header, or use a token of that account."
-            )
-        ),
-        Code::DisabledAccount => entry!(
-            "disabled_account",
-            "DisabledAccount",
-            104,
-            403,
-            (
-                "アカウント {account} は停止されています。",
-                "管理者がこのアカウントを停止しました。",
-                "管理者に問い合わせてください。"
-            ),
-            ("Account {account} is disabled.", "An administrator disabled it.", "Ask your administrator.")
-        ),
-        Code::AccountNeeded => entry!(
-            "account_needed",
-            "UndefinedRequiredParameter",
-            118,
-            400,
-            (
-                "どのアカウントに作成するかが指定されていません。",
-                "このトークンは全アカウントを代理しています。",
-                "X-VDC-Account-UUID ヘッダー（arame では --account）でアカウントを一つ選んでください。"
-            ),
-            (
-                "No account was chosen to make it in.",
-                "This token acts for all accounts.",
-                "Choose one account by the X-VDC-Account-UUID header (--account with arame)."
-            )
-        ),
-        Code::NotPermitted => entry!(
-            "not_permitted",
-            "OperationNotPermitted",
-            105,
-            403,
-            (
-                "この操作は許可されていません。",
-                "このトークンの役割ではこの操作ができません。",
-                "権限のある役割のトークンを使うか、管理者に依頼してください。"
-            ),
-            (
-                "This is not permitted.",
-                "The role of this token does not include it.",
-                "Use a token with a role that may do this, or ask your administrator."
-            )
-        ),
+        Code::Unauthenticated => access::unauthenticated(),
+        Code::AccountNotPermitted => access::account_not_permitted(),
+        Code::DisabledAccount => access::disabled_account(),
+        Code::AccountNeeded => access::account_needed(),
+        Code::NotPermitted => access::not_permitted(),
+        Code::IdempotencyConflict => access::idempotency_conflict(),
+        Code::Repeated => access::repeated(),
+        Code::TooManyFailures => access::too_many_failures(),
+        Code::SignInFailed => access::sign_in_failed(),
+        Code::Changed => access::changed(),
+        Code::CompatRefused => access::compat_refused(),
         Code::InvalidParameter => entry!(
             "invalid_parameter",
             "InvalidParameter",
@@ -208,22 +144,6 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "{path} does not take {method}.",
                 "This URL takes other methods only.",
                 "Use a method named in the Allow header."
-            )
-        ),
-        Code::IdempotencyConflict => entry!(
-            "idempotency_conflict",
-            "InvalidParameter",
-            143,
-            409,
-            (
-                "Idempotency-Key「{key}」は別の要求で使用済みです。",
-                "同じキーで内容の違う要求が送られました。",
-                "要求ごとに新しいキーを使ってください。"
-            ),
-            (
-                "The Idempotency-Key `{key}` was used by another request.",
-                "The same key came with different contents.",
-                "Use a new key for each request."
             )
         ),
         Code::UnknownResource => entry!(
