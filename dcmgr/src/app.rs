@@ -8,15 +8,23 @@ pub mod adoption;
 pub mod advance;
 pub mod audit;
 pub mod audit_log;
+pub mod backups;
+pub mod dc_networks;
 pub mod error;
 pub mod events;
 pub mod images;
 pub mod instance_types;
 pub mod instances;
 pub mod inventory;
+pub mod ip_pools;
 pub mod jobs;
+pub mod labels;
+mod lists;
+pub mod monitors;
 pub mod networks;
+pub mod node_groups;
 pub mod nodes;
+mod once;
 pub mod outcome;
 pub mod placement;
 pub mod questions;
@@ -25,6 +33,8 @@ pub mod render;
 pub mod security_groups;
 pub mod ssh_key_pairs;
 pub mod tokens;
+pub mod usage;
+pub mod vifs;
 pub mod volume_snapshots;
 pub mod volumes;
 pub mod welcome;
@@ -281,8 +291,9 @@ impl App {
     }
 }
 
-/// A page of a list that is never long.
-fn page<T>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
+/// A page of a list that is never long, narrowed and sorted as every list can be.
+fn page<T: serde::Serialize>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
+    let all = lists::narrowed(all, filter);
     let total = all.len() as u64;
     let skip = usize::try_from(filter.start).unwrap_or(usize::MAX);
     let take = usize::try_from(filter.limit).unwrap_or(usize::MAX);

@@ -25,7 +25,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { network } => {
             let view: Network = names::get(&session.client, &network).await?;
             let mut vifs: Vec<NetworkVif> = session.client.list("/network_vifs").await?;
-            vifs.retain(|vif| vif.network_id == view.id);
+            vifs.retain(|vif| vif.network_id.as_ref() == Some(&view.id));
             session.print(&view, |language| one(language, &view, &vifs))
         }
     }
