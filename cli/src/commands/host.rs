@@ -1,5 +1,6 @@
 //! `arame host …`
 
+use super::record;
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -19,6 +20,16 @@ pub enum Command {
     Enable { host: String },
     /// Take no new instances; what runs goes on / 新しいインスタンスを受け入れない
     Disable { host: String },
+    /// Register one: node_id=…; its agent joins with the key that is told / 登録する
+    Register(record::Given),
+    /// Name one: display_name=… / 名前を付ける
+    Update {
+        host: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete one on which nothing is / 削除する
+    Delete { host: String },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -30,6 +41,16 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { host } => {
             let view: HostNode = names::get(&session.client, &host).await?;
             session.print(&view, |language| one(language, &view))
+        }
+        Command::Register(given) => record::run(session, &record::HOSTS, record::Command::Create(given)).await,
+        Command::Update { host, given } => {
+            let id = names::id_of::<HostNode>(&session.client, &host).await?;
+            record::run(session, &record::HOSTS, record::Command::Update { id, given }).await
+        }
+        Command::Delete { host } => {
+            let id = names::id_of::<HostNode>(&session.client, &host).await?;
+            let given = record::Given::default();
+            record::run(session, &record::HOSTS, record::Command::Delete { id, given }).await
         }
         Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
         Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,

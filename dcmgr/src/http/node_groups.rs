@@ -63,15 +63,15 @@ macro_rules! groups {
 
             /// List groups.
             #[utoipa::path(get, path = $many, tag = "node groups",
-                        params(ListQuery, ("name" = Option<String>, Query, description = "Exactly this name.")),
-                        responses((status = 200, body = Page<NodeGroup>)))]
+                                params(ListQuery, ("name" = Option<String>, Query, description = "Exactly this name.")),
+                                responses((status = 200, body = Page<NodeGroup>)))]
             pub async fn list(asked: Asked) -> Answer<[Page<NodeGroup>; 1]> {
                 super::list_of(asked, $kind).await
             }
 
             /// Make a group.
             #[utoipa::path(post, path = $many, tag = "node groups", request_body = CreateNodeGroup,
-                        responses((status = 200, body = NodeGroup)))]
+                                responses((status = 200, body = NodeGroup)))]
             pub async fn create(asked: Asked) -> Answer<NodeGroup> {
                 super::create_of::<$id>(asked, $kind, $form).await
             }
@@ -86,7 +86,7 @@ macro_rules! groups {
 
             /// Change a group. What is absent stays; an empty list clears the members.
             #[utoipa::path(put, path = $one, tag = "node groups", request_body = UpdateNodeGroup,
-                        responses((status = 200, body = NodeGroup)))]
+                                responses((status = 200, body = NodeGroup)))]
             pub async fn update(asked: Asked) -> Answer<NodeGroup> {
                 let id: $id = asked.id($form)?;
                 super::update_of(asked, $kind, id.as_str()).await

@@ -124,7 +124,9 @@ async fn a_dc_network_decides_which_networks_are_made_in_it() -> anyhow::Result<
     let made = told(app::dc_networks::create(&world.app, &operator(&world), request.clone()).await)?;
     ensure!((made.vlan_first, made.vlan_last) == (Some(200), Some(299)), "{made:?}");
     ensure!(made.offering_network_modes == ["securitygroup"] && !made.allow_new_networks, "{made:?}");
-    refused(app::dc_networks::create(&world.app, &operator(&world), request).await, Code::NameTaken)?;
+    refused(app::dc_networks::create(&world.app, &operator(&world), request).await, Code::AlreadyExists)?;
+    let twin: CreateDcNetwork = json(value!({ "name": "LAB" }));
+    refused(app::dc_networks::create(&world.app, &operator(&world), twin).await, Code::NameTaken)?;
     let other: CreateDcNetwork = json(value!({ "name": "other", "vlan_first": 250, "vlan_last": 300 }));
     refused(app::dc_networks::create(&world.app, &operator(&world), other).await, Code::InvalidParameter)?;
 

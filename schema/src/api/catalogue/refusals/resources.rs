@@ -47,12 +47,12 @@ pub(super) fn dc_network_not_permitted() -> RefusalEntry {
         (
             "DC ネットワーク {id} にはこのネットワークを作れません。",
             "新しいネットワークを受け入れないか、方式 {mode} を提供していません。",
-            "管理者が arame dc-network update {id} --allow-new-networks true または arame dc-network add-mode で変更できます。"
+            "管理者が arame dc-network update {id} allow_new_networks=true または arame dc-network do {id} offering_modes/add mode={mode} で変更できます。"
         ),
         (
             "This network cannot be made in dc network {id}.",
             "It takes no new networks, or does not offer the mode {mode}.",
-            "An operator can change that: arame dc-network update {id} --allow-new-networks true, or arame dc-network add-mode."
+            "An operator can change that: arame dc-network update {id} allow_new_networks=true, or arame dc-network do {id} offering_modes/add mode={mode}"
         )
     )
 }
@@ -66,12 +66,12 @@ pub(super) fn network_not_editable() -> RefusalEntry {
         (
             "ネットワーク {id} の範囲とサービスは変更できません。",
             "変更できないネットワーク（editable が false）です。",
-            "管理者が arame network update {id} --editable true で変更できるようにします。"
+            "管理者が arame network update {id} editable=true で変更できるようにします。"
         ),
         (
             "The ranges and services of network {id} cannot be changed.",
             "It is not editable.",
-            "An operator can make it so: arame network update {id} --editable true"
+            "An operator can make it so: arame network update {id} editable=true"
         )
     )
 }
