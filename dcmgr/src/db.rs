@@ -52,14 +52,18 @@ fn prefix(text: &str) -> String {
     format!("{}%", text.replace('%', "").replace('_', "\\_"))
 }
 
-/// Since and until of creation and end, each twice. A moment on the wire is a whole second: until includes all of it.
-fn spans(filter: &ListFilter) -> Vec<Value> {
+/// Since and until of creation and of the end. A moment on the wire is a whole second: until includes all of it.
+fn moments(filter: &ListFilter) -> [Option<String>; 4] {
     let text = |moment: Option<Timestamp>, seconds: i64| {
         moment.map(|at| Timestamp(at.0 + time::Duration::seconds(seconds)).to_string().replace(" UTC", ""))
     };
     let (created, ended) = (filter.created, filter.ended);
-    let moments = [text(created.since, 0), text(created.until, 1), text(ended.since, 0), text(ended.until, 1)];
-    moments.iter().flat_map(|moment| twice(moment.as_deref())).collect()
+    [text(created.since, 0), text(created.until, 1), text(ended.since, 0), text(ended.until, 1)]
+}
+
+/// The same, each for two places.
+fn spans(filter: &ListFilter) -> Vec<Value> {
+    moments(filter).iter().flat_map(|moment| twice(moment.as_deref())).collect()
 }
 
 /// The order of a list by the columns that it knows; newest first unless asked otherwise.

@@ -25,6 +25,9 @@ pub mod exchange {
     pub const ALL: [&str; 5] = [HELLO, OUTCOME, INVENTORY, HEARTBEAT, REPLY];
 }
 
+/// Where the broker's policies put what was delivered too often (DESIGN, On the wire).
+pub const DEAD_QUEUE: &str = "dead";
+
 /// One job. The variant's wire name is `kind`, its struct is `body`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "body")]

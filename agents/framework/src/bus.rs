@@ -41,6 +41,21 @@ pub enum Source {
     /// dcmgr's own exclusive, auto-deleted queue bound to an exchange: every dcmgr process gets every message
     /// (replies to questions).
     Fanout(&'static str),
+    /// The queue [`DEAD_QUEUE`](arame_schema::jobs::DEAD_QUEUE) of messages that the broker put aside; shared by all dcmgr
+    /// processes.
+    Dead,
+}
+
+/// Why the broker put a message aside, in its words (RabbitMQ's headers `x-first-death-reason` and `-queue`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    pub queue: String,
+    pub reason: String,
+}
+
+impl Death {
+    /// The reason of a message that was delivered as often as its queue allows and acknowledged by nobody.
+    pub const DELIVERED_TOO_OFTEN: &'static str = "delivery_limit";
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +77,8 @@ pub struct Delivery {
     /// The broker-validated user of the publisher (DESIGN, Permissions). `None`: not given.
     pub user: Option<String>,
     pub redelivered: bool,
+    /// Set on what comes from [`Source::Dead`].
+    pub death: Option<Death>,
     /// Consumed by [`Delivery::ack`]; an implementation sends on it (or finds it dropped).
     pub done: Option<tokio::sync::oneshot::Sender<()>>,
 }

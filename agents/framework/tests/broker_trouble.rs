@@ -15,6 +15,7 @@
 //! | names longer than 255 bytes panic | refused | [`names_longer_than_amqp_allows_are_refused`] |
 //! | a confirm of many (`multiple`), a return without a number | counted by us | `bus::amqp::publisher`'s own tests, `bus_contract` |
 //! | prefetch not set: an unbounded queue in memory | always set | `bus_contract` |
+//! | delivered too often: put aside with nested headers | read from `Source::Dead` | [`what_nobody_takes_in_is_put_aside_with_its_reason_and_what_expires_with_another`] |
 //! | wrong password: only a reset connection | said as a guess; read anew at each attempt | [`a_password_put_right_is_taken_without_a_restart`] |
 //! | close while a channel is closing: an error | told on the debug log | every test that closes |
 
@@ -23,9 +24,10 @@ mod support;
 use amqprs::channel::{QueueDeclareArguments, QueueDeleteArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use arame_framework::bus::amqp::{AmqpBus, PUBLISH_LIMIT, Role};
-use arame_framework::bus::{Address, Bus, Durability, PublishError, Source};
+use arame_framework::bus::{Address, Bus, Death, Durability, PublishError, Source};
 use arame_framework::testkit::{self, DCMGR, Rabbit, Realm, agent, eventually};
 use arame_schema::jobs::exchange;
+use arame_schema::limits::DELIVERY_LIMIT;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Kit, LIMIT, next, rabbit_bus, text, texts, up, up_again};
@@ -489,4 +491,44 @@ async fn names_longer_than_amqp_allows_are_refused() {
     }
     assert_eq!(texts(&mut outcomes, 1).await, ["fine"]);
     assert_eq!(dcmgr.link().borrow().session, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_takes_in_is_put_aside_with_its_reason_and_what_expires_with_another() {
+    let Some(realm) = shared_realm() else { return };
+    let policy =
+        format!(r#"{{"delivery-limit":{DELIVERY_LIMIT},"dead-letter-exchange":"","dead-letter-routing-key":"dead"}}"#);
+    let set = ["set_policy", "--vhost", realm.vhost(), "--apply-to", "queues", "jobs", "^job\\.", &policy];
+    realm.server().ctl(&set).unwrap();
+    let (dcmgr, host) = (rabbit_bus(&realm, DCMGR).await, rabbit_bus(&realm, "hva.h1").await);
+    up(&dcmgr).await;
+    up(&host).await;
+    let mut dead = dcmgr.subscribe(Source::Dead, 10).await;
+    let expires = Durability::Persistent { expires: Some(Duration::from_millis(1)) };
+    let mut jobs = host.subscribe(Source::AgentJobs(testkit::agent("hva.h1")), 1).await;
+    send(&dcmgr, &to("hva.h1"), "poison").await.unwrap();
+    let mut deliveries = 0;
+    let buried = loop {
+        tokio::select! {
+            delivery = jobs.recv() => {
+                // Dropped unacknowledged, as by a handler that cannot understand it. What follows waits behind it.
+                assert_eq!(delivery.as_ref().map(text).as_deref(), Some("poison"));
+                deliveries += 1;
+                if deliveries == 1 {
+                    dcmgr.publish(&to("hva.h1"), expires, b"late".to_vec()).await.unwrap();
+                }
+            }
+            buried = next(&mut dead) => {
+                let (what, death) = (text(&buried), buried.death.clone().expect("it says why"));
+                assert_eq!((death.queue.as_str(), buried.user.as_deref()), ("job.hva.h1", Some(DCMGR)));
+                buried.ack();
+                match what.as_str() {
+                    "late" => assert_eq!(death.reason, "expired"),
+                    _ => break (what, death.reason),
+                }
+            }
+        }
+    };
+    assert_eq!(buried, ("poison".to_owned(), Death::DELIVERED_TOO_OFTEN.to_owned()));
+    assert_eq!(deliveries, DELIVERY_LIMIT + 1);
 }

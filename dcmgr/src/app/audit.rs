@@ -33,6 +33,7 @@ pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Fi
         }
     }
     findings.extend(db::audit::unsettled(app.db()).await.map_err(AppError::from)?);
+    findings.extend(db::audit::dead(app.db()).await.map_err(AppError::from)?);
     findings.extend(super::recovery::finding(app).await?);
     findings.sort_by(|a, b| a.id.cmp(&b.id));
     findings.dedup_by(|a, b| a.id == b.id);

@@ -14,6 +14,13 @@ pub enum AppError {
     Seal(#[from] SealError),
 }
 
+impl AppError {
+    /// The database does not serve now: the same may succeed when it does again.
+    pub fn is_database_away(&self) -> bool {
+        matches!(self, AppError::Db(error) if error.is_away())
+    }
+}
+
 impl From<Refusal> for AppError {
     fn from(refusal: Refusal) -> Self {
         AppError::Refused(Box::new(refusal))
@@ -25,11 +32,7 @@ impl From<AppError> for Refusal {
     fn from(error: AppError) -> Refusal {
         match error {
             AppError::Refused(refusal) => *refusal,
-            AppError::Db(error @ (DbError::PoolExhausted(_) | DbError::CommitLost)) => {
-                tracing::warn!(%error, "the database does not answer");
-                Refusal::new(Code::Unavailable).with("what", "database")
-            }
-            AppError::Db(error) if error.is_connection_lost() => {
+            AppError::Db(error) if error.is_away() => {
                 tracing::warn!(%error, "the database does not answer");
                 Refusal::new(Code::Unavailable).with("what", "database")
             }

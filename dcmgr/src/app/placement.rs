@@ -190,15 +190,18 @@ fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
         "online" => "bring_online",
         "not_degraded" => "repair_host",
         "scheduling_enabled" => "enable_scheduling",
+        "cpu_cores" if rule.beyond.is_some() => "smaller_cpu",
         "cpu_cores" => "free_cpu",
+        "memory_size" if rule.beyond.is_some() => "smaller_memory",
         "memory_size" => "free_memory",
+        "disk_space" if rule.beyond.is_some() => "smaller_disk",
         "disk_space" => "free_disk",
         _ => "other_host",
     };
     SmallestChange::new(code)
         .with("host", &verdict.host)
         .with("rule", rule.name)
-        .with("amount", rule.lacks)
+        .with("amount", rule.beyond.unwrap_or(rule.lacks))
         .with("needed", &rule.needed)
         .with("had", &rule.had)
 }

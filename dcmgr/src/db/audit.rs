@@ -1,9 +1,13 @@
-//! What the audit compares inventories with.
+//! What the audit compares inventories with, and what it shows beside them.
 
 use super::{Columns, Db, DbError};
 use arame_schema::api::Timestamp;
 use arame_schema::api::{Finding, FindingKind, FindingRule};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// Characters kept of each word of a message that was put aside.
+const DEAD_TEXT_MAX: usize = 63;
 
 /// Ids of everything a thing may belong to: still wanted, or ended.
 #[derive(Debug, Default)]
@@ -49,6 +53,7 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
         .map(|row| {
             let (id, state) = (row.text("id")?, row.text("state")?);
             let kind = if state == "lost" { FindingKind::Lost } else { FindingKind::Mismatch };
+            let ended = ["lost", "failed"].contains(&state.as_str());
             let code: Option<String> = row.col("failure_code")?;
             let place: Option<String> = row.col("place")?;
             Ok(Finding {
@@ -58,13 +63,64 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
                 agent: place,
                 owner: Some(id),
                 since: row.time("state_since")?,
-                rule: FindingRule::OperatorDecides,
+                rule: if ended { FindingRule::OwnerDeletes } else { FindingRule::Waiting },
                 sentence: String::new(),
                 next_step: String::new(),
                 detail: serde_json::json!({ "state": state, "failure": code }),
             })
         })
         .collect()
+}
+
+/// How long a message that was put aside is shown, and how many of them at most are kept.
+const DEAD_HOURS: u32 = 24;
+const DEAD_MAX: u32 = 1_000;
+
+/// The head of a message that the broker put aside; its body is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadMessage {
+    pub id: Uuid,
+    pub queue: String,
+    pub agent: String,
+    pub kind: String,
+    pub thing: String,
+}
+
+/// Notes it; what is old, or more than can be kept, is forgotten.
+pub async fn note_dead(db: &Db, dead: &DeadMessage) -> Result<(), DbError> {
+    let cut = |text: &str| text.chars().take(DEAD_TEXT_MAX).collect::<String>();
+    let insert = "INSERT INTO dead_messages (id, put_aside_at, queue, agent_id, kind, thing) \
+        VALUES (?, UTC_TIMESTAMP(3), ?, ?, ?, ?) ON DUPLICATE KEY UPDATE put_aside_at = VALUES(put_aside_at)";
+    let values = (dead.id.to_string(), cut(&dead.queue), cut(&dead.agent), cut(&dead.kind), cut(&dead.thing));
+    db.run(insert, values).await?;
+    let old = "DELETE FROM dead_messages WHERE put_aside_at < UTC_TIMESTAMP(3) - INTERVAL ? HOUR \
+        OR put_aside_at < (SELECT put_aside_at FROM (SELECT put_aside_at FROM dead_messages \
+        ORDER BY put_aside_at DESC LIMIT 1 OFFSET ?) newest)";
+    db.run(old, (DEAD_HOURS, DEAD_MAX)).await?;
+    Ok(())
+}
+
+/// What was put aside within the last day.
+pub async fn dead(db: &Db) -> Result<Vec<Finding>, DbError> {
+    let statement = "SELECT id, put_aside_at, queue, agent_id, kind, thing FROM dead_messages \
+        WHERE put_aside_at >= UTC_TIMESTAMP(3) - INTERVAL ? HOUR";
+    let kind = FindingKind::DeadMessage;
+    let finding = |row: &mysql_async::Row| {
+        let agent = row.text("agent_id")?;
+        Ok(Finding {
+            id: format!("{}/{agent}/{}", kind.as_str(), row.text("id")?),
+            kind,
+            thing: format!("{} {}", row.text("kind")?, row.text("thing")?).trim().to_owned(),
+            agent: Some(agent),
+            owner: None,
+            since: row.time("put_aside_at")?,
+            rule: FindingRule::ToldAgain,
+            sentence: String::new(),
+            next_step: String::new(),
+            detail: serde_json::json!({ "message": row.text("id")?, "queue": row.text("queue")? }),
+        })
+    };
+    db.rows(statement, (DEAD_HOURS,)).await?.iter().map(finding).collect()
 }
 
 /// Now, by the database's clock.

@@ -5,6 +5,10 @@ const ER_DUP_ENTRY: u16 = 1062;
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_LOCK_DEADLOCK: u16 = 1213;
 
+/// What a server answers that does not serve now: too many connections, shutting down, read-only (1290, a failover's old
+/// primary), and MariaDB's for a connection ended by the server (1927).
+const ER_NOT_SERVING: [u16; 4] = [1040, 1053, 1290, 1927];
+
 /// The key that keeps one open job of a thing and agent. An attachment's has the same name and is refused before by a lock.
 const OPEN_JOB_KEY: &str = "one_open";
 
@@ -49,6 +53,13 @@ impl DbError {
             }
             _ => None,
         }
+    }
+
+    /// The server does not serve now, or could not be reached.
+    pub fn is_away(&self) -> bool {
+        self.is_connection_lost()
+            || matches!(self, DbError::PoolExhausted(_) | DbError::CommitLost)
+            || self.server_code().is_some_and(|code| ER_NOT_SERVING.contains(&code))
     }
 
     /// The connection broke: whether a statement took effect is unknown.

@@ -43,6 +43,8 @@ pub struct Rule {
     pub ok: bool,
     /// How far it is from fitting, in the rule's unit; orders the smallest change.
     pub lacks: u64,
+    /// The host's whole room, when even that is less than what is needed: nothing that becomes free helps.
+    pub beyond: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,7 @@ pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
         had,
         ok,
         lacks: u64::from(!ok),
+        beyond: None,
     };
     let room = |name, needed: u64, offered: u64, used: u64, unit: &str| {
         let free = offered.saturating_sub(used);
@@ -89,6 +92,7 @@ pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
             had: format!("{free}{unit}"),
             ok: free >= needed,
             lacks: needed.saturating_sub(free),
+            beyond: (needed > offered).then_some(offered),
         }
     };
     let hypervisor = demand.hypervisor.clone().unwrap_or_else(|| host.hypervisor.clone());
@@ -133,14 +137,17 @@ pub fn rank(demand: &Demand, hosts: &[Candidate]) -> Vec<String> {
     fitting.into_iter().map(|(_, _, host)| host).collect()
 }
 
-/// The one rule whose change would let the demand fit, of the host that needs the fewest changes.
+/// The one rule whose change would let the demand fit, of the host that needs the fewest changes. A host that has the
+/// room when others leave comes before one that never has it.
 pub fn smallest_change(verdicts: &[Verdict]) -> Option<(&Verdict, &Rule)> {
     let broken = |verdict: &Verdict| verdict.rules.iter().filter(|rule| !rule.ok).count();
-    let nearest = verdicts
-        .iter()
-        .filter(|verdict| !verdict.fits())
-        .min_by_key(|verdict| (broken(verdict), verdict.rules.iter().map(|rule| rule.lacks).sum::<u64>()))?;
-    nearest.rules.iter().find(|rule| !rule.ok).map(|rule| (nearest, rule))
+    let nearest = verdicts.iter().filter(|verdict| !verdict.fits()).min_by_key(|verdict| {
+        let too_small = verdict.rules.iter().any(|rule| rule.beyond.is_some());
+        (broken(verdict), too_small, verdict.rules.iter().map(|rule| rule.lacks).sum::<u64>())
+    })?;
+    let mut broken: Vec<&Rule> = nearest.rules.iter().filter(|rule| !rule.ok).collect();
+    broken.sort_by_key(|rule| rule.beyond.is_none());
+    broken.first().map(|rule| (nearest, *rule))
 }
 
 #[cfg(test)]
@@ -221,6 +228,18 @@ mod tests {
         let verdicts = [judge(&demand(4000), &host("hn-a", 2048)), judge(&demand(4000), &host("hn-b", 200))];
         let (verdict, rule) = smallest_change(&verdicts).unwrap();
         assert_eq!((verdict.host.as_str(), rule.name, rule.lacks), ("hn-b", "memory_size", 104));
+    }
+
+    #[test]
+    fn what_no_host_has_room_for_is_too_large_and_what_another_holds_may_become_free() {
+        let beyond = |hosts: &[Candidate]| {
+            let verdicts: Vec<Verdict> = hosts.iter().map(|host| judge(&demand(5000), host)).collect();
+            smallest_change(&verdicts).map(|(verdict, rule)| (verdict.host.clone(), rule.name, rule.beyond))
+        };
+        let (mut large, small) = (host("hn-a", 4096), host("hn-b", 0));
+        assert_eq!(beyond(&[small.clone()]), Some(("hn-b".into(), "memory_size", Some(4096))));
+        large.memory_offered = 8192;
+        assert_eq!(beyond(&[large, small]), Some(("hn-a".into(), "memory_size", None)));
     }
 
     #[test]

@@ -61,12 +61,16 @@ pub enum FindingRule {
     PlannedAgain,
     /// Data is never made again nor removed without a word of the operator.
     OperatorDecides,
+    /// What is gone is never made again: its row stays until its owner deletes it.
+    OwnerDeletes,
     /// It is not ours: it is never touched.
     NeverTouched,
     /// It settles when the agent is heard again.
     Waiting,
     /// Nothing that acts is asked of an agent until the operator confirms.
     Held,
+    /// Nothing waits for it: jobs are rung again and agents tell again what they see.
+    ToldAgain,
     /// It joins as a new host, or an operator says that it takes the former one's place.
     MachineOrNewHost,
 }
@@ -100,13 +104,15 @@ impl FindingKind {
 }
 
 impl FindingRule {
-    pub const ALL: [FindingRule; 7] = [
+    pub const ALL: [FindingRule; 9] = [
         FindingRule::Removed,
         FindingRule::PlannedAgain,
         FindingRule::OperatorDecides,
+        FindingRule::OwnerDeletes,
         FindingRule::NeverTouched,
         FindingRule::Waiting,
         FindingRule::Held,
+        FindingRule::ToldAgain,
         FindingRule::MachineOrNewHost,
     ];
 
@@ -115,9 +121,11 @@ impl FindingRule {
             FindingRule::Removed => "removed",
             FindingRule::PlannedAgain => "planned_again",
             FindingRule::OperatorDecides => "operator_decides",
+            FindingRule::OwnerDeletes => "owner_deletes",
             FindingRule::NeverTouched => "never_touched",
             FindingRule::Waiting => "waiting",
             FindingRule::Held => "held",
+            FindingRule::ToldAgain => "told_again",
             FindingRule::MachineOrNewHost => "machine_or_new_host",
         }
     }

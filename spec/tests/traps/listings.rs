@@ -77,7 +77,7 @@ async fn a_pool_that_is_not_imported_loses_nothing_and_makes_nothing_blank() -> 
     world.volume_in(&kept.id, "lost").await?;
     let findings = audit(&world).await?;
     let lost = findings.iter().find(|finding| finding.kind == FindingKind::Lost).context("the audit shows it")?;
-    ensure!(lost.thing == kept.id && lost.rule == FindingRule::OperatorDecides, "{lost:?}");
+    ensure!(lost.thing == kept.id && lost.rule == FindingRule::OwnerDeletes, "{lost:?}");
     world.settled().await?;
     ensure!(creations(&world).await? == made, "a blank volume was made in a lost one's name");
     for id in [&kept.id, &later.id] {

@@ -10,9 +10,11 @@
 //! | a pool not imported, a hypervisor that cannot be looked at | [`listings`] |
 //! | a fact overtaken; a job frozen in a relay; delete during a long download | [`late`] |
 //! | one dead nsa of two | [`naming`] |
+//! | a message delivered too often | [`dead`] |
 //! | an address given out again while one host is cut off | [`addresses`] |
 
 mod addresses;
+mod dead;
 mod identity;
 mod late;
 mod listings;

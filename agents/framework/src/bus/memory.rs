@@ -9,7 +9,7 @@ mod broker;
 pub use broker::{Faults, Stats};
 
 use super::amqp::PUBLISH_LIMIT;
-use super::{Address, Bus, Delivery, Durability, Link, PublishError, Source};
+use super::{Address, Bus, Death, Delivery, Durability, Link, PublishError, Source};
 use arame_schema::model::AgentId;
 use async_trait::async_trait;
 use broker::{Acked, PartyId, State, SubscriptionId, Take};
@@ -62,6 +62,11 @@ impl MemoryBroker {
     pub fn keep_back(&self, queue: &str, matches: impl Fn(&[u8]) -> bool + Send + 'static) -> KeptBack {
         let number = self.lock().keep_back(queue, Box::new(matches));
         KeptBack { broker: self.clone(), number }
+    }
+
+    /// Puts a message of `user` aside, as the real broker does with what was delivered too often.
+    pub fn bury(&self, user: &str, death: Death, body: Vec<u8>) {
+        self.lock().bury(user, death, body);
     }
 
     /// How often what happened.

@@ -138,33 +138,60 @@ const COLUMNS: &[(&str, &str)] = &[
     ("state", "i.state"),
 ];
 
+impl Filter<'_> {
+    /// Only what was asked for, so that an index serves it.
+    fn condition(&self) -> (String, Vec<mysql_async::Value>) {
+        let (mut terms, mut values) = (vec!["1 = 1".to_owned()], Vec::new());
+        let mut asks = |term: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                terms.push(term.to_owned());
+                values.push(mysql_async::Value::from(value));
+            }
+        };
+        let f = self.filter;
+        asks("i.account_id = ?", self.account);
+        asks("i.display_name = ?", f.display_name.as_deref());
+        asks("i.host_node_id = ?", self.host);
+        asks("i.id LIKE ?", f.id.as_deref().map(super::super::prefix).as_deref());
+        let [created_since, created_until, ended_since, ended_until] = super::super::moments(f);
+        asks("i.created_at >= ?", created_since.as_deref());
+        asks("i.created_at < ?", created_until.as_deref());
+        asks("i.terminated_at >= ?", ended_since.as_deref());
+        asks("i.terminated_at < ?", ended_until.as_deref());
+        match self.ended {
+            Ended::None => terms.push("i.terminated_at IS NULL".into()),
+            Ended::Recent => terms
+                .push("(i.terminated_at IS NULL OR i.terminated_at > UTC_TIMESTAMP(3) - INTERVAL 900 SECOND)".into()),
+            Ended::All => {}
+        }
+        if !self.states.is_empty() {
+            terms.push(format!("i.state IN ({})", vec!["?"; self.states.len()].join(", ")));
+            values.extend(self.states.iter().map(|state| mysql_async::Value::from(*state)));
+        }
+        (terms.join(" AND "), values)
+    }
+}
+
+/// A page, and how many there are in all. The page is chosen by an index alone; only its own rows are read.
 pub async fn list(db: &Db, to: &Filter<'_>) -> Result<(u64, Vec<api::Instance>), DbError> {
-    let states = to.states.join(",");
-    let states = (!states.is_empty()).then_some(states);
-    let f = to.filter;
-    let prefix = f.id.as_deref().map(super::super::prefix);
-    let ended = match to.ended {
-        Ended::None => "i.terminated_at IS NULL",
-        Ended::Recent => "(i.terminated_at IS NULL OR i.terminated_at > UTC_TIMESTAMP(3) - INTERVAL 900 SECOND)",
-        Ended::All => "1 = 1",
-    };
-    let condition = format!(
-        "{ended} AND (? IS NULL OR i.account_id = ?) AND (? IS NULL OR FIND_IN_SET(i.state, ?)) \
-         AND (? IS NULL OR i.id LIKE ?) AND (? IS NULL OR i.display_name = ?) AND (? IS NULL OR i.host_node_id = ?) \
-         AND (? IS NULL OR i.created_at >= ?) AND (? IS NULL OR i.created_at < ?) \
-         AND (? IS NULL OR i.terminated_at >= ?) AND (? IS NULL OR i.terminated_at < ?)"
-    );
-    let texts = [to.account, states.as_deref(), prefix.as_deref(), f.display_name.as_deref(), to.host];
-    let mut values: Vec<mysql_async::Value> = texts.into_iter().flat_map(super::super::twice).collect();
-    values.extend(super::super::spans(f));
+    let (condition, values) = to.condition();
     let count = format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}");
-    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
-    values.extend([f.limit.into(), f.start.into()]);
-    let order = super::super::order(f, COLUMNS, "i.seq");
-    let statement = format!("{VIEW} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?");
-    let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
+    let total = db.rows(count, positional(values.clone())).await?;
+    let mut paged = values;
+    paged.extend([to.filter.limit.into(), to.filter.start.into()]);
+    let order = super::super::order(to.filter, COLUMNS, "i.seq");
+    let page = format!("SELECT i.seq FROM instances i WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?");
+    let statement = format!("{VIEW} JOIN ({page}) page ON page.seq = i.seq ORDER BY {order}");
+    let found = db.rows(statement, positional(paged)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
+}
+
+fn positional(values: Vec<mysql_async::Value>) -> mysql_async::Params {
+    match values.is_empty() {
+        true => mysql_async::Params::Empty,
+        false => mysql_async::Params::Positional(values),
+    }
 }
 
 pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Instance>, DbError> {

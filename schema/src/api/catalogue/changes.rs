@@ -16,11 +16,14 @@ macro_rules! sentences {
 pub static GENERIC: Sentence =
     Sentence { code: "generic", ja: "{code} を変えれば置けます。", en: "It would fit if {code} changed." };
 
-/// Places any change may use: `{host}`, `{rule}`, `{needed}`, `{had}`, `{amount}` (how much is lacking).
+/// Places any change may use: `{host}`, `{rule}`, `{needed}`, `{had}`, `{amount}` (how much is lacking, or there in all).
 pub static ALL: &[Sentence] = sentences! {
     "free_memory": "ホスト {host} であと {amount} MiB のメモリーが空けば置けます。", "It would fit on {host} if {amount} MiB more memory were free.";
     "free_cpu": "ホスト {host} であと {amount} コアの CPU が空けば置けます。", "It would fit on {host} if {amount} more CPU cores were free.";
     "free_disk": "ホスト {host} であと {amount} MiB のディスクが空けば置けます。", "It would fit on {host} if {amount} MiB more disk were free.";
+    "smaller_memory": "ホスト {host} 全体でもメモリーは {amount} MiB です。それより小さい構成を選んでください。", "Host {host} has {amount} MiB of memory in all: choose something smaller.";
+    "smaller_cpu": "ホスト {host} 全体でも {amount} コアです。それより小さい構成を選んでください。", "Host {host} has {amount} CPU cores to give in all: choose something smaller.";
+    "smaller_disk": "ホスト {host} 全体でもディスクは {amount} MiB です。それより小さい構成を選んでください。", "Host {host} has {amount} MiB of disk in all: choose something smaller.";
     "enable_scheduling": "ホスト {host} の配置を有効にすれば置けます（arame host enable {host}）。", "It would fit on {host} if scheduling were enabled there (arame host enable {host}).";
     "bring_online": "ホスト {host} が復帰すれば置けます。", "It would fit on {host} if that host came back online.";
     "repair_host": "ホスト {host} の不調が解消すれば置けます（{had}）。", "It would fit on {host} if that host were well again ({had}).";

@@ -29,8 +29,8 @@ pub fn finding_kind(kind: FindingKind) -> Sentence {
             "The listing of {agent} is old or not complete, so what is missing is not known ({reason}).",
         ),
         FindingKind::DeadMessage => (
-            "{agent} 宛てのメッセージ {thing} が何度配送しても処理されませんでした。",
-            "Message {thing} for {agent} was delivered too often and put aside.",
+            "{agent} のメッセージ {thing} は、何度配送しても処理されなかったため取り除かれました。",
+            "Message {thing} of {agent} was delivered too often, taken in by nobody, and put aside.",
         ),
         FindingKind::MemoryLoss => (
             "データベースがエージェントの見たものより古くなっています（{reason}）。",
@@ -54,6 +54,10 @@ pub fn finding_rule(rule: FindingRule) -> Sentence {
             "データを含むため自動では処理しません。arame audit adopt または remove で決めてください。",
             "It may hold data, so nothing is done by itself. Decide with arame audit adopt or remove.",
         ),
+        FindingRule::OwnerDeletes => (
+            "失われたものや失敗したものが自動で作り直されることはありません。理由を確かめ、不要になったら {owner} を削除してください。",
+            "What is lost or failed is never made again by itself. Look why, and delete {owner} when it is not needed any more.",
+        ),
         FindingRule::NeverTouched => (
             "このデータセンターのものではないため、触れません。",
             "It does not belong to this data center: it is never touched.",
@@ -65,6 +69,10 @@ pub fn finding_rule(rule: FindingRule) -> Sentence {
         FindingRule::Held => (
             "動いているものはそのままで、仕事は保留されています。不明なものを arame audit adopt または remove で決めてから、arame audit confirm で再開してください。",
             "What runs goes on and jobs are held. Decide about what is unknown with arame audit adopt or remove, then go on with arame audit confirm.",
+        ),
+        FindingRule::ToldAgain => (
+            "失われたものはありません。仕事は再び知らされ、エージェントは見たものを報告し直します。処理できなかった理由は受け手のログにあります。一日後に表示されなくなります。",
+            "Nothing is lost: jobs are rung again, and agents tell again what they see. Why it could not be taken in is in its receiver's log. It is shown for a day.",
         ),
         FindingRule::MachineOrNewHost => (
             "新しいホストとして別の ID で参加させてください。元のマシンが二度と戻らない場合に限り、arame audit adopt {agent} で後継にできます。新しいマシンにないデータは失われたものとして扱われます。",

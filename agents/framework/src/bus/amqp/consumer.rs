@@ -5,8 +5,9 @@
 
 use super::callbacks::Ended;
 use super::topology::Consuming;
-use crate::bus::Delivery;
+use crate::bus::{Death, Delivery};
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, ConsumerMessage};
+use amqprs::{FieldTable, FieldValue};
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::future::Future;
@@ -70,8 +71,17 @@ fn delivery_of(mut message: ConsumerMessage, settled: &FuturesUnordered<Settled>
         }
         (tag, acked)
     }));
-    let user = message.basic_properties.and_then(|properties| properties.user_id().cloned());
-    Some(Delivery { body: message.content.unwrap_or_default(), user, redelivered, done: Some(done) })
+    let properties = message.basic_properties.unwrap_or_default();
+    let (user, death) = (properties.user_id().cloned(), properties.headers().and_then(death_of));
+    Some(Delivery { body: message.content.unwrap_or_default(), user, redelivered, death, done: Some(done) })
+}
+
+fn death_of(headers: &FieldTable) -> Option<Death> {
+    let text = |name: &str| match headers.get(&name.try_into().ok()?)? {
+        FieldValue::S(text) => Some(text.to_string()),
+        _ => None,
+    };
+    Some(Death { queue: text("x-first-death-queue")?, reason: text("x-first-death-reason")? })
 }
 
 async fn settle(from: &Consuming, tag: u64, acked: bool) {

@@ -15,7 +15,7 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{FieldTable, FieldValue};
-use arame_schema::jobs::exchange;
+use arame_schema::jobs::{DEAD_QUEUE, exchange};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -172,7 +172,7 @@ fn quorum_queue(source: &Source) -> Option<String> {
     match source {
         Source::AgentJobs(agent) => Some(agent.queue()),
         Source::Exchange(name) if [exchange::HELLO, exchange::OUTCOME].contains(name) => Some(queue_behind(name)),
-        Source::Exchange(_) | Source::Fanout(_) => None,
+        Source::Exchange(_) | Source::Fanout(_) | Source::Dead => None,
     }
 }
 
@@ -213,6 +213,10 @@ pub(super) async fn consume(
             declare_exchange(&channel, name, &reason).await?;
             declare_behind(&channel, name, &reason).await?;
             (queue_behind(name), false)
+        }
+        Source::Dead => {
+            declare_quorum(&channel, DEAD_QUEUE, &reason).await?;
+            (DEAD_QUEUE.to_owned(), false)
         }
         Source::Fanout(name) => {
             declare_exchange(&channel, name, &reason).await?;

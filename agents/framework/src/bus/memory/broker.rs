@@ -3,9 +3,9 @@
 //! Rule: a message is in exactly one place, a queue or the hands of one subscription, until it is acknowledged or
 //! expires. A cut connection puts back what it held, in order, marked redelivered.
 
-use crate::bus::{Address, Delivery, Durability, Link, PublishError, Source};
+use crate::bus::{Address, Death, Delivery, Durability, Link, PublishError, Source};
 use crate::rehearsal;
-use arame_schema::jobs::exchange;
+use arame_schema::jobs::{DEAD_QUEUE, exchange};
 use futures_util::future::{FutureExt, Shared};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -55,6 +55,7 @@ struct Message {
     body: Vec<u8>,
     user: String,
     redelivered: bool,
+    death: Option<Death>,
     expires: Option<Instant>,
     visible: Instant,
 }
@@ -261,6 +262,7 @@ impl State {
             Source::AgentJobs(agent) => agent.queue(),
             Source::Exchange(name) => queue_behind(name),
             Source::Fanout(name) => format!("{name}.{number}"),
+            Source::Dead => DEAD_QUEUE.to_owned(),
         };
         let news = Arc::new(Notify::new());
         let subscription = Subscription { party, source, queue, prefetch, news, held: BTreeMap::new() };
@@ -275,7 +277,7 @@ impl State {
         let Some(subscription) = self.subscriptions.get(&number) else { return };
         let (source, name) = (subscription.source.clone(), subscription.queue.clone());
         match source {
-            Source::AgentJobs(_) => {}
+            Source::AgentJobs(_) | Source::Dead => {}
             Source::Exchange(exchange) => drop(self.declare_behind(exchange)),
             Source::Fanout(exchange) => self.bindings.entry(exchange).or_default().push(name.clone()),
         }
@@ -339,7 +341,7 @@ impl State {
             Durability::Transient { expires } => Some(expires),
         };
         let expires = expires.map(|time| now + time);
-        let message = Message { body, user: user.to_owned(), redelivered: false, expires, visible: now };
+        let message = Message { body, user: user.to_owned(), redelivered: false, death: None, expires, visible: now };
         for queue in known {
             self.enqueue(&queue, message.clone());
         }
@@ -348,6 +350,15 @@ impl State {
             return Err(PublishError::Disconnected);
         }
         Ok(())
+    }
+
+    /// Into the queue of the dead, as the real broker does with what was delivered too often.
+    pub fn bury(&mut self, user: &str, death: Death, body: Vec<u8>) {
+        let visible = Instant::now();
+        let message =
+            Message { body, user: user.to_owned(), redelivered: false, death: Some(death), expires: None, visible };
+        self.queues.entry(DEAD_QUEUE.to_owned()).or_default().ready.push_back(message);
+        self.tell_queue(DEAD_QUEUE);
     }
 
     pub fn keep_back(&mut self, queue: &str, matches: Matches) -> u64 {
@@ -465,6 +476,7 @@ impl State {
             body: message.body.clone(),
             user: Some(message.user.clone()),
             redelivered: message.redelivered,
+            death: message.death.clone(),
             done: Some(done),
         };
         if let Some(subscription) = self.subscriptions.get_mut(&number) {
