@@ -4,4 +4,5 @@ mod groups;
 mod machines;
 mod networks;
 mod places;
+mod seed;
 mod support;
