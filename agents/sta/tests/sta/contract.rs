@@ -13,6 +13,7 @@ macro_rules! contract {
     ($($name:ident),* $(,)?) => {
         mod with_sim { $( #[tokio::test] async fn $name() { super::on(super::Drivers::Sim, async |kit| super::$name(kit).await).await } )* }
         mod with_file { $( #[tokio::test] async fn $name() { super::on(super::Drivers::File, async |kit| super::$name(kit).await).await } )* }
+        mod with_zfs { $( #[tokio::test] #[ignore = "sent to the lab machine"] async fn $name() { super::on(super::Drivers::Zfs, async |kit| super::$name(kit).await).await } )* }
         mod with_file_and_tgt { $( #[tokio::test] async fn $name() { super::on(super::Drivers::FileTgt, async |kit| super::$name(kit).await).await } )* }
     };
 }
@@ -245,7 +246,7 @@ async fn a_volume_begins_with_its_images_bytes(kit: &Kit) {
     let made = kit.run(create_from("k1", 16 * MIB, &image), 1).await;
     assert_eq!(value(&made), Fact::Yes);
     if kit.place.drivers != Drivers::Sim {
-        let volume = std::fs::read(kit.place.root.join("data/volumes/k1")).unwrap();
+        let volume = std::fs::read(kit.volume_file("k1")).unwrap();
         assert_eq!(volume.len() as u64, 16 * MIB);
         assert_eq!(volume[..bytes.len()], bytes);
         assert!(volume[bytes.len()..].iter().all(|byte| *byte == 0));
@@ -288,24 +289,36 @@ async fn two_attachments_of_one_volume_may_stand_during_a_migration(kit: &Kit) {
 mod across_a_restart {
     use super::*;
 
+    async fn outlives_the_process(drivers: Drivers) {
+        let Some(kit) = Kit::new(drivers).await else { return };
+        kit.run(create("k1", MIB), 3).await.unwrap();
+        kit.run(export("k1", 1), 3).await.unwrap();
+        let image = kit.image("a", b"hello", DiskFormat::Raw);
+        kit.run(Job::ImportImage(image), 4).await.unwrap();
+        let plain = |listing: arame_framework::agent::Listing| {
+            assert!(listing.backends.iter().all(|backend| backend.status == BackendStatus::Complete));
+            listing.things.into_iter().map(|thing| (thing.name, thing.owner, thing.generation)).collect::<Vec<_>>()
+        };
+        let before = plain(kit.list().await);
+        assert_eq!(before.len(), 3);
+        let kit = kit.restart().await;
+        assert_eq!(plain(kit.list().await), before, "{drivers:?}");
+        let late = kit.run(unexport("k1", 1), 2).await;
+        assert!(matches!(late, Err(Stopped::Refused { found_generation: 3, .. })), "{late:?}");
+    }
+
     #[tokio::test]
     async fn the_world_outlives_the_process() {
         for drivers in [Drivers::Sim, Drivers::File, Drivers::FileTgt] {
-            let Some(kit) = Kit::new(drivers).await else { continue };
-            kit.run(create("k1", MIB), 3).await.unwrap();
-            kit.run(export("k1", 1), 3).await.unwrap();
-            let image = kit.image("a", b"hello", DiskFormat::Raw);
-            kit.run(Job::ImportImage(image), 4).await.unwrap();
-            let plain = |listing: arame_framework::agent::Listing| {
-                assert!(listing.backends.iter().all(|backend| backend.status == BackendStatus::Complete));
-                listing.things.into_iter().map(|thing| (thing.name, thing.owner, thing.generation)).collect::<Vec<_>>()
-            };
-            let before = plain(kit.list().await);
-            assert_eq!(before.len(), 3);
-            let kit = kit.restart().await;
-            assert_eq!(plain(kit.list().await), before, "{drivers:?}");
-            let late = kit.run(unexport("k1", 1), 2).await;
-            assert!(matches!(late, Err(Stopped::Refused { found_generation: 3, .. })), "{late:?}");
+            outlives_the_process(drivers).await;
+        }
+    }
+
+    mod with_zfs {
+        #[tokio::test]
+        #[ignore = "sent to the lab machine"]
+        async fn the_world_outlives_the_process() {
+            super::outlives_the_process(super::Drivers::Zfs).await;
         }
     }
 }

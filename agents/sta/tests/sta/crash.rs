@@ -20,6 +20,7 @@ async fn child() {
     let order: serde_json::Value = serde_json::from_str(&order).unwrap();
     let text = |name: &str| order[name].as_str().unwrap().to_owned();
     let place = Place {
+        pool: None,
         root: text("root").into(),
         drivers: Drivers::FileTgt,
         portal: text("portal"),

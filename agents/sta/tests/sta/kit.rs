@@ -42,6 +42,8 @@ pub enum Drivers {
     Sim,
     File,
     FileTgt,
+    /// In the lab machine only: [`crate::lab`].
+    Zfs,
 }
 
 /// What a second process needs to open the same agent.
@@ -51,6 +53,8 @@ pub struct Place {
     pub drivers: Drivers,
     pub portal: String,
     pub faults: Vec<Fault>,
+    /// With [`Drivers::Zfs`]: a dataset of its own.
+    pub pool: Option<String>,
 }
 
 impl Place {
@@ -61,7 +65,9 @@ impl Place {
             Drivers::Sim => ("sim", "sim"),
             Drivers::File => ("file", "sim"),
             Drivers::FileTgt => ("file", "tgt"),
+            Drivers::Zfs => ("zfs", "sim"),
         };
+        let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
         let faults = self.faults.iter().map(|fault| {
             format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
         });
@@ -78,7 +84,7 @@ store = "{store}"
 data_dir = "{root}/data"
 http_url = "http://storage:9080"
 import_dirs = ["{root}/seed"]
-[sta.export]
+{pool}[sta.export]
 driver = "{export}"
 portal = "{portal}"
 control_port = 1
@@ -177,9 +183,10 @@ impl Kit {
         let portal = format!("127.0.0.1:{}", free_port());
         let tgtd = match drivers {
             Drivers::FileTgt => Some(Tgtd::start(&root, &portal)?),
-            Drivers::Sim | Drivers::File => None,
+            Drivers::Sim | Drivers::File | Drivers::Zfs => None,
         };
-        let place = Place { root, drivers, portal, faults: Vec::new() };
+        let pool = (drivers == Drivers::Zfs).then(|| new_dataset(&pool()));
+        let place = Place { root, drivers, portal, faults: Vec::new(), pool };
         let agent = Some(place.open().await.unwrap());
         Some(Kit { agent, place, standing: standing(), tgtd, _folder: folder })
     }
@@ -268,8 +275,11 @@ impl Kit {
         String::from_utf8(text).unwrap()
     }
 
-    fn volume_file(&self, key: &str) -> PathBuf {
-        self.place.root.join("data/volumes").join(key)
+    pub fn volume_file(&self, key: &str) -> PathBuf {
+        match &self.place.pool {
+            None => self.place.root.join("data/volumes").join(key),
+            Some(pool) => Path::new("/dev/zvol").join(pool).join(format!("vol-{key}")),
+        }
     }
 
     pub fn data_files(&self) -> Vec<String> {
@@ -281,6 +291,25 @@ impl Kit {
         }
         found
     }
+}
+
+/// The pool of the machine the tests were sent to.
+pub fn pool() -> String {
+    std::env::var("ARAME_TEST_POOL")
+        .expect("these tests are sent to the lab machine: `lab::the_contract_holds_on_a_real_pool`")
+}
+
+/// The output of a command that has to succeed.
+pub fn told(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().unwrap();
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn new_dataset(pool: &str) -> String {
+    let name = format!("{pool}/t{}", Uuid::new_v4().simple());
+    told("zfs", &["create", "-o", "mountpoint=none", &name]);
+    name
 }
 
 pub fn work(job: &Job, generation: u64, standing: &Standing) -> Work {

@@ -11,6 +11,8 @@ mod crash;
 mod disk;
 mod http;
 mod kit;
+mod lab;
 mod simulated;
 mod snapshots;
 mod wire;
+mod zfs;

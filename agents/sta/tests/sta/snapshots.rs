@@ -12,6 +12,7 @@ macro_rules! contract {
     ($($name:ident),* $(,)?) => {
         mod with_sim { $( #[tokio::test] async fn $name() { super::on(super::Drivers::Sim, async |kit| super::$name(kit).await).await } )* }
         mod with_file { $( #[tokio::test] async fn $name() { super::on(super::Drivers::File, async |kit| super::$name(kit).await).await } )* }
+        mod with_zfs { $( #[tokio::test] #[ignore = "sent to the lab machine"] async fn $name() { super::on(super::Drivers::Zfs, async |kit| super::$name(kit).await).await } )* }
         mod with_file_and_tgt { $( #[tokio::test] async fn $name() { super::on(super::Drivers::FileTgt, async |kit| super::$name(kit).await).await } )* }
     };
 }

@@ -1,8 +1,8 @@
 //! Snapshots as `<pool>/vol-<key>@snap-<key>`.
 //!
-//! Rule: the mark is set by the command that takes the snapshot. `zfs rollback` and the note of its operation are two
-//! commands, in this order: cut short between them it is done again, which loses nothing because nobody may use the
-//! volume before its outcome is known. It is never given `-r`: newer snapshots go by their own rows or not at all.
+//! Rule: the mark is set by the command that takes the snapshot. The note of the size (which `zfs rollback` takes back with
+//! the bytes), the rollback, the size, and the note of its operation are commands, in this order: cut short between them
+//! it is all done again, which loses nothing because nobody may use the volume before its outcome is known. It is never given `-r`: newer snapshots go by their own rows or not at all.
 //! Snapshots of other names (an operator's, a cron job's) are not listed and not touched.
 
 use super::{COMMAND_LIMIT, ZfsStore, typed, words};
@@ -73,7 +73,10 @@ impl Snapshots for ZfsStore {
         check_pace(work)?;
         self.faults.hit("roll_back:before").await?;
         let (volume, name) = (self.volume(&to.volume_key), self.snapshot(&to.volume_key, &to.snapshot_key));
+        let size = words::larger(&self.zfs(&volume, words::sizes(&volume)).await?)?;
+        self.zfs(&volume, words::note_size(&volume, size)).await?;
         self.zfs(&name, words::rollback(&name)).await?;
+        self.zfs(&volume, words::set_size(&volume, size)).await?;
         self.faults.hit("roll_back:unmarked").await?;
         self.zfs(&volume, words::set_rolled_back(&volume, &to.mark, to.operation)).await?;
         Ok(self.faults.hit("roll_back:after").await?)

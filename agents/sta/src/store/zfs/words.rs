@@ -46,6 +46,21 @@ pub fn set_size(name: &str, size_bytes: u64) -> Vec<String> {
     vector(&["set", &format!("volsize={}", rounded(size_bytes)), name])
 }
 
+/// A rollback takes the size back with the bytes, but no property of ours: the size it has to have is noted before.
+pub fn note_size(name: &str, size_bytes: u64) -> Vec<String> {
+    vector(&["set", &format!("arame:size={}", rounded(size_bytes)), name])
+}
+
+/// The size and the noted one, a line each.
+pub fn sizes(name: &str) -> Vec<String> {
+    vector(&["get", "-Hp", "-o", "value", "volsize,arame:size", name])
+}
+
+/// The larger of the two; a volume only grows.
+pub fn larger(text: &str) -> Result<u64, StoreError> {
+    text.lines().filter_map(|line| line.trim().parse().ok()).max().ok_or_else(|| unreadable("zfs", text))
+}
+
 pub fn set_mark(name: &str, mark: &Mark) -> Vec<String> {
     let [installation, owner, generation] = properties(mark);
     vector(&["set", &installation, &owner, &generation, name])
@@ -228,6 +243,14 @@ mod tests {
         assert_eq!((found[0].mark.clone(), found[1].mark.clone()), (Some(mark()), None));
         assert_eq!(found[0].path, Path::new("/dev/zvol/tank/vol-k1"));
         assert!(volumes("tank/vol-k1\t200M\t-\t-\t-\t-\n", "tank/vol-").is_err());
+    }
+
+    #[test]
+    fn the_size_that_a_rollback_takes_back_is_the_larger_of_what_is_and_what_was_noted() {
+        assert_eq!(larger("1048576\n-\n").unwrap(), 1 << 20);
+        assert_eq!(larger("1048576\n2097152\n").unwrap(), 2 << 20, "cut short after the rollback");
+        assert_eq!(larger("4194304\n2097152\n").unwrap(), 4 << 20, "grown since an older one");
+        assert!(larger("-\n-\n").is_err());
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! What only a real pool shows. Sent to the lab machine by [`crate::lab`].
+
+use crate::kit::*;
+use arame_framework::agent::Stopped;
+use arame_schema::jobs::Job;
+use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::report::{BackendStatus, Retry};
+use arame_schema::model::Fact;
+
+async fn kit() -> Kit {
+    Kit::new(Drivers::Zfs).await.expect("nothing is lacking there")
+}
+
+/// Bytes that a dataset holds by itself.
+fn used(kit: &Kit, name: &str) -> u64 {
+    let dataset = format!("{}/{name}", kit.place.pool.as_ref().unwrap());
+    told("zpool", &["sync"]);
+    told("zfs", &["get", "-Hp", "-o", "value", "used", &dataset]).trim().parse().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn a_volume_of_an_image_is_a_clone_that_costs_nothing() {
+    let kit = kit().await;
+    let bytes: Vec<u8> = (0..8 * MIB).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    let image = kit.image("a", &bytes, DiskFormat::Raw);
+    kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
+    kit.run(create_from("k1", 16 * MIB, &image), 1).await.unwrap();
+    assert!(used(&kit, "img-wmi-a") > 7 * MIB, "control: the image's bytes are there");
+    assert!(used(&kit, "vol-k1") < MIB / 4, "{}", used(&kit, "vol-k1"));
+    let refused = kit.run(remove_image(&image), 2).await;
+    assert!(matches!(refused, Err(Stopped::Failed { .. })), "an image in use is not deleted: {refused:?}");
+    kit.run(delete("k1"), 2).await.unwrap();
+    assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "control");
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn a_pool_that_is_not_imported_hides_its_volumes_and_loses_none() {
+    let second = std::env::var("ARAME_TEST_SECOND_POOL").unwrap();
+    let mut kit = kit().await;
+    kit.place.pool = Some(new_dataset(&second));
+    let kit = kit.restart().await;
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.write("k1", "kept");
+    told("zpool", &["export", &second]);
+    let listing = kit.list().await;
+    let hidden = listing.backends.iter().filter(|backend| backend.status != BackendStatus::Complete).count();
+    assert!(hidden > 0 && listing.things.is_empty(), "{listing:?}");
+    for job in [create("k1", MIB), create("k2", MIB), delete("k1"), observe("k1"), mark_volume("k1")] {
+        let answer = kit.run(job.clone(), 2).await;
+        assert_eq!(code(&answer), "store_unavailable", "{}", job.kind());
+        let Err(Stopped::Failed { facts, .. }) = answer else { unreachable!("just seen") };
+        assert!(facts.iter().all(|fact| fact.value == Fact::Maybe), "{facts:?}");
+    }
+    told("zpool", &["import", &second]);
+    assert!(wait_until(|| kit.volume_file("k1").exists()));
+    assert_eq!(kit.things().await, [("volume".to_owned(), "k1".to_owned())]);
+    assert_eq!(kit.read("k1"), "kept");
+    assert_eq!(value(&kit.run(create("k2", MIB), 2).await), Fact::Yes, "control");
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn what_others_keep_in_the_pool_is_shown_or_left_out_and_never_touched() {
+    let kit = kit().await;
+    let pool = kit.place.pool.clone().unwrap();
+    let foreign = format!("{pool}/vol-k1");
+    told("zfs", &["create", "-s", "-V", "1M", &foreign]);
+    told("zfs", &["create", "-s", "-V", "1M", &format!("{pool}/backup-of-somebody")]);
+    told("zfs", &["snapshot", &format!("{foreign}@nightly")]);
+    for job in [create("k1", 2 * MIB), delete("k1"), take("k1", "s1"), mark_volume("k1")] {
+        assert_eq!(code(&kit.run(job.clone(), 9).await), "foreign_thing", "{}", job.kind());
+    }
+    let listing = kit.list().await;
+    let names: Vec<_> = listing.things.iter().map(|thing| (thing.name.as_str(), thing.installation)).collect();
+    assert_eq!(names, [("k1", None)]);
+    assert_eq!(told("zfs", &["get", "-Hp", "-o", "value", "volsize", &foreign]).trim(), MIB.to_string());
+    assert_eq!(value(&kit.run(create("k2", MIB), 1).await), Fact::Yes, "control");
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn more_than_the_pool_has_is_refused_before_it_is_full() {
+    let kit = kit().await;
+    let answer = kit.run(create("k1", 64 * 1024 * MIB), 1).await;
+    assert_eq!(code(&answer), "disk_full");
+    assert!(matches!(answer, Err(Stopped::Failed { retry: Retry::Elsewhere, .. })), "{answer:?}");
+    assert_eq!(kit.things().await, []);
+    assert_eq!(value(&kit.run(create("k1", 64 * MIB), 1).await), Fact::Yes, "control");
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn a_rollback_past_a_newer_snapshot_is_refused_and_destroys_nothing() {
+    let kit = kit().await;
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.write("k1", "old");
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    kit.write("k1", "new");
+    kit.run(take("k1", "s2"), 1).await.unwrap();
+    let refused = kit.run(roll_back("k1", "s1", 7), 2).await;
+    assert_eq!((code(&refused), kit.read("k1").as_str()), ("newer_snapshots", "new"));
+    assert_eq!(value(&kit.run(observe_snapshot("k1", "s2"), 1).await), Fact::Yes);
+    kit.run(roll_back("k1", "s2", 8), 3).await.unwrap();
+    kit.run(drop_snapshot("k1", "s2"), 2).await.unwrap();
+    kit.run(roll_back("k1", "s1", 9), 4).await.unwrap();
+    assert_eq!(kit.read("k1"), "old", "control");
+}
