@@ -40,6 +40,13 @@ impl Client {
         self.settings.language
     }
 
+    /// The same, acting for another account.
+    pub fn for_account(&self, account: &str) -> Client {
+        let mut other = self.clone();
+        other.settings.account = Some(account.to_owned());
+        other
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -7,9 +7,12 @@ mod image;
 mod instance;
 mod instance_type;
 mod job;
+mod label;
 mod login;
 mod network;
+mod record;
 mod security_group;
+mod seed;
 mod ssh;
 mod ssh_key;
 mod storage;
@@ -56,6 +59,41 @@ pub enum Rest {
     /// Storage nodes / ストレージノード
     #[command(subcommand)]
     Storage(storage::Command),
+    /// Physical networks / DC ネットワーク
+    #[command(subcommand, visible_alias = "dc-networks")]
+    DcNetwork(record::Command),
+    /// Network interfaces / ネットワークインターフェース
+    #[command(subcommand)]
+    Vif(record::Command),
+    /// Labels of instances, images, groups, keys / ラベル
+    #[command(subcommand)]
+    Label(label::Command),
+    /// Groups of hosts / ホストのグループ
+    #[command(subcommand)]
+    HostGroup(record::Command),
+    /// Groups of networks / ネットワークのグループ
+    #[command(subcommand)]
+    NetworkGroup(record::Command),
+    /// Groups of storage nodes / ストレージノードのグループ
+    #[command(subcommand)]
+    StorageGroup(record::Command),
+    /// Pools of addresses / アドレスプール
+    #[command(subcommand)]
+    IpPool(record::Command),
+    /// Addresses that are held / 確保したアドレス
+    #[command(subcommand)]
+    IpHandle(record::Command),
+    /// Places for backups / バックアップの保存先
+    #[command(subcommand)]
+    BackupStorage(record::Command),
+    /// Records of backups / バックアップの記録
+    #[command(subcommand)]
+    BackupObject(record::Command),
+    /// What was used, from when to when / 利用記録
+    Report(record::Given),
+    /// A data center from one file / ファイルからの構成
+    #[command(subcommand)]
+    Seed(seed::Command),
     /// Accounts / アカウント
     #[command(subcommand)]
     Account(account::Command),
@@ -84,8 +122,11 @@ impl Rest {
     pub fn is_operators(&self) -> bool {
         match self {
             Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) | Rest::AuditLog(_) => true,
+            Rest::HostGroup(_) | Rest::StorageGroup(_) | Rest::Seed(_) => true,
             Rest::Account(command) => command.is_operators(),
             Rest::User(command) => command.is_operators(),
+            Rest::DcNetwork(command) | Rest::BackupStorage(command) => command.changes(),
+            Rest::InstanceType(command) => command.is_operators(),
             Rest::Instance(_)
             | Rest::Ssh(_)
             | Rest::Volume(_)
@@ -93,7 +134,13 @@ impl Rest {
             | Rest::Network(_)
             | Rest::SecurityGroup(_)
             | Rest::SshKey(_)
-            | Rest::InstanceType(_)
+            | Rest::Vif(_)
+            | Rest::Label(_)
+            | Rest::NetworkGroup(_)
+            | Rest::IpPool(_)
+            | Rest::IpHandle(_)
+            | Rest::BackupObject(_)
+            | Rest::Report(_)
             | Rest::Token(_)
             | Rest::Login(_)
             | Rest::Logout(_)
@@ -119,6 +166,18 @@ pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliErro
         Rest::InstanceType(command) => instance_type::run(session, command).await,
         Rest::Host(command) => host::run(session, command).await,
         Rest::Storage(command) => storage::run(session, command).await,
+        Rest::DcNetwork(command) => record::run(session, &record::DC_NETWORKS, command).await,
+        Rest::Vif(command) => record::run(session, &record::VIFS, command).await,
+        Rest::Label(command) => label::run(session, command).await,
+        Rest::HostGroup(command) => record::run(session, &record::HOST_GROUPS, command).await,
+        Rest::NetworkGroup(command) => record::run(session, &record::NETWORK_GROUPS, command).await,
+        Rest::StorageGroup(command) => record::run(session, &record::STORAGE_GROUPS, command).await,
+        Rest::IpPool(command) => record::run(session, &record::IP_POOLS, command).await,
+        Rest::IpHandle(command) => record::run(session, &record::IP_HANDLES, command).await,
+        Rest::BackupStorage(command) => record::run(session, &record::BACKUP_STORAGES, command).await,
+        Rest::BackupObject(command) => record::run(session, &record::BACKUP_OBJECTS, command).await,
+        Rest::Report(given) => record::report(session, &given).await,
+        Rest::Seed(command) => seed::run(session, command).await,
         Rest::Account(command) => account::run(session, command).await,
         Rest::Token(command) => token::run(session, command).await,
         Rest::User(command) => user::run(session, command).await,

@@ -179,6 +179,29 @@ messages! {
     Interface: "インターフェース", "INTERFACE";
     Services: "サービス", "SERVICES";
     Groups: "セキュリティグループ", "SECURITY GROUPS";
+    Network: "ネットワーク", "NETWORK";
+    Modes: "方式", "MODES";
+    TakesNetworks: "新規ネットワーク", "NEW NETWORKS";
+    VlanFirst: "VLAN タグ先頭", "VLAN FIRST";
+    VlanLast: "VLAN タグ末尾", "VLAN LAST";
+    Members: "構成員", "MEMBERS";
+    Place: "場所", "PLACE";
+    DcNetworks: "DC ネットワーク", "DC NETWORKS";
+    Value: "値", "VALUE";
+    JoinKey: "参加鍵", "JOIN KEY";
+    Seconds: "秒", "SECONDS";
+    Result: "結果", "RESULT";
+    // Labels and seeds
+    NoLabels: "{id} にはラベルを付けられません。", "{id} cannot have labels.";
+    NoLabelsCause: "ラベルはインスタンス、イメージ、セキュリティグループ、SSH 鍵に付けます。", "Labels are for instances, images, security groups and SSH keys.";
+    NoLabelsNext: "i-、wmi-、sg-、ssh- で始まる ID を指定してください。", "Name an id that begins with i-, wmi-, sg- or ssh-.";
+    SeedCreated: "作成", "created";
+    SeedChanged: "変更", "changed";
+    SeedUnchanged: "変更なし", "unchanged";
+    SeedFixed: "{id} の {field} は変更できません。", "{field} of {id} cannot be changed.";
+    SeedFixedCause: "今は「{had}」で、ファイルには「{wanted}」とあります。", "It is `{had}` and the file says `{wanted}`.";
+    SeedFixedNext: "ファイルを今の値に合わせるか、別の ID で新しく作ってください。", "Make the file say what is there, or declare a new one with another id.";
+    SeedFormNext: "例は cli/seed.example.toml にあります。", "An example is in cli/seed.example.toml.";
 }
 
 /// The message in one language.

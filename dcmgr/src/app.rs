@@ -8,7 +8,9 @@ pub mod adoption;
 pub mod advance;
 pub mod audit;
 pub mod audit_log;
+pub mod backups;
 pub mod credentials;
+pub mod dc_networks;
 pub mod error;
 pub mod events;
 pub mod guards;
@@ -17,10 +19,16 @@ pub mod images;
 pub mod instance_types;
 pub mod instances;
 pub mod inventory;
+pub mod ip_pools;
 pub mod jobs;
+pub mod labels;
+mod lists;
+pub mod monitors;
 pub mod moves;
 pub mod networks;
+pub mod node_groups;
 pub mod nodes;
+mod once;
 pub mod outcome;
 pub mod passwords;
 pub mod placement;
@@ -32,7 +40,9 @@ pub mod sessions;
 pub mod ssh_key_pairs;
 pub mod tokens;
 mod totals;
+pub mod usage;
 pub mod users;
+pub mod vifs;
 pub mod volume_snapshots;
 pub mod volumes;
 pub mod welcome;
@@ -280,8 +290,9 @@ impl App {
     }
 }
 
-/// A page of a list that is never long.
-fn page<T>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
+/// A page of a list that is never long, narrowed and sorted as every list can be.
+fn page<T: serde::Serialize>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
+    let all = lists::narrowed(all, filter);
     let total = all.len() as u64;
     let skip = usize::try_from(filter.start).unwrap_or(usize::MAX);
     let take = usize::try_from(filter.limit).unwrap_or(usize::MAX);

@@ -5,7 +5,9 @@
 
 pub mod account;
 pub mod audit;
+pub mod backup;
 pub mod catalogue;
+pub mod dc_network;
 pub mod error;
 pub mod event;
 pub mod failure;
@@ -13,10 +15,14 @@ pub mod health;
 pub mod image;
 pub mod instance;
 pub mod instance_type;
+pub mod ip_pool;
 pub mod job;
+pub mod label;
 pub mod language;
+pub mod monitor;
 pub mod network;
 pub mod node;
+pub mod node_group;
 pub mod page;
 pub mod placement;
 pub mod refusal;
@@ -25,35 +31,53 @@ pub mod role;
 pub mod security_group;
 pub mod ssh_key_pair;
 pub mod timestamp;
+pub mod usage;
 pub mod user;
 pub mod volume;
 pub mod volume_snapshot;
 
 pub use account::{Account, AccountUsage, AuditEntry, Token};
 pub use audit::{Finding, FindingKind, FindingRule};
+pub use backup::{
+    BackupObject, BackupStorage, CreateBackupObject, SetBackupStorage, StorageOfBackup, UpdateBackupObject,
+};
+pub use dc_network::{CreateDcNetwork, DcNetwork, OfferingModes, UpdateDcNetwork};
 pub use error::ErrorBody;
 pub use event::Event;
 pub use failure::{Failure, Progress};
 pub use health::Health;
-pub use image::Image;
-pub use instance::{Instance, InstanceVif, InstanceVolume, KeyOfInstance, VifIpv4};
-pub use instance_type::InstanceType;
+pub use image::{Image, UpdateImage};
+pub use instance::{
+    Instance, InstancePassword, InstanceVif, InstanceVolume, KeyOfInstance, UpdateInstance, UpdateMonitoring, VifIpv4,
+};
+pub use instance_type::{InstanceType, SetInstanceType};
+pub use ip_pool::{
+    AcquireAddress, AcquiredAddress, CreateIpPool, ExpireHandle, HandleNetwork, IpHandle, IpHandleOfLease, IpPool,
+    ReleaseAddress,
+};
 pub use job::{Job, JobError};
+pub use label::{Label, SetLabel, SetLabels};
 pub use language::{Language, Localise};
-pub use network::{DcNetwork, Network, NetworkService, NetworkVif};
-pub use node::{HostNode, StorageNode};
+pub use monitor::{Monitor, MonitorItem, SetMonitor};
+pub use network::{
+    ChangeSecurityGroup, CreateNetwork, CreateVif, DhcpRange, Network, NetworkRoute, NetworkService, NetworkVif,
+    Nothing, ReserveAddresses, RouteEnd, SetNetworkService, UpdateNetwork,
+};
+pub use node::{CreateNode, HostNode, NodeFilter, StorageNode, UpdateNode};
+pub use node_group::{CreateNodeGroup, NodeGroup, UpdateNodeGroup};
 pub use page::Page;
 pub use placement::{DeletePlan, HostVerdict, LaunchPlan, Placement, PlannedRefusal, QuotaEffect, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
     AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
-    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, MoveInstance, PowerOff, RollBackVolume, SetScheduling,
-    SortOrder, UpdateAccount, UpdateSecurityGroup, VifRequest,
+    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, MoveInstance, Nil, PowerOff, RollBackVolume, SetScheduling,
+    SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest,
 };
 pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};
-pub use ssh_key_pair::SshKeyPair;
+pub use ssh_key_pair::{SshKeyPair, UpdateSshKeyPair};
 pub use timestamp::Timestamp;
+pub use usage::UsageInterval;
 pub use user::{ChangePassword, CreateSession, CreateUser, Membership, Session, UpdateUser, User, Whoami};
-pub use volume::{Volume, VolumeRollback};
+pub use volume::{UpdateVolume, Volume, VolumeRollback};
 pub use volume_snapshot::VolumeSnapshot;

@@ -2,6 +2,7 @@
 
 mod drain;
 
+use super::record;
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -31,6 +32,16 @@ pub enum Command {
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         timeout: u64,
     },
+    /// Register one: node_id=…; its agent joins with the key that is told / 登録する
+    Register(record::Given),
+    /// Name one: display_name=… / 名前を付ける
+    Update {
+        host: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete one on which nothing is / 削除する
+    Delete { host: String },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -42,6 +53,16 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { host } => {
             let view: HostNode = names::get(&session.client, &host).await?;
             session.print(&view, |language| one(language, &view))
+        }
+        Command::Register(given) => record::run(session, &record::HOSTS, record::Command::Create(given)).await,
+        Command::Update { host, given } => {
+            let id = names::id_of::<HostNode>(&session.client, &host).await?;
+            record::run(session, &record::HOSTS, record::Command::Update { id, given }).await
+        }
+        Command::Delete { host } => {
+            let id = names::id_of::<HostNode>(&session.client, &host).await?;
+            let given = record::Given::default();
+            record::run(session, &record::HOSTS, record::Command::Delete { id, given }).await
         }
         Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
         Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,

@@ -1,5 +1,6 @@
 //! `arame image …`
 
+use super::record;
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -14,6 +15,14 @@ pub enum Command {
     List,
     /// Show an image / 詳細を表示する
     Show { image: String },
+    /// Change an image: display_name=… description=… / 変更する
+    Update {
+        image: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete an image of which no instance was made / 削除する
+    Delete { image: String },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -44,6 +53,15 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
                 });
                 table::table(language, &head, rows.collect())
             })
+        }
+        Command::Update { image, given } => {
+            let id = names::id_of::<Image>(&session.client, &image).await?;
+            record::run(session, &record::IMAGES, record::Command::Update { id, given }).await
+        }
+        Command::Delete { image } => {
+            let id = names::id_of::<Image>(&session.client, &image).await?;
+            let given = record::Given::default();
+            record::run(session, &record::IMAGES, record::Command::Delete { id, given }).await
         }
         Command::Show { image } => {
             let view: Image = names::get(&session.client, &image).await?;

@@ -1,6 +1,8 @@
-//! `arame instance-type list`
+//! `arame instance-type …`
 
+use super::record;
 use crate::failure::CliError;
+use crate::names;
 use crate::session::Session;
 use crate::table::table;
 use crate::words::Message;
@@ -11,10 +13,44 @@ use clap::Subcommand;
 pub enum Command {
     /// List instance types / 一覧
     List,
+    /// Make one: name=… cpu_cores=… memory_size=… disk_size=… / 作成する
+    Create(record::Given),
+    /// Change one / 変更する
+    Update {
+        which: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete one; instances keep their size / 削除する
+    Delete { which: String },
+}
+
+impl Command {
+    pub fn is_operators(&self) -> bool {
+        match self {
+            Command::List => false,
+            Command::Create(_) | Command::Update { .. } | Command::Delete { .. } => true,
+        }
+    }
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
-    let Command::List = command;
+    match command {
+        Command::List => list(session).await,
+        Command::Create(given) => record::run(session, &record::TYPES, record::Command::Create(given)).await,
+        Command::Update { which, given } => {
+            let id = names::id_of::<InstanceType>(&session.client, &which).await?;
+            record::run(session, &record::TYPES, record::Command::Update { id, given }).await
+        }
+        Command::Delete { which } => {
+            let id = names::id_of::<InstanceType>(&session.client, &which).await?;
+            let given = record::Given::default();
+            record::run(session, &record::TYPES, record::Command::Delete { id, given }).await
+        }
+    }
+}
+
+async fn list(session: &mut Session<'_>) -> Result<(), CliError> {
     let types: Vec<InstanceType> = session.client.list("/instance_types").await?;
     session.print(&types, |language| {
         let rows = types.iter().map(|one| {

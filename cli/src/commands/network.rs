@@ -1,5 +1,6 @@
 //! `arame network …`
 
+use super::record;
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -14,6 +15,23 @@ pub enum Command {
     List,
     /// Show a network and what is in it / 詳細を表示する
     Show { network: String },
+    /// Make a network: dc_network=… network=… prefix=… network_mode=… / 作成する
+    Create(record::Given),
+    /// Change a network: display_name=… / 変更する
+    Update {
+        network: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete a network in which nothing is / 削除する
+    Delete { network: String },
+    /// A verb of its own: dhcp_ranges/add range_begin=… range_end=… / 固有の操作
+    Do {
+        network: String,
+        verb: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -25,8 +43,22 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { network } => {
             let view: Network = names::get(&session.client, &network).await?;
             let mut vifs: Vec<NetworkVif> = session.client.list("/network_vifs").await?;
-            vifs.retain(|vif| vif.network_id == view.id);
+            vifs.retain(|vif| vif.network_id.as_ref() == Some(&view.id));
             session.print(&view, |language| one(language, &view, &vifs))
+        }
+        Command::Create(given) => record::run(session, &record::NETWORKS, record::Command::Create(given)).await,
+        Command::Update { network, given } => {
+            let id = names::id_of::<Network>(&session.client, &network).await?;
+            record::run(session, &record::NETWORKS, record::Command::Update { id, given }).await
+        }
+        Command::Delete { network } => {
+            let id = names::id_of::<Network>(&session.client, &network).await?;
+            let given = record::Given::default();
+            record::run(session, &record::NETWORKS, record::Command::Delete { id, given }).await
+        }
+        Command::Do { network, verb, given } => {
+            let id = names::id_of::<Network>(&session.client, &network).await?;
+            record::run(session, &record::NETWORKS, record::Command::Do { id, verb, given }).await
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `arame storage …`
 
+use super::record;
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -17,6 +18,16 @@ pub enum Command {
     Enable { storage: String },
     /// Take no new volumes / 新しいボリュームを受け入れない
     Disable { storage: String },
+    /// Register one: node_id=…; its agent joins with the key that is told / 登録する
+    Register(record::Given),
+    /// Name one: display_name=… / 名前を付ける
+    Update {
+        storage: String,
+        #[command(flatten)]
+        given: record::Given,
+    },
+    /// Delete one on which nothing is / 削除する
+    Delete { storage: String },
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -24,6 +35,16 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::List => {
             let nodes: Vec<StorageNode> = session.client.list("/storage_nodes").await?;
             session.print(&nodes, |language| many(language, &nodes))
+        }
+        Command::Register(given) => record::run(session, &record::STORAGE, record::Command::Create(given)).await,
+        Command::Update { storage, given } => {
+            let id = names::id_of::<StorageNode>(&session.client, &storage).await?;
+            record::run(session, &record::STORAGE, record::Command::Update { id, given }).await
+        }
+        Command::Delete { storage } => {
+            let id = names::id_of::<StorageNode>(&session.client, &storage).await?;
+            let given = record::Given::default();
+            record::run(session, &record::STORAGE, record::Command::Delete { id, given }).await
         }
         Command::Enable { storage } => set(session, &storage, json!({ "scheduling_enabled": true })).await,
         Command::Disable { storage } => set(session, &storage, json!({ "scheduling_enabled": false })).await,

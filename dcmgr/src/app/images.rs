@@ -1,10 +1,26 @@
-//! What tenants see of images: their own and public ones.
+//! Images: a tenant's own and public ones. Renamed by their account, ended when no instance is made of them.
+//!
+//! Rule: a launch holds the image's row until its instance is there, a deletion locks it: none is made of what goes.
 
-use super::{App, AppError, Caller};
-use crate::db;
-use arame_schema::api::{Image, ListFilter, Page, Refusal};
+use super::advance::{self, Cause};
+use super::{App, AppError, Caller, labels, once};
+use crate::db::{self, Tx};
+use arame_schema::api::{Code, Image, ListFilter, Page, Refusal, UpdateImage};
 
-pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Image>, Refusal> {
+/// States a list may be narrowed to.
+const STATES: [&str; 5] = ["creating", "available", "failed", "deleting", "deleted"];
+
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    filter: ListFilter,
+    public: Option<bool>,
+) -> Result<Page<Image>, Refusal> {
+    let groups = ["alive", "alive_with_deleted"];
+    if let Some(word) = filter.state.as_deref().filter(|word| !STATES.contains(word) && !groups.contains(word)) {
+        let refusal = Refusal::new(Code::InvalidParameter).with("name", "state").with("value", word);
+        return Err(refusal.with("expected", format!("{} | {}", STATES.join(" | "), groups.join(" | "))));
+    }
     let found = db::access::images(app.db(), caller.scope()).await.map_err(AppError::from)?;
     let wanted = |image: &Image| {
         let state = match filter.state.as_deref() {
@@ -12,12 +28,48 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
             Some("alive_with_deleted") => true,
             Some(word) => image.state == word,
         };
-        state && filter.display_name.as_ref().is_none_or(|name| image.display_name.as_ref() == Some(name))
+        state && public.is_none_or(|public| image.is_public == public)
     };
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    let mut page = super::page(found.into_iter().filter(wanted).collect(), &filter);
+    labels::attach(app, &mut page.results).await?;
+    Ok(page)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Image, Refusal> {
     let found = db::access::image(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
-    found.ok_or_else(|| Refusal::unknown(id))
+    let mut found = found.ok_or_else(|| Refusal::unknown(id))?;
+    labels::attach(app, std::slice::from_mut(&mut found)).await?;
+    Ok(found)
+}
+
+/// A public image of another account is seen, and is not the caller's to change.
+async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<(), AppError> {
+    let row = db::access::lock_image(tx, id).await?.filter(|row| row.wanted);
+    let own = row.filter(|row| caller.scope().is_none_or(|account| account == row.account));
+    own.map(|_| ()).ok_or_else(|| Refusal::unknown(id).into())
+}
+
+pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateImage) -> Result<Image, Refusal> {
+    once::check_choice(caller, change.is_public.as_ref())?;
+    crate::change!(app, "update image", Some(caller.request), |tx, _ringing| {
+        lock_own(tx, caller, id).await?;
+        db::access::set_image_words(tx, id, &change).await?;
+        Ok(db::events::audit(tx, &caller.who(), "image.update", id).await?)
+    })?;
+    get(app, caller, id).await
+}
+
+/// Ends an image of which no live instance was made; every storage node removes it.
+pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
+    crate::change!(app, "delete image", Some(caller.request), |tx, ringing| {
+        lock_own(tx, caller, id).await?;
+        let users = db::access::users_of_image(tx, id).await?;
+        if !users.is_empty() {
+            return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
+        }
+        db::access::set_image_deleted(tx, id).await?;
+        db::events::audit(tx, &caller.who(), "image.delete", id).await?;
+        advance::image::advance(tx, ringing, id, Cause::request(caller.request)).await
+    })?;
+    Ok(vec![id.to_owned()])
 }

@@ -1,6 +1,7 @@
 //! What tenants do with instances.
 
 pub mod addresses;
+pub mod changes;
 mod planned;
 
 pub use planned::{plan, plan_delete};
@@ -8,6 +9,7 @@ pub use planned::{plan, plan_delete};
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, moves, placement};
 use crate::db::access::ImageRow;
+use crate::db::instances::Ended;
 use crate::db::networks::{NetworkRow, NewVif};
 use crate::db::{self, Tx};
 use crate::plan::placement::Demand;
@@ -22,36 +24,29 @@ use tokio::time::Instant;
 const DISK_MIB_DEFAULT: u64 = 1024;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
-    let (states, with_terminated) = states_of(filter.state.as_deref())?;
-    let mut wanted = db::instances::Filter {
-        account: caller.scope(),
-        states: &states,
-        with_terminated,
-        id_prefix: filter.id.as_deref(),
-        display_name: filter.display_name.as_deref(),
-        host: filter.host_node_id.as_ref().map(AsRef::as_ref),
-        after: None,
-    };
-    let counted = format!("instances {wanted:?}");
-    wanted.after = filter.after.as_deref();
+    let (states, ended) = states_of(filter.state.as_deref())?;
+    let host = filter.host_node_id.as_ref().map(AsRef::as_ref);
+    let wanted = db::instances::Filter { account: caller.scope(), states: &states, ended, host, filter: &filter };
+    let counted = format!("instances {:?}", wanted.counted());
     let known = app.totals().get(&counted);
-    let page = (filter.start, filter.limit);
-    let (total, results) = db::instances::list(app.db(), &wanted, page, known).await.map_err(AppError::from)?;
+    let (total, mut results) = db::instances::list(app.db(), &wanted, known).await.map_err(AppError::from)?;
     if known.is_none() {
         app.totals().keep(counted, total);
     }
+    changes::complete(app, &mut results).await?;
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
 /// The original's words for groups of states, and each state by itself.
-fn states_of(word: Option<&str>) -> Result<(Vec<&'static str>, bool), Refusal> {
+fn states_of(word: Option<&str>) -> Result<(Vec<&'static str>, Ended), Refusal> {
     Ok(match word {
-        None | Some("alive") => (Vec::new(), false),
-        Some("alive_with_terminated") => (Vec::new(), true),
-        Some("without_terminated") => (vec!["running", "halted"], false),
-        Some("stopped") => (vec!["halted"], false),
+        None | Some("alive") => (Vec::new(), Ended::None),
+        Some("alive_with_terminated") => (Vec::new(), Ended::Recent),
+        Some("without_terminated") => (vec!["running", "halted"], Ended::None),
+        Some("stopped") => (vec!["halted"], Ended::None),
         Some(word) => match InstanceState::parse(word) {
-            Some(state) => (vec![state.as_str()], state == InstanceState::Terminated),
+            Some(InstanceState::Terminated) => (vec![InstanceState::Terminated.as_str()], Ended::All),
+            Some(state) => (vec![state.as_str()], Ended::None),
             None => {
                 return Err(Refusal::new(Code::InvalidParameter)
                     .with("name", "state")
@@ -64,7 +59,9 @@ fn states_of(word: Option<&str>) -> Result<(Vec<&'static str>, bool), Refusal> {
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
     let found = db::instances::get(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
-    found.ok_or_else(|| Refusal::unknown(id))
+    let mut found = found.ok_or_else(|| Refusal::unknown(id))?;
+    changes::complete(app, std::slice::from_mut(&mut found)).await?;
+    Ok(found)
 }
 
 /// A machine's size.
@@ -245,6 +242,9 @@ async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>) -> Result<
         return Err(Refusal::new(Code::OutOfHostCapacity).with_detail(detail).into());
     };
     let policy = db::nodes::bump_policy(tx, &host).await?;
+    if !db::access::hold_image(tx, &image.id).await? {
+        return Err(Refusal::unknown(&image.id).into());
+    }
     let told = serde_json::to_string(&placement).unwrap_or_default();
     let row = db::instances::NewInstance {
         id,
@@ -314,7 +314,7 @@ async fn lock_networks(
     let mut networks = Vec::with_capacity(wanted.len());
     for vif in wanted {
         let id = vif.network.as_str();
-        let row = db::networks::lock(tx, id).await?.filter(|row| row.account == account);
+        let row = db::networks::lock(tx, id).await?.filter(|row| row.account == account && !row.is_deleted);
         networks.push((vif.clone(), row.ok_or_else(|| Refusal::unknown(id))?));
     }
     Ok(networks)
@@ -330,7 +330,7 @@ async fn plug_in(
 ) -> Result<(Vec<String>, BTreeMap<String, u64>), AppError> {
     let (mut all_groups, mut versions) = (Vec::new(), BTreeMap::new());
     for (vif, network) in networks {
-        let ipv4 = addresses::address_for(tx, new.app, &vif, &network).await?;
+        let ipv4 = addresses::address_for(tx, new.app, vif.ipv4_addr, &network).await?;
         let groups = groups_for(tx, new, &vif).await?;
         let need_version = db::networks::bump(tx, &network.id).await?;
         let id = VifId::from_entropy(entropy()).to_string();
@@ -354,7 +354,7 @@ async fn plug_in(
 }
 
 /// `52:54:00` is the prefix the original and QEMU use for guests; the rest is random, the unique key decides.
-fn local_mac() -> MacAddress {
+pub(super) fn local_mac() -> MacAddress {
     let [a, b, c, ..] = entropy();
     MacAddress([0x52, 0x54, 0x00, a, b, c])
 }

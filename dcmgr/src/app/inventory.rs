@@ -205,7 +205,7 @@ async fn advance_any(tx: &mut Tx, ringing: &mut Ringing, thing: &str, agent: &st
         Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, Cause::fact()).await,
         Some("nw") => {
             let Some(row) = db::networks::find(tx, thing).await? else { return Ok(()) };
-            advance::snapshot::network_at(tx, ringing, thing, row.version, agent, Cause::fact()).await
+            advance::snapshot::row_at(tx, ringing, &row, agent, Cause::fact()).await
         }
         Some("hn") => advance::snapshot::policy(tx, ringing, thing, Cause::fact()).await,
         _ => Ok(()),

@@ -370,7 +370,7 @@ pub(super) async fn advance_thing(
         }
         Kind::ApplyNetwork | Kind::DeleteNetwork => {
             let Some(row) = db::networks::find(tx, &job.thing).await? else { return Ok(()) };
-            advance::snapshot::network_at(tx, ringing, &row.id, row.version, &job.agent, cause).await
+            advance::snapshot::row_at(tx, ringing, &row, &job.agent, cause).await
         }
         Kind::ApplyPolicy => advance::snapshot::policy(tx, ringing, &job.thing, cause).await,
     }

@@ -448,7 +448,9 @@ async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow, generation: u64) -
 
 async fn apply_network(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     // The version is read before the hosts: a host that comes between is served early, never late.
-    let Some(row) = db::networks::find(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let found = db::networks::find(tx, &job.thing).await?;
+    // At the version of its end it would look like a network made after it.
+    let Some(row) = found.filter(|row| !row.is_deleted) else { return Ok(Body::Obsolete) };
     let snapshot = nsa::NetworkSnapshot {
         network: id(&row.id)?,
         account: id(&row.account)?,

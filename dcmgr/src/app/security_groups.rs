@@ -1,7 +1,7 @@
 //! Security groups. A change of rules raises the policy version of every host it concerns, in the same transaction.
 
 use super::advance::{Cause, snapshot};
-use super::{App, AppError, Caller, Ringing};
+use super::{App, AppError, Caller, Ringing, labels, once};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, CreateSecurityGroup, ListFilter, Page, Refusal, SecurityGroup, UpdateSecurityGroup};
 use arame_schema::model::SecurityGroupId;
@@ -9,14 +9,16 @@ use arame_schema::model::security_group::{self, Source};
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<SecurityGroup>, Refusal> {
     let found = db::access::groups(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    let wanted =
-        |g: &SecurityGroup| filter.display_name.as_ref().is_none_or(|name| g.display_name.as_ref() == Some(name));
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    let mut page = super::page(found, &filter);
+    labels::attach(app, &mut page.results).await?;
+    Ok(page)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<SecurityGroup, Refusal> {
     let found = db::access::group(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
-    found.ok_or_else(|| Refusal::unknown(id))
+    let mut found = found.ok_or_else(|| Refusal::unknown(id))?;
+    labels::attach(app, std::slice::from_mut(&mut found)).await?;
+    Ok(found)
 }
 
 /// Rules are parsed, and the groups they name exist in the account.
@@ -37,17 +39,20 @@ async fn check_rules(tx: &mut Tx, text: &str, account: &str, own: &str) -> Resul
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateSecurityGroup) -> Result<SecurityGroup, Refusal> {
+    once::check_choice(caller, request.id.as_ref())?;
     let account = caller.owner()?.to_owned();
+    let id = request.id.clone().unwrap_or_else(|| SecurityGroupId::from_entropy(once::entropy())).to_string();
     let id = crate::change!(app, "create security group", Some(caller.request), |tx, _ringing| {
-        let mut entropy = [0; 8];
-        crate::rehearsal::fill_bytes(&mut entropy);
-        let id = SecurityGroupId::from_entropy(entropy).to_string();
+        if let Some(made) = once::made(tx, caller, SecurityGroupId::PREFIX).await? {
+            return Ok(made);
+        }
         check_rules(tx, &request.rule, &account, &id).await?;
         let name = request.display_name.as_deref().unwrap_or_default();
         db::access::insert_group(tx, &id, &account, name, &request.description, &request.rule).await?;
-        db::events::audit(tx, &caller.who(), "security_group.create", &id).await?;
-        Ok(id)
-    })?;
+        once::keep(tx, caller, "security_group.create", &id).await?;
+        Ok(id.clone())
+    })
+    .map_err(|error| once::taken(error, &id))?;
     get(app, caller, &id).await
 }
 
@@ -96,6 +101,7 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
             return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
         }
         db::access::delete_group(tx, id).await?;
+        db::labels::forget(tx, id).await?;
         db::events::audit(tx, &caller.who(), "security_group.delete", id).await?;
         Ok(())
     })?;

@@ -6,7 +6,7 @@ use super::{App, AppError, Caller};
 use crate::db::volume_snapshots::SnapshotRow;
 use crate::db::volumes::{AttachmentRow, NewVolume};
 use crate::db::{self, Tx};
-use arame_schema::api::{Code, CreateVolume, DeleteVolume, ListFilter, Page, Refusal, Volume};
+use arame_schema::api::{Code, CreateVolume, DeleteVolume, ListFilter, Page, Refusal, UpdateVolume, Volume};
 use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
@@ -24,9 +24,35 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
             return Err(refusal.with("value", word).with("expected", expected));
         }
     };
-    let found = db::volumes::list(app.db(), caller.scope(), alive, state, filter.start, filter.limit).await;
+    let to = db::volumes::Narrowed { account: caller.scope(), alive, state, instance: None, filter: &filter };
+    let found = db::volumes::list(app.db(), to).await;
     let (total, results) = found.map_err(AppError::from)?;
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
+}
+
+/// Volumes that are attached to an instance, or on their way to or from it.
+pub async fn of_instance(app: &App, caller: &Caller, instance: &str) -> Result<Vec<Volume>, Refusal> {
+    super::instances::get(app, caller, instance).await?;
+    let filter = ListFilter { limit: VOLUMES_MAX as u64, ..ListFilter::default() };
+    let to = db::volumes::Narrowed {
+        account: caller.scope(),
+        alive: true,
+        state: None,
+        instance: Some(instance),
+        filter: &filter,
+    };
+    Ok(db::volumes::list(app.db(), to).await.map_err(AppError::from)?.1)
+}
+
+pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateVolume) -> Result<Volume, Refusal> {
+    crate::change!(app, "update volume", Some(caller.request), |tx, _ringing| {
+        lock_own(tx, caller, id).await?;
+        if let Some(name) = &change.display_name {
+            db::volumes::set_name(tx, id, name).await?;
+        }
+        Ok(db::events::audit(tx, &caller.who(), "volume.update", id).await?)
+    })?;
+    get(app, caller, id).await
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal> {

@@ -140,7 +140,7 @@ pub async fn catch_up(app: &App, agent: &str) -> Result<(), AppError> {
 
 async fn networks(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
     for network in db::networks::all(tx).await? {
-        advance::snapshot::network_at(tx, ringing, &network.id, network.version, &agent.id, Cause::fact()).await?;
+        advance::snapshot::row_at(tx, ringing, &network, &agent.id, Cause::fact()).await?;
     }
     Ok(())
 }

@@ -1,4 +1,7 @@
-//! Accounts, tokens, keys, groups, types and images: the rows that others point to.
+//! Accounts, tokens, keys, groups and types: the rows that others point to. Images are beside them.
+
+mod images;
+pub use images::*;
 
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
@@ -57,21 +60,52 @@ pub async fn account_exists(db: &Db, id: &str) -> Result<bool, DbError> {
     Ok(!db.rows("SELECT 1 AS one FROM accounts WHERE id = ? AND deleted_at IS NULL", (id,)).await?.is_empty())
 }
 
+const TYPES: &str = "SELECT * FROM instance_types ORDER BY memory_mib, id";
+
+fn type_view(row: &mysql_async::Row) -> Result<api::InstanceType, DbError> {
+    Ok(api::InstanceType {
+        id: row.text("id")?,
+        name: row.text("display_name")?,
+        cpu_cores: row.col("cpu_cores")?,
+        memory_size: row.col("memory_mib")?,
+        disk_size: row.col("disk_mib")?,
+        description: row.text("description")?,
+    })
+}
+
 pub async fn instance_types(db: &Db) -> Result<Vec<api::InstanceType>, DbError> {
-    let found = db.rows("SELECT * FROM instance_types ORDER BY memory_mib, id", ()).await?;
-    found
-        .iter()
-        .map(|row| {
-            Ok(api::InstanceType {
-                id: row.text("id")?,
-                name: row.text("display_name")?,
-                cpu_cores: row.col("cpu_cores")?,
-                memory_size: row.col("memory_mib")?,
-                disk_size: row.col("disk_mib")?,
-                description: String::new(),
-            })
-        })
-        .collect()
+    db.rows(TYPES, ()).await?.iter().map(type_view).collect()
+}
+
+/// The same inside a transaction.
+pub async fn instance_types_in(tx: &mut Tx) -> Result<Vec<api::InstanceType>, DbError> {
+    rows(tx, TYPES, ()).await?.iter().map(type_view).collect()
+}
+
+/// Locks a type by its id.
+pub async fn lock_instance_type(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
+    Ok(first(tx, "SELECT id FROM instance_types WHERE id = ? FOR UPDATE", (id,)).await?.is_some())
+}
+
+/// Makes a type, or makes it this.
+pub async fn set_instance_type(tx: &mut Tx, one: &api::InstanceType) -> Result<(), DbError> {
+    let statement = "INSERT INTO instance_types (id, display_name, cpu_cores, memory_mib, disk_mib, description) \
+                     VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE display_name = VALUES(display_name), \
+                     cpu_cores = VALUES(cpu_cores), memory_mib = VALUES(memory_mib), disk_mib = VALUES(disk_mib), \
+                     description = VALUES(description)";
+    run(tx, statement, (&one.id, &one.name, one.cpu_cores, one.memory_size, one.disk_size, &one.description)).await?;
+    Ok(())
+}
+
+pub async fn delete_instance_type(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "DELETE FROM instance_types WHERE id = ?", (id,)).await?;
+    Ok(())
+}
+
+/// Locks a token's row: requests of one token that must not cross wait here.
+pub async fn lock_token_row(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    first(tx, "SELECT id FROM tokens WHERE id = ? FOR UPDATE", (id,)).await?;
+    Ok(())
 }
 
 // SSH keys.
@@ -124,6 +158,14 @@ pub async fn insert_ssh_key(tx: &mut Tx, key: &api::SshKeyPair) -> Result<(), Db
 pub async fn users_of_key(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
     let statement = "SELECT COUNT(*) AS n FROM instances WHERE ssh_key_pair_id = ? AND terminated_at IS NULL";
     first(tx, statement, (id,)).await?.map_or(Ok(0), |row| row.col("n"))
+}
+
+/// What is given changes.
+pub async fn set_key_words(tx: &mut Tx, id: &str, name: Option<&str>, text: Option<&str>) -> Result<(), DbError> {
+    let statement = "UPDATE ssh_key_pairs SET display_name = IFNULL(?, display_name), description = IFNULL(?, description), \
+                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (name, text, id)).await?;
+    Ok(())
 }
 
 pub async fn delete_ssh_key(tx: &mut Tx, id: &str) -> Result<(), DbError> {
@@ -207,139 +249,31 @@ pub async fn update_group(
     Ok(())
 }
 
-/// Who needs a group: interfaces in it, and other groups whose rules name it.
+/// Who needs a group: interfaces in it, and groups whose rules name it, itself among them.
 pub async fn users_of_group(tx: &mut Tx, id: &str) -> Result<Vec<String>, DbError> {
-    let members = "SELECT v.instance_id AS user FROM network_vif_security_groups m JOIN network_vifs v ON v.id = m.vif_id \
-                   WHERE m.security_group_id = ? AND v.deleted_at IS NULL \
-                   UNION SELECT id FROM security_groups WHERE id <> ? AND INSTR(rule, ?) > 0 LIMIT 20";
-    rows(tx, members, (id, id, id)).await?.iter().map(|row| row.text("user")).collect()
+    let members = "SELECT DISTINCT IF(v.instance_id = '', v.id, v.instance_id) AS user FROM network_vif_security_groups m \
+                   JOIN network_vifs v ON v.id = m.vif_id WHERE m.security_group_id = ? AND v.deleted_at IS NULL LIMIT 20";
+    let members = rows(tx, members, (id,)).await?;
+    let mut users: Vec<String> = members.iter().map(|row| row.text("user")).collect::<Result<_, _>>()?;
+    // The text may hold the id as the beginning of a longer one: what it means is the parser's to say.
+    let naming = rows(tx, "SELECT id, rule FROM security_groups WHERE INSTR(rule, ?) > 0", (id,)).await?;
+    for row in &naming {
+        let rules = security_group::parse(&row.text("rule")?).map_err(|e| super::row::strange("rule", e))?;
+        let names = |rule: &security_group::Rule| match &rule.source {
+            security_group::Source::Group(group) => group.as_str() == id,
+            security_group::Source::Net(_) => false,
+        };
+        if rules.iter().any(names) {
+            users.push(row.text("id")?);
+        }
+    }
+    Ok(users)
 }
 
 pub async fn delete_group(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     run(tx, "DELETE FROM network_vif_security_groups WHERE security_group_id = ?", (id,)).await?;
     run(tx, "DELETE FROM security_groups WHERE id = ?", (id,)).await?;
     Ok(())
-}
-
-// Images.
-
-#[derive(Debug, Clone)]
-pub struct ImageRow {
-    pub id: String,
-    pub arch: String,
-    pub source: String,
-    pub sha256: String,
-    pub size_bytes: u64,
-    pub format: String,
-    pub generation: u64,
-    /// Why it could not be imported: code and message.
-    pub failure: Option<(String, String)>,
-    pub wanted: bool,
-}
-
-const IMAGE: &str = "SELECT id, arch, source, sha256, size_bytes, format, generation, failure_code, failure_message, \
-                     deleted_at IS NULL AS wanted FROM images";
-
-fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
-    Ok(ImageRow {
-        id: row.text("id")?,
-        arch: row.text("arch")?,
-        source: row.text("source")?,
-        sha256: row.text("sha256")?,
-        size_bytes: row.col("size_bytes")?,
-        format: row.text("format")?,
-        generation: row.col("generation")?,
-        failure: row
-            .col::<Option<String>>("failure_code")?
-            .map(|code| Ok::<_, DbError>((code, row.col::<Option<String>>("failure_message")?.unwrap_or_default())))
-            .transpose()?,
-        wanted: row.flag("wanted")?,
-    })
-}
-
-pub async fn lock_image(tx: &mut Tx, id: &str) -> Result<Option<ImageRow>, DbError> {
-    first(tx, format!("{IMAGE} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read_image).transpose()
-}
-
-pub async fn find_image(tx: &mut Tx, id: &str) -> Result<Option<ImageRow>, DbError> {
-    first(tx, format!("{IMAGE} WHERE id = ?"), (id,)).await?.as_ref().map(read_image).transpose()
-}
-
-/// An image the account may launch: its own or a public one, not deleted.
-pub async fn usable_image(tx: &mut Tx, id: &str, account: &str) -> Result<Option<ImageRow>, DbError> {
-    let statement = format!("{IMAGE} WHERE id = ? AND (account_id = ? OR is_public = 1) AND deleted_at IS NULL");
-    first(tx, statement, (id, account)).await?.as_ref().map(read_image).transpose()
-}
-
-pub async fn image_ids(tx: &mut Tx) -> Result<Vec<String>, DbError> {
-    rows(tx, "SELECT id FROM images ORDER BY seq", ()).await?.iter().map(|row| row.text("id")).collect()
-}
-
-pub async fn set_image_failure(tx: &mut Tx, id: &str, failure: Option<(&str, &str)>) -> Result<(), DbError> {
-    let (code, message) = failure.unzip();
-    run(tx, "UPDATE images SET failure_code = ?, failure_message = ? WHERE id = ?", (code, message, id)).await?;
-    Ok(())
-}
-
-const IMAGE_VIEW: &str = "SELECT m.*, EXISTS (SELECT 1 FROM facts f WHERE f.thing = m.id AND f.name = 'image' AND f.value = 'yes') \
-                          AS present FROM images m";
-
-fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
-    let id = row.text("id")?;
-    let display_name = row.text("display_name")?;
-    let deleted_at = row.time_opt("deleted_at")?;
-    let failure: Option<String> = row.col("failure_code")?;
-    let message: Option<String> = row.col("failure_message")?;
-    let present = row.flag("present")?;
-    let state = match (&deleted_at, present, &failure) {
-        (Some(_), true, _) => "deleting",
-        (Some(_), false, _) => "deleted",
-        (None, true, _) => "available",
-        (None, false, Some(_)) => "failed",
-        (None, false, None) => "creating",
-    };
-    Ok(api::Image {
-        uuid: id.clone(),
-        id,
-        account_id: row.text("account_id")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-        boot_dev_type: 2,
-        arch: row.text("arch")?,
-        description: row.text("description")?,
-        is_public: row.flag("is_public")?,
-        state: state.into(),
-        features: serde_json::json!({ "virtio": true, "acpi": true }),
-        file_format: row.text("format")?,
-        root_device: String::new(),
-        is_cacheable: true,
-        instance_model_name: "instance".into(),
-        parent_image_id: None,
-        service_type: "std".into(),
-        display_name: Some(display_name).filter(|name| !name.is_empty()),
-        backup_object_id: None,
-        deleted_at,
-        volumes: Vec::new(),
-        vifs: Vec::new(),
-        os_type: "linux".into(),
-        labels: Vec::new(),
-        size: row.col("size_bytes")?,
-        checksum: row.text("sha256")?,
-        login_user: Some("root".into()),
-        failure: failure.map(|code| api::Failure::new(code).with("message", message.unwrap_or_default())),
-        progress: None,
-    })
-}
-
-pub async fn images(db: &Db, account: Option<&str>) -> Result<Vec<api::Image>, DbError> {
-    let statement =
-        format!("{IMAGE_VIEW} WHERE (? IS NULL OR m.account_id = ? OR m.is_public = 1) ORDER BY m.seq DESC");
-    db.rows(statement, (account, account)).await?.iter().map(image_view).collect()
-}
-
-pub async fn image(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Image>, DbError> {
-    let statement = format!("{IMAGE_VIEW} WHERE m.id = ? AND (? IS NULL OR m.account_id = ? OR m.is_public = 1)");
-    db.rows(statement, (id, account, account)).await?.first().map(image_view).transpose()
 }
 
 pub use super::idempotency::{idempotent, made_with_key, set_idempotent};

@@ -24,7 +24,7 @@ pub async fn things(db: &Db) -> Result<Things, DbError> {
         UNION ALL SELECT id, deleted_at FROM volume_snapshots \
         UNION ALL SELECT id, closed_at FROM attachments \
         UNION ALL SELECT id, deleted_at FROM images \
-        UNION ALL SELECT id, NULL FROM networks UNION ALL SELECT id, NULL FROM host_nodes UNION ALL SELECT id, NULL FROM storage_nodes";
+        UNION ALL SELECT id, deleted_at FROM networks UNION ALL SELECT id, NULL FROM host_nodes UNION ALL SELECT id, NULL FROM storage_nodes";
     let mut things = Things::default();
     for row in db.rows(statement, ()).await? {
         let id = row.text("id")?;

@@ -1,9 +1,11 @@
 //! Networks, interfaces, leases, and what a host's policy and an nsa's snapshot are made of.
 
+pub mod changes;
+pub mod views;
+
 use super::pool::{count, first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use crate::rehearsal::{self, Sabotage};
-use arame_schema::api;
 use arame_schema::jobs::nsa::NetworkHost;
 use arame_schema::model::MacAddress;
 use ipnet::Ipv4Net;
@@ -21,14 +23,53 @@ pub struct NetworkRow {
     pub server: Ipv4Addr,
     pub domain: String,
     pub mtu: u16,
-    pub range_begin: Ipv4Addr,
-    pub range_end: Ipv4Addr,
+    /// Addresses given out, in order, none in two.
+    pub ranges: Vec<Range>,
+    /// Addresses are given out from the end.
+    pub is_descending: bool,
+    pub editable: bool,
     pub forwarders: Vec<SocketAddr>,
     pub version: u64,
+    /// It is to go, and its row stays until no naming service serves it.
+    pub is_deleted: bool,
+}
+
+/// Addresses from and to, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub begin: Ipv4Addr,
+    pub end: Ipv4Addr,
+}
+
+impl Range {
+    pub fn holds(self, address: Ipv4Addr) -> bool {
+        (self.begin..=self.end).contains(&address)
+    }
+}
+
+/// The ranges of a row: of its own column, or the one that its seed named.
+fn ranges_of(row: &mysql_async::Row) -> Result<Vec<Range>, DbError> {
+    let Some(text) = row.col::<Option<String>>("ranges")? else {
+        return Ok(vec![Range { begin: row.ipv4("range_begin")?, end: row.ipv4("range_end")? }]);
+    };
+    let number = |text: &str| text.parse::<u32>().map(Ipv4Addr::from).map_err(|e| super::row::strange("ranges", e));
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (begin, end) = pair.split_once('-').ok_or_else(|| super::row::strange("ranges", pair))?;
+            Ok(Range { begin: number(begin)?, end: number(end)? })
+        })
+        .collect()
+}
+
+fn ranges_text(ranges: &[Range]) -> String {
+    let pairs = ranges.iter().map(|range| format!("{}-{}", u32::from(range.begin), u32::from(range.end)));
+    pairs.collect::<Vec<_>>().join(",")
 }
 
 const SELECT: &str = "SELECT id, account_id, dc_network_id, vlan_tag, ipv4_network, prefix, ipv4_gw, server, domain_name, mtu, \
-                      range_begin, range_end, forwarders, version FROM networks";
+                      range_begin, range_end, ranges, ip_assignment, editable, forwarders, version, \
+                      deleted_at IS NOT NULL AS is_deleted FROM networks";
 
 fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
     let subnet =
@@ -43,10 +84,12 @@ fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
         server: row.ipv4("server")?,
         domain: row.text("domain_name")?,
         mtu: row.col("mtu")?,
-        range_begin: row.ipv4("range_begin")?,
-        range_end: row.ipv4("range_end")?,
+        ranges: ranges_of(row)?,
+        is_descending: row.text("ip_assignment")? == "desc",
+        editable: row.flag("editable")?,
         forwarders: row.json("forwarders")?,
         version: row.col("version")?,
+        is_deleted: row.flag("is_deleted")?,
     })
 }
 
@@ -64,7 +107,8 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<NetworkRow>, DbError> {
 
 /// The account's first network: where an instance goes that names none.
 pub async fn first_of_account(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
-    let found = first(tx, "SELECT id FROM networks WHERE account_id = ? ORDER BY seq LIMIT 1", (account,)).await?;
+    let statement = "SELECT id FROM networks WHERE account_id = ? AND deleted_at IS NULL ORDER BY seq LIMIT 1";
+    let found = first(tx, statement, (account,)).await?;
     found.map(|row| row.text("id")).transpose()
 }
 
@@ -79,6 +123,12 @@ pub async fn bump(tx: &mut Tx, id: &str) -> Result<u64, DbError> {
 pub async fn taken(tx: &mut Tx, network: &str, from: Ipv4Addr, limit: u32) -> Result<Vec<u32>, DbError> {
     let statement = "SELECT ipv4 FROM ip_leases WHERE network_id = ? AND ipv4 >= ? ORDER BY ipv4 LIMIT ?";
     rows(tx, statement, (network, u32::from(from), limit)).await?.iter().map(|row| row.col("ipv4")).collect()
+}
+
+/// The same up to an address, from there down.
+pub async fn taken_below(tx: &mut Tx, network: &str, to: Ipv4Addr, limit: u32) -> Result<Vec<u32>, DbError> {
+    let statement = "SELECT ipv4 FROM ip_leases WHERE network_id = ? AND ipv4 <= ? ORDER BY ipv4 DESC LIMIT ?";
+    rows(tx, statement, (network, u32::from(to), limit)).await?.iter().map(|row| row.col("ipv4")).collect()
 }
 
 /// Whether an address is taken, or cooling.
@@ -194,13 +244,15 @@ pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), Db
 }
 
 /// Gives cooled addresses back: the least time is over, and every nsa that ever joined and every host that knew them has
-/// answered a version without them. An agent that has said hello and not yet answered has not: no answer is no
+/// answered a version without them, or that it serves a deleted network no more. An agent that has said hello and not yet answered has not: no answer is no
 /// acknowledgement. A bounded batch a call.
 pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let statement = "DELETE FROM ip_leases WHERE released_at IS NOT NULL \
         AND released_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
         AND NOT EXISTS (SELECT 1 FROM agents a LEFT JOIN facts f ON f.thing = ip_leases.network_id AND f.agent_id = a.id \
-                        AND f.name = 'applied' AND f.value = 'yes' WHERE a.kind = 'nsa' AND a.incarnation > 0 \
+                        AND f.name = 'applied' AND (f.value = 'yes' OR (f.value = 'no' AND EXISTS (SELECT 1 FROM networks n \
+                        WHERE n.id = ip_leases.network_id AND n.deleted_at IS NOT NULL))) \
+                        WHERE a.kind = 'nsa' AND a.incarnation > 0 \
                         AND IFNULL(f.generation, 0) < ip_leases.cool_network_version) \
         AND NOT EXISTS (SELECT 1 FROM host_nodes h LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id \
                         AND f.name = 'applied' AND f.value = 'yes' WHERE h.id = ip_leases.host_node_id \
@@ -212,7 +264,7 @@ pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let freed = db.run(statement, (least_seconds,)).await?;
     if freed > 0 {
         let statement = "DELETE FROM cooling_hosts WHERE NOT EXISTS (SELECT 1 FROM ip_leases l \
-            WHERE l.network_id = cooling_hosts.network_id AND l.ipv4 = cooling_hosts.ipv4 AND l.released_at IS NOT NULL)";
+            WHERE l.network_id = cooling_hosts.network_id AND l.ipv4 = cooling_hosts.ipv4)";
         db.run(statement, ()).await?;
     }
     Ok(freed)
@@ -303,118 +355,6 @@ pub async fn hosts_of_group(tx: &mut Tx, group: &str) -> Result<Vec<String>, DbE
                      JOIN network_vif_security_groups m ON m.vif_id = v.id JOIN security_groups g ON g.id = m.security_group_id \
                      WHERE v.deleted_at IS NULL AND (g.id = ? OR INSTR(g.rule, ?) > 0) ORDER BY host_node_id";
     rows(tx, statement, (group, group, group, group)).await?.iter().map(|row| row.text("host_node_id")).collect()
-}
-
-const VIEW: &str = "SELECT n.*, d.name AS dc_name, d.id AS dc_id, \
-                    (SELECT COUNT(*) FROM ip_leases l WHERE l.network_id = n.id) AS used \
-                    FROM networks n JOIN dc_networks d ON d.id = n.dc_network_id";
-
-fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
-    let id = row.text("id")?;
-    let server = row.ipv4("server")?.to_string();
-    let (created_at, updated_at) = (row.time("created_at")?, row.time("updated_at")?);
-    let gateway = row.col::<Option<u32>>("ipv4_gw")?.map(|gw| Ipv4Addr::from(gw).to_string());
-    let (begin, end): (u32, u32) = (row.col("range_begin")?, row.col("range_end")?);
-    let service = |name: &str, address: &str| api::NetworkService {
-        name: name.into(),
-        network_id: id.clone(),
-        network_vif_id: None,
-        address: Some(address.to_owned()),
-        mac_addr: None,
-        incoming_port: None,
-        outgoing_port: None,
-        created_at: Some(created_at),
-        updated_at: Some(updated_at),
-    };
-    let display_name = row.text("display_name")?;
-    Ok(api::Network {
-        network_services: vec![
-            service("dhcp", &server),
-            service("dns", &server),
-            service("metadata", "169.254.169.254"),
-        ],
-        uuid: id.clone(),
-        id,
-        account_id: row.text("account_id")?,
-        ipv4_network: row.ipv4("ipv4_network")?.to_string(),
-        ipv4_gw: gateway,
-        prefix: row.col("prefix")?,
-        metric: 100,
-        domain_name: Some(row.text("domain_name")?),
-        dns_server: Some(server.clone()),
-        dhcp_server: Some(server),
-        metadata_server: Some("169.254.169.254".into()),
-        metadata_server_port: Some(80),
-        nat_network_id: None,
-        description: row.text("description")?,
-        created_at,
-        updated_at,
-        network_mode: "securitygroup".into(),
-        bandwidth: None,
-        ip_assignment: "asc".into(),
-        editable: false,
-        service_type: "std".into(),
-        display_name: Some(display_name).filter(|name| !name.is_empty()),
-        bandwidth_mark: None,
-        dc_network: Some(api::DcNetwork {
-            id: row.text("dc_id")?,
-            name: row.text("dc_name")?,
-            description: String::new(),
-        }),
-        dhcp_ranges: vec![[Ipv4Addr::from(begin).to_string(), Ipv4Addr::from(end).to_string()]],
-        vlan_tag: Some(row.col("vlan_tag")?),
-        mtu: row.col("mtu")?,
-        addresses_total: u64::from(end - begin) + 1,
-        addresses_used: row.col("used")?,
-    })
-}
-
-pub async fn list(db: &Db, account: Option<&str>) -> Result<Vec<api::Network>, DbError> {
-    let statement = format!("{VIEW} WHERE (? IS NULL OR n.account_id = ?) ORDER BY n.seq DESC");
-    db.rows(statement, (account, account)).await?.iter().map(view).collect()
-}
-
-pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Network>, DbError> {
-    let statement = format!("{VIEW} WHERE n.id = ? AND (? IS NULL OR n.account_id = ?)");
-    db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
-}
-
-pub async fn vif_views(db: &Db, account: Option<&str>, network: Option<&str>) -> Result<Vec<api::NetworkVif>, DbError> {
-    let statement = "SELECT v.id, v.ipv4, v.network_id, v.instance_id, v.mac, v.device_index, i.hostname, i.host_node_id, \
-                     (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
-                      FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
-                     FROM network_vifs v JOIN instances i ON i.id = v.instance_id WHERE v.deleted_at IS NULL \
-                     AND (? IS NULL OR v.account_id = ?) AND (? IS NULL OR v.network_id = ?) ORDER BY v.seq DESC LIMIT 1000";
-    let found = db.rows(statement, (account, account, network, network)).await?;
-    found
-        .iter()
-        .map(|row| {
-            let id = row.text("id")?;
-            let ipv4 = row.ipv4("ipv4")?.to_string();
-            let network_id = row.text("network_id")?;
-            let groups: Option<String> = row.col("groups_of")?;
-            Ok(api::NetworkVif {
-                uuid: id.clone(),
-                id,
-                ipv4_address: Some(ipv4.clone()),
-                nat_ipv4_address: None,
-                network_id: network_id.clone(),
-                instance_id: row.col("instance_id")?,
-                security_groups: groups
-                    .unwrap_or_default()
-                    .split(',')
-                    .filter(|g| !g.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-                mac_addr: row.text("mac")?,
-                network_monitors: Vec::new(),
-                ip_leases: vec![api::network::IpLease { ipv4, network_id, ip_handle: None }],
-                device_index: row.col("device_index")?,
-                hostname: row.col("hostname")?,
-                host_node: row.col("host_node_id")?,
-            })
-        })
-        .collect()
 }
 
 /// Hosts with a port in a group whose rules name the given group: its members' addresses are in their policies.

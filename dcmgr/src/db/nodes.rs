@@ -115,6 +115,7 @@ fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
         version: row.col("version")?,
         last_seen_at: row.time_opt("heard_at")?,
         degraded: row.col("degraded")?,
+        join_key: None,
     })
 }
 
@@ -128,7 +129,7 @@ pub async fn host(db: &Db, id: &str) -> Result<Option<api::HostNode>, DbError> {
 
 /// Whether the row exists (rows that match count, changed or not).
 pub async fn set_scheduling(tx: &mut Tx, id: &str, enabled: bool) -> Result<bool, DbError> {
-    let table = if id.starts_with("hn-") { "host_nodes" } else { "storage_nodes" };
+    let table = table_of(id);
     let statement = format!("UPDATE {table} SET scheduling_enabled = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?");
     Ok(run(tx, statement, (enabled, id)).await? == 1)
 }
@@ -160,6 +161,7 @@ fn storage_view(row: &mysql_async::Row) -> Result<api::StorageNode, DbError> {
         version: row.col("version")?,
         last_seen_at: row.time_opt("heard_at")?,
         degraded: row.col("degraded")?,
+        join_key: None,
     })
 }
 
@@ -174,6 +176,74 @@ pub async fn storage_candidates(tx: &mut Tx) -> Result<Vec<api::StorageNode>, Db
 
 pub async fn storage_one(db: &Db, id: &str) -> Result<Option<api::StorageNode>, DbError> {
     db.rows(format!("{STORAGE} WHERE s.id = ?"), (id,)).await?.first().map(storage_view).transpose()
+}
+
+/// Locks a host's row.
+pub async fn lock_host(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
+    Ok(first(tx, "SELECT id FROM host_nodes WHERE id = ? FOR UPDATE", (id,)).await?.is_some())
+}
+
+/// A node that is to join: its agent's row, with the digest of its key, and its own.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode<'a> {
+    pub id: &'a str,
+    pub agent: &'a arame_schema::model::AgentId,
+    pub key_sha256: &'a str,
+    pub display_name: &'a str,
+    pub scheduling_enabled: bool,
+}
+
+pub async fn insert(tx: &mut Tx, node: NewNode<'_>) -> Result<(), DbError> {
+    let n = node;
+    let agent = "INSERT INTO agents (id, kind, node_id, key_sha256, created_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3))";
+    run(tx, agent, (n.agent.as_str(), n.agent.kind().as_str(), n.id, n.key_sha256)).await?;
+    let table = table_of(n.id);
+    let statement = format!(
+        "INSERT INTO {table} (id, agent_id, display_name, scheduling_enabled, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))"
+    );
+    run(tx, statement, (n.id, n.agent.as_str(), n.display_name, n.scheduling_enabled)).await?;
+    Ok(())
+}
+
+fn table_of(id: &str) -> &'static str {
+    if id.starts_with("hn-") { "host_nodes" } else { "storage_nodes" }
+}
+
+/// Whether a node or an agent of this name is there.
+pub async fn is_known(tx: &mut Tx, id: &str, agent: &str) -> Result<bool, DbError> {
+    let table = table_of(id);
+    let statement = format!("SELECT id FROM {table} WHERE id = ? UNION ALL SELECT id FROM agents WHERE id = ?");
+    Ok(first(tx, statement, (id, agent)).await?.is_some())
+}
+
+pub async fn set_name(tx: &mut Tx, id: &str, name: &str) -> Result<bool, DbError> {
+    let table = table_of(id);
+    let statement = format!("UPDATE {table} SET display_name = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?");
+    Ok(run(tx, statement, (name, id)).await? == 1)
+}
+
+/// What a storage node holds that nothing else does: volumes, snapshots, and images that are at no other node.
+pub async fn held_by_storage(tx: &mut Tx, id: &str, agent: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM volumes WHERE storage_node_id = ? AND deleted_at IS NULL \
+        UNION SELECT id FROM volume_snapshots WHERE storage_node_id = ? AND deleted_at IS NULL \
+        UNION SELECT m.id FROM images m JOIN facts f ON f.thing = m.id AND f.agent_id = ? AND f.name = 'image' AND f.value <> 'no' \
+        WHERE m.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM facts o WHERE o.thing = m.id AND o.agent_id <> ? \
+        AND o.name = 'image' AND o.value = 'yes') LIMIT 20";
+    rows(tx, statement, (id, id, agent, agent)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// Ends a node and its agent: their rows, what was known by it, what was asked of it. Its process is refused from now on.
+pub async fn delete(tx: &mut Tx, id: &str, agent: &str) -> Result<(), DbError> {
+    let jobs = "UPDATE jobs SET state = 'obsolete', open = NULL, finished_at = UTC_TIMESTAMP(3) WHERE agent_id = ? AND open = 1";
+    run(tx, jobs, (agent,)).await?;
+    for table in ["facts", "inventories", "former_processes"] {
+        run(tx, format!("DELETE FROM {table} WHERE agent_id = ?"), (agent,)).await?;
+    }
+    run(tx, "DELETE FROM agents WHERE id = ?", (agent,)).await?;
+    let table = table_of(id);
+    run(tx, format!("DELETE FROM {table} WHERE id = ?"), (id,)).await?;
+    Ok(())
 }
 
 /// Locks a storage node and counts what it holds, in this order.

@@ -13,7 +13,9 @@ pub async fn behind(db: &Db) -> Result<Vec<(String, Kind)>, DbError> {
         AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
         LEFT JOIN facts f ON f.thing = n.id AND f.agent_id = a.id AND f.name = 'applied' AND f.value = 'yes' \
         LEFT JOIN jobs j ON j.thing = n.id AND j.agent_id = a.id AND j.open = 1 \
-        WHERE j.id IS NULL AND IFNULL(f.generation, 0) < n.version \
+        WHERE j.id IS NULL AND IFNULL(f.generation, 0) < n.version AND (n.deleted_at IS NULL OR NOT EXISTS \
+        (SELECT 1 FROM facts g WHERE g.thing = n.id AND g.agent_id = a.id AND g.name = 'applied' AND g.value = 'no' \
+         AND g.generation >= n.version)) \
         UNION ALL SELECT h.id, 0 FROM host_nodes h JOIN agents a ON a.id = h.agent_id \
         AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
         LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = a.id AND f.name = 'applied' AND f.value = 'yes' \

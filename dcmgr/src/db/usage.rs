@@ -2,6 +2,7 @@
 
 use super::pool::{first, run};
 use super::{Columns, Db, DbError, Tx};
+use arame_schema::api::{Timestamp, UsageInterval};
 use arame_schema::model::usage::Usage;
 
 /// Whose usage it is, and how much.
@@ -41,6 +42,39 @@ pub async fn set(tx: &mut Tx, measure: Measure<'_>, usage: Option<Usage>) -> Res
     let values = (resource, account, what, cpu_cores, memory_mib, measure.disk_mib, before.is_some(), resource);
     run(tx, statement, values).await?;
     Ok(())
+}
+
+/// Intervals of a time, cut to it, the oldest first. What goes on is counted to now.
+pub async fn between(
+    db: &Db,
+    account: Option<&str>,
+    since: Timestamp,
+    until: Timestamp,
+    limit: u64,
+) -> Result<Vec<UsageInterval>, DbError> {
+    let bare = |moment: Timestamp| moment.to_string().replace(" UTC", "");
+    let (since, until) = (bare(since), bare(until));
+    let statement = "SELECT resource, account_id, what, cpu_cores, memory_mib, disk_mib, begun_at, ended_at, \
+        CAST(GREATEST(0, TIMESTAMPDIFF(SECOND, GREATEST(begun_at, ?), LEAST(IFNULL(ended_at, UTC_TIMESTAMP(3)), ?))) AS UNSIGNED) AS seconds \
+        FROM usage_intervals WHERE (? IS NULL OR account_id = ?) AND begun_at < ? AND (ended_at IS NULL OR ended_at > ?) \
+        ORDER BY begun_at, seq LIMIT ?";
+    let found = db.rows(statement, (&since, &until, account, account, &until, &since, limit)).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(UsageInterval {
+                account_id: row.text("account_id")?,
+                resource: row.text("resource")?,
+                what: row.text("what")?,
+                cpu_cores: row.col("cpu_cores")?,
+                memory_size: row.col("memory_mib")?,
+                disk_size: row.col("disk_mib")?,
+                begun_at: row.time("begun_at")?,
+                ended_at: row.time_opt("ended_at")?,
+                seconds: row.col("seconds")?,
+            })
+        })
+        .collect()
 }
 
 /// Deletes what ended longer ago than a year's accounts need, a bounded batch a call.

@@ -259,22 +259,57 @@ fn view(row: &mysql_async::Row) -> Result<api::Volume, DbError> {
     })
 }
 
-pub async fn list(
-    db: &Db,
-    account: Option<&str>,
-    alive: bool,
-    state: Option<&str>,
-    start: u64,
-    limit: u64,
-) -> Result<(u64, Vec<api::Volume>), DbError> {
-    let filter = "(? IS NULL OR v.account_id = ?) AND (? = 0 OR v.deleted_at IS NULL) AND (? IS NULL OR v.state = ?)";
-    let total = db
-        .rows(format!("SELECT COUNT(*) AS n FROM volumes v WHERE {filter}"), (account, account, alive, state, state))
-        .await?;
-    let statement = format!("{VIEW} WHERE {filter} ORDER BY v.seq DESC LIMIT ? OFFSET ?");
-    let found = db.rows(statement, (account, account, alive, state, state, limit, start)).await?;
+/// Which volumes of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Narrowed<'a> {
+    pub account: Option<&'a str>,
+    pub alive: bool,
+    pub state: Option<&'a str>,
+    pub instance: Option<&'a str>,
+    pub filter: &'a api::ListFilter,
+}
+
+/// Columns a list may be sorted by.
+fn order_of(filter: &api::ListFilter) -> String {
+    super::order(
+        filter,
+        &[
+            ("id", "v.id"),
+            ("created_at", "v.seq"),
+            ("updated_at", "v.updated_at"),
+            ("display_name", "v.display_name"),
+            ("state", "v.state"),
+        ],
+        "v.seq",
+    )
+}
+
+pub async fn list(db: &Db, to: Narrowed<'_>) -> Result<(u64, Vec<api::Volume>), DbError> {
+    let filter = "(? IS NULL OR v.account_id = ?) AND (? = 0 OR v.deleted_at IS NULL) AND (? IS NULL OR v.state = ?) \
+                  AND (? IS NULL OR EXISTS (SELECT 1 FROM attachments x WHERE x.volume_id = v.id AND x.open = 1 AND x.instance_id = ?)) \
+                  AND (? IS NULL OR v.id LIKE ?) AND (? IS NULL OR v.display_name = ?) \
+                  AND (? IS NULL OR v.created_at >= ?) AND (? IS NULL OR v.created_at < ?) \
+                  AND (? IS NULL OR v.deleted_at >= ?) AND (? IS NULL OR v.deleted_at < ?)";
+    let f = to.filter;
+    let prefix = f.id.as_deref().map(super::prefix);
+    let mut values: Vec<mysql_async::Value> = vec![to.account.into(), to.account.into(), to.alive.into()];
+    values.extend(super::twice(to.state));
+    values.extend(super::twice(to.instance));
+    values.extend(super::twice(prefix.as_deref()));
+    values.extend(super::twice(f.display_name.as_deref()));
+    values.extend(super::spans(f));
+    let count = format!("SELECT COUNT(*) AS n FROM volumes v WHERE {filter}");
+    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    values.extend([f.limit.into(), f.start.into()]);
+    let statement = format!("{VIEW} WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?", order_of(f));
+    let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
+}
+
+pub async fn set_name(tx: &mut Tx, id: &str, name: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE volumes SET display_name = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?", (name, id)).await?;
+    Ok(())
 }
 
 pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Volume>, DbError> {

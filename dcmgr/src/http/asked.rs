@@ -121,7 +121,12 @@ impl Asked {
 
     /// The `{id}` of the path as it came.
     pub fn raw_id(&self) -> &str {
-        self.path.iter().find(|(name, _)| name == "id").map_or("", |(_, value)| value.as_str())
+        self.part("id")
+    }
+
+    /// A named part of the path as it came: `{vif}`, `{name}`.
+    pub fn part(&self, wanted: &str) -> &str {
+        self.path.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str())
     }
 
     /// The view in the reader's language.

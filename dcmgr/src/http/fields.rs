@@ -144,6 +144,47 @@ impl Fields {
         numbered.map(|(n, value)| Ok(self.inner(name, n.to_string(), value, exact)?.1)).collect()
     }
 
+    /// A list of hashes, or a hash of hashes whose keys only order them, as forms write either.
+    pub fn ordered(&mut self, name: &str) -> Result<Vec<Fields>, Refusal> {
+        let Some(Value::Array(items)) = self.values.get(name) else {
+            return Ok(self.hashes(name)?.into_iter().map(|(_, fields)| fields).collect());
+        };
+        let numbered = items.iter().enumerate().map(|(at, item)| (format!("{at:05}"), item.clone())).collect();
+        self.values.insert(name.to_owned(), Value::Object(numbered));
+        self.ordered(name)
+    }
+
+    /// A list of free texts, each as it came; one text alone is a list of one.
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>, Refusal> {
+        let items = match self.take(name) {
+            Value::Null => Vec::new(),
+            Value::Array(items) => items,
+            Value::Object(hash) => hash.into_values().collect(),
+            other => vec![other],
+        };
+        let text = |item: Value| match item {
+            Value::String(text) if !text.contains('\0') => Ok(text),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Bool(flag) => Ok(flag.to_string()),
+            other => Err(self.invalid(name, short(&other.to_string()), "text")),
+        };
+        items.into_iter().map(text).collect()
+    }
+
+    /// A hash as it came, or the same as JSON text.
+    pub fn map(&mut self, name: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        match self.take(name) {
+            Value::Null => Ok(None),
+            Value::Object(hash) => Ok(Some(hash)),
+            Value::String(text) if text.trim().is_empty() => Ok(None),
+            Value::String(text) => match serde_json::from_str(&text) {
+                Ok(hash) => Ok(Some(hash)),
+                Err(_) => Err(self.invalid(name, short(&text), "{…}")),
+            },
+            other => Err(self.invalid(name, short(&other.to_string()), "{…}")),
+        }
+    }
+
     fn inner(&self, name: &str, key: String, value: Value, exact: bool) -> Result<(String, Fields), Refusal> {
         let prefix = format!("{}[{key}]", self.full(name));
         match value {

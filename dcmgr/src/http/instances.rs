@@ -7,7 +7,8 @@ use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
 use arame_schema::api::instance::{DeletedOrPlan, InstanceOrPlan};
 use arame_schema::api::{
-    CreateInstance, Event, Instance, MoveInstance, Page, Placement, PowerOff, Refusal, VifRequest,
+    CreateInstance, Event, Instance, InstancePassword, MoveInstance, Nothing, Page, Placement, PowerOff, Refusal,
+    UpdateInstance, UpdateMonitoring, VifRequest, Volume,
 };
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::Shutdown;
@@ -93,6 +94,83 @@ pub async fn power_on(asked: Asked) -> Result<Json<BTreeMap<&'static str, String
     let id: InstanceId = asked.id(ID)?;
     app::instances::power_on(asked.app(), &asked.caller, id.as_str()).await?;
     Ok(Json(BTreeMap::from([("instance_id", id.to_string())])))
+}
+
+/// Switch off a running instance: the original's other word for it. Nothing is lost.
+#[utoipa::path(put, path = "/instances/{id}/stop", tag = "instances", responses((status = 200, body = Vec<String>)))]
+pub async fn stop(asked: Asked) -> Answer<Vec<String>> {
+    let id: InstanceId = asked.id(ID)?;
+    app::instances::power_off(asked.app(), &asked.caller, id.as_str(), Shutdown::Soft).await?;
+    asked.answer(vec![id.to_string()])
+}
+
+/// Switch on a halted instance: the original's other word for it.
+#[utoipa::path(put, path = "/instances/{id}/start", tag = "instances", responses((status = 200, body = Vec<String>)))]
+pub async fn start(asked: Asked) -> Answer<Vec<String>> {
+    let id: InstanceId = asked.id(ID)?;
+    app::instances::power_on(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(vec![id.to_string()])
+}
+
+/// Change an instance's words, key, security groups or monitoring. What is absent stays.
+#[utoipa::path(put, path = "/instances/{id}", tag = "instances", request_body = UpdateInstance,
+    responses((status = 200, body = Instance)))]
+pub async fn update(mut asked: Asked) -> Answer<Instance> {
+    let id: InstanceId = asked.id(ID)?;
+    let change = update_of(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let view = app::instances::changes::update(asked.app(), &asked.caller, id.as_str(), change).await?;
+    asked.answer(view)
+}
+
+fn update_of(fields: &mut Fields) -> Result<UpdateInstance, Refusal> {
+    let groups = fields.has("security_groups");
+    let groups = if groups { Some(fields.list("security_groups", "sg-…")?) } else { None };
+    Ok(UpdateInstance {
+        display_name: fields.text_within("display_name", NAME_BYTES_MAX)?,
+        ssh_key_id: fields.parsed("ssh_key_id", "ssh-…")?,
+        security_groups: groups,
+        monitoring: monitoring(fields)?,
+    })
+}
+
+/// `monitoring[enabled]`, `monitoring[mail_address][]`; an empty text clears the addresses.
+fn monitoring(fields: &mut Fields) -> Result<Option<UpdateMonitoring>, Refusal> {
+    let Some(map) = fields.map("monitoring")? else { return Ok(None) };
+    let names = map.keys().cloned().collect();
+    let mut inner = Fields::new(map, names);
+    let has_mail = inner.has("mail_address");
+    let mail: Vec<String> = inner.texts("mail_address")?.into_iter().filter(|text| !text.trim().is_empty()).collect();
+    if let Some(long) = mail.iter().find(|text| text.len() > NAME_BYTES_MAX) {
+        return Err(fields.invalid("monitoring[mail_address]", short(long), format!("<= {NAME_BYTES_MAX} bytes")));
+    }
+    Ok(Some(UpdateMonitoring { enabled: inner.flag("enabled")?, mail_address: has_mail.then_some(mail) }))
+}
+
+/// Volumes that are attached, or on their way to or from it.
+#[utoipa::path(get, path = "/instances/{id}/volumes", tag = "instances", responses((status = 200, body = Vec<Volume>)))]
+pub async fn volumes(asked: Asked) -> Answer<Vec<Volume>> {
+    let id: InstanceId = asked.id(ID)?;
+    let found = app::volumes::of_instance(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(found)
+}
+
+/// The password that the guest made, encrypted for the instance's key.
+#[utoipa::path(get, path = "/instances/{id}/password", tag = "instances",
+    responses((status = 200, body = InstancePassword)))]
+pub async fn password(asked: Asked) -> Answer<InstancePassword> {
+    let id: InstanceId = asked.id(ID)?;
+    let view = app::instances::changes::password(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Forget the password.
+#[utoipa::path(delete, path = "/instances/{id}/password", tag = "instances",
+    responses((status = 200, body = Nothing)))]
+pub async fn delete_password(asked: Asked) -> Answer<Nothing> {
+    let id: InstanceId = asked.id(ID)?;
+    app::instances::changes::delete_password(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(Nothing {})
 }
 
 /// Reboot a running instance, once.

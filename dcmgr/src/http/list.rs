@@ -2,12 +2,17 @@
 
 use super::fields::Fields;
 use arame_schema::api::requests::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
-use arame_schema::api::{ListFilter, Refusal, SortOrder};
+use arame_schema::api::{ListFilter, Nil, Refusal, SortOrder, Span, Timestamp};
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa::IntoParams;
 
 /// Columns a list may be sorted by.
 const SORTABLE: [&str; 5] = ["id", "created_at", "updated_at", "display_name", "state"];
+
+/// What everything is of: the original's other type is the load balancer's.
+const SERVICE_TYPE: &str = "std";
 
 /// For the OpenAPI document; what is read is in [`filter`].
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,6 +34,17 @@ pub struct ListQuery {
     limit: Option<u64>,
     /// `created_at.desc`
     sort_by: Option<String>,
+    /// `deleted_at.nil`, `display_name.not_nil`; may be repeated.
+    filter: Option<String>,
+    /// Only `std` is there.
+    service_type: Option<String>,
+    /// ISO 8601, as the three below.
+    created_since: Option<String>,
+    created_until: Option<String>,
+    /// Or `terminated_since`.
+    deleted_since: Option<String>,
+    /// Or `terminated_until`.
+    deleted_until: Option<String>,
 }
 
 /// Reads a list's filter.
@@ -38,6 +54,7 @@ pub fn filter(fields: &mut Fields) -> Result<ListFilter, Refusal> {
         None | Some(0) => LIST_LIMIT_DEFAULT,
         Some(rows) => rows.min(LIST_LIMIT_MAX),
     };
+    service_type(fields)?;
     let present = |text: Option<String>| text.filter(|text| !text.is_empty());
     Ok(ListFilter {
         state: present(fields.text_within("state", 64)?),
@@ -48,7 +65,61 @@ pub fn filter(fields: &mut Fields) -> Result<ListFilter, Refusal> {
         start,
         limit,
         sort: sort(fields)?,
+        created: span(fields, &["created"])?,
+        ended: span(fields, &["deleted", "terminated"])?,
+        nil: nil(fields)?,
     })
+}
+
+/// The original refuses a service type that is not configured.
+fn service_type(fields: &mut Fields) -> Result<(), Refusal> {
+    match fields.text_within("service_type", 64)?.as_deref() {
+        None | Some("" | SERVICE_TYPE) => Ok(()),
+        Some(other) => Err(fields.invalid("service_type", super::fields::short(other), SERVICE_TYPE)),
+    }
+}
+
+/// Since and until of what the words name; the last word that is given counts.
+pub fn span(fields: &mut Fields, words: &[&str]) -> Result<Span, Refusal> {
+    let mut span = Span::default();
+    for word in words {
+        let (since, until) = (format!("{word}_since"), format!("{word}_until"));
+        span.since = moment(fields, &since)?.or(span.since);
+        span.until = moment(fields, &until)?.or(span.until);
+        if let (Some(from), Some(to)) = (span.since, span.until)
+            && from >= to
+        {
+            return Err(fields.invalid(&since, from, format!("< {to}")));
+        }
+    }
+    Ok(span)
+}
+
+/// A moment in ISO 8601 (RFC 3339, or without offset: UTC), a date, or as the API writes it.
+pub fn moment(fields: &mut Fields, name: &str) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = fields.text_within(name, 64)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = Timestamp::parse(&text)
+        .or_else(|| OffsetDateTime::parse(&text, &Rfc3339).ok().map(Timestamp::from))
+        .or_else(|| Timestamp::parse(&format!("{} UTC", text.replacen('T', " ", 1))))
+        .or_else(|| Timestamp::parse(&format!("{text} 00:00:00 UTC")));
+    match parsed {
+        Some(moment) => Ok(Some(moment)),
+        None => Err(fields.invalid(name, super::fields::short(&text), "2015-04-28T06:22:55Z")),
+    }
+}
+
+fn nil(fields: &mut Fields) -> Result<Vec<(String, Nil)>, Refusal> {
+    let expected = "<column>.nil | <column>.not_nil";
+    let texts: Vec<String> = fields.list("filter", expected)?;
+    let read = |text: &String| {
+        let read = match text.rsplit_once('.') {
+            Some((column, "nil")) => Some((column.to_owned(), Nil::IsNil)),
+            Some((column, "not_nil")) => Some((column.to_owned(), Nil::IsNotNil)),
+            _ => None,
+        };
+        read.ok_or_else(|| fields.invalid("filter", super::fields::short(text), expected))
+    };
+    texts.iter().map(read).collect()
 }
 
 fn sort(fields: &mut Fields) -> Result<Option<(String, SortOrder)>, Refusal> {
@@ -81,6 +152,34 @@ mod tests {
         assert_eq!(read("limit=0").unwrap().limit, LIST_LIMIT_DEFAULT);
         assert_eq!(read("limit=99999").unwrap().limit, LIST_LIMIT_MAX);
         assert_eq!(read("start=7&limit=3").unwrap().start, 7);
+    }
+
+    #[test]
+    fn times_come_in_iso_8601_and_since_is_before_until() {
+        let at = |text: &str| Timestamp::parse(text);
+        for text in
+            ["2015-04-28T06:22:55Z", "2015-04-28T15:22:55%2B09:00", "2015-04-28+06:22:55+UTC", "2015-04-28T06:22:55"]
+        {
+            assert_eq!(
+                read(&format!("created_since={text}")).unwrap().created.since,
+                at("2015-04-28 06:22:55 UTC"),
+                "{text}"
+            );
+        }
+        assert_eq!(read("terminated_until=2015-04-28").unwrap().ended.until, at("2015-04-28 00:00:00 UTC"));
+        for query in ["created_since=yesterday", "created_since=2015-04-28&created_until=2015-04-28"] {
+            assert_eq!(read(query).unwrap_err().code, Code::InvalidParameter, "{query}");
+        }
+    }
+
+    #[test]
+    fn columns_are_asked_for_null_and_only_std_is_a_service_type() {
+        assert_eq!(read("filter[]=deleted_at.nil").unwrap().nil, [("deleted_at".to_owned(), Nil::IsNil)]);
+        assert_eq!(read("filter=a.not_nil").unwrap().nil, [("a".to_owned(), Nil::IsNotNil)]);
+        assert!(read("service_type=std").is_ok());
+        for query in ["filter=deleted_at", "service_type=lb"] {
+            assert_eq!(read(query).unwrap_err().code, Code::InvalidParameter, "{query}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ mod told;
 
 use super::{API, Http, roles};
 use super::{
-    accounts, audit, events, images, instance_types, instances, jobs, networks, nodes, security_groups, sessions,
-    ssh_key_pairs, users, volume_snapshots, volumes,
+    accounts, audit, events, instances, jobs, security_groups, sessions, ssh_key_pairs, users, volume_snapshots,
+    volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
@@ -40,7 +40,7 @@ struct Base;
 pub fn routes() -> OpenApiRouter<Http> {
     let below = OpenApiRouter::new()
         .routes(routes!(instances::list, instances::create))
-        .routes(routes!(instances::get, instances::delete))
+        .routes(routes!(instances::get, instances::update, instances::delete))
         .routes(routes!(instances::power_off))
         .routes(routes!(instances::power_on))
         .routes(routes!(instances::reboot))
@@ -48,27 +48,17 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(instances::console_log))
         .routes(routes!(instances::timeline))
         .routes(routes!(instances::placement))
-        .routes(routes!(images::list))
-        .routes(routes!(images::get))
         .routes(routes!(volumes::list, volumes::create))
-        .routes(routes!(volumes::get, volumes::delete))
+        .routes(routes!(volumes::get, volumes::update, volumes::delete))
         .routes(routes!(volumes::attach))
         .routes(routes!(volumes::detach))
         .routes(routes!(volumes::roll_back))
         .routes(routes!(volume_snapshots::list, volume_snapshots::create))
         .routes(routes!(volume_snapshots::get, volume_snapshots::delete))
-        .routes(routes!(networks::list))
-        .routes(routes!(networks::get))
-        .routes(routes!(networks::vifs))
         .routes(routes!(security_groups::list, security_groups::create))
         .routes(routes!(security_groups::get, security_groups::update, security_groups::delete))
         .routes(routes!(ssh_key_pairs::list, ssh_key_pairs::create))
-        .routes(routes!(ssh_key_pairs::get, ssh_key_pairs::delete))
-        .routes(routes!(nodes::hosts))
-        .routes(routes!(nodes::host, nodes::set_host))
-        .routes(routes!(nodes::storage))
-        .routes(routes!(nodes::storage_one, nodes::set_storage))
-        .routes(routes!(instance_types::list))
+        .routes(routes!(ssh_key_pairs::get, ssh_key_pairs::update, ssh_key_pairs::delete))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::get, accounts::update, accounts::delete))
         .routes(routes!(accounts::usage))
@@ -87,7 +77,8 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(audit::adopt))
         .routes(routes!(audit::remove))
         .routes(routes!(audit::confirm))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .merge(super::resources::routes());
     OpenApiRouter::with_openapi(Base::openapi())
         .nest(API, below)
         .route(&format!("{API}/openapi.json"), get(|| async { Json(document()) }))

@@ -36,9 +36,11 @@ pub async fn get(asked: Asked) -> Answer<SecurityGroup> {
 #[utoipa::path(post, path = "/security_groups", tag = "security groups", request_body = CreateSecurityGroup,
     responses((status = 200, body = SecurityGroup)))]
 pub async fn create(mut asked: Asked) -> Answer<SecurityGroup> {
+    let id = asked.fields.parsed("id", ID)?;
     let update = update_of(&mut asked.fields)?;
     asked.fields.clone().finish()?;
     let request = CreateSecurityGroup {
+        id,
         rule: update.rule.unwrap_or_default(),
         description: update.description.unwrap_or_default(),
         display_name: update.display_name,

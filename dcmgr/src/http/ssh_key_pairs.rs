@@ -5,7 +5,7 @@ use super::app;
 use super::asked::Asked;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use arame_schema::api::{CreateSshKeyPair, Page, SshKeyPair};
+use arame_schema::api::{CreateSshKeyPair, Page, SshKeyPair, UpdateSshKeyPair};
 use arame_schema::model::SshKeyPairId;
 
 const ID: &str = "ssh-…";
@@ -37,6 +37,8 @@ pub async fn create(mut asked: Asked) -> Answer<SshKeyPair> {
     let fields = &mut asked.fields;
     let public_key = fields.text_within("public_key", PUBLIC_KEY_BYTES_MAX)?;
     let request = CreateSshKeyPair {
+        id: fields.parsed("id", ID)?,
+        key_type: fields.text_within("key_type", 16)?.filter(|text| !text.is_empty()),
         public_key: public_key.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
         description: fields.text_within("description", NAME_BYTES_MAX)?.unwrap_or_default(),
         display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
@@ -44,6 +46,20 @@ pub async fn create(mut asked: Asked) -> Answer<SshKeyPair> {
     asked.fields.clone().finish()?;
     let view = app::ssh_key_pairs::create(asked.app(), &asked.caller, request).await?;
     asked.answer(view)
+}
+
+/// Change a key pair's words. What is absent stays.
+#[utoipa::path(put, path = "/ssh_key_pairs/{id}", tag = "ssh key pairs", request_body = UpdateSshKeyPair,
+    responses((status = 200, body = Vec<String>)))]
+pub async fn update(mut asked: Asked) -> Answer<Vec<String>> {
+    let id: SshKeyPairId = asked.id(ID)?;
+    let change = UpdateSshKeyPair {
+        description: asked.fields.text_within("description", NAME_BYTES_MAX)?,
+        display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)?,
+    };
+    asked.fields.clone().finish()?;
+    let changed = app::ssh_key_pairs::update(asked.app(), &asked.caller, id.as_str(), change).await?;
+    asked.answer(changed)
 }
 
 /// Delete a key pair. `force=true` also when a live instance has it.

@@ -72,14 +72,15 @@ impl App {
 }
 
 macro_rules! absent {
-    ($module:ident: $($verb:ident($($name:ident: $kind:ty),*) -> $view:ty;)*) => {
+    ($module:ident: $($verb:ident($($name:ident: $kind:ty),*) -> $view:ty;)* $({ $($more:item)* })?) => {
         pub mod $module {
-            #![allow(unused_imports, unused_variables)]
+            #![allow(unused_imports, unused_variables, dead_code)]
             use super::{App, Caller};
             use arame_schema::api::*;
             use arame_schema::model::instance::Shutdown;
+            $($($more)*)?
             $(pub async fn $verb(app: &App, caller: &Caller $(, $name: $kind)*) -> Result<$view, Refusal> {
-                super::nothing(stringify!($verb)).await
+                crate::http::app::nothing(stringify!($verb)).await
             })*
         }
     };
@@ -102,7 +103,32 @@ macro_rules! listed {
     })* };
 }
 
-listed!(instance_types InstanceType, audit_log AuditEntry);
+listed!(audit_log AuditEntry);
+
+pub mod instance_types {
+    use super::{App, Caller, nothing};
+    use arame_schema::api::*;
+
+    pub async fn list(_: &App, _: &Caller, _: ListFilter) -> Result<Page<InstanceType>, Refusal> {
+        Ok(Page::whole(Vec::new()))
+    }
+
+    pub async fn get(_: &App, _: &Caller, _: &str) -> Result<InstanceType, Refusal> {
+        nothing("get").await
+    }
+
+    pub async fn create(_: &App, _: &Caller, _: SetInstanceType) -> Result<InstanceType, Refusal> {
+        nothing("create").await
+    }
+
+    pub async fn update(_: &App, _: &Caller, _: &str, _: SetInstanceType) -> Result<InstanceType, Refusal> {
+        nothing("update").await
+    }
+
+    pub async fn delete(_: &App, _: &Caller, _: &str) -> Result<Vec<String>, Refusal> {
+        nothing("delete").await
+    }
+}
 
 absent!(users:
     list(filter: ListFilter) -> Page<User>;
@@ -235,10 +261,124 @@ absent!(instances:
     timeline(id: &str) -> Vec<Event>;
     placement(id: &str) -> Placement;
     list(filter: ListFilter) -> Page<Instance>;
+    {
+        pub mod changes {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            pub async fn update(_: &App, _: &Caller, id: &str, _: UpdateInstance) -> Result<Instance, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+            pub async fn password(_: &App, _: &Caller, id: &str) -> Result<InstancePassword, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+            pub async fn delete_password(_: &App, _: &Caller, id: &str) -> Result<(), Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+    }
+);
+absent!(images:
+    list(filter: ListFilter, public: Option<bool>) -> Page<Image>;
+    get(id: &str) -> Image;
+    update(id: &str, change: UpdateImage) -> Image;
+    delete(id: &str) -> Vec<String>;
+);
+absent!(dc_networks:
+    list(filter: ListFilter, name: Option<&str>) -> Page<DcNetwork>;
+    get(id: &str) -> DcNetwork;
+    create(request: CreateDcNetwork) -> DcNetwork;
+    update(id: &str, request: UpdateDcNetwork) -> DcNetwork;
+    offer(id: &str, modes: &[String], offer: Offer) -> Vec<String>;
+    delete(id: &str) -> Vec<String>;
+    {
+        pub enum Offer {
+            Add,
+            Delete,
+        }
+    }
+);
+absent!(vifs:
+    get(id: &str) -> NetworkVif;
+    change_group(id: &str, group: &str, turn: Turn) -> NetworkVif;
+    {
+        pub enum Turn {
+            Add,
+            Remove,
+        }
+    }
+);
+absent!(labels:
+    list(id: &str, name: Option<&str>) -> Vec<Label>;
+    get(id: &str, name: &str) -> Label;
+    set(id: &str, labels: &[(String, String)]) -> Vec<Label>;
+    delete(id: &str, name: &str) -> ();
+    delete_all(id: &str) -> ();
+);
+absent!(monitors:
+    list(id: &str) -> Vec<Monitor>;
+    get(id: &str, monitor: &str) -> Monitor;
+    create(id: &str, new: NewMonitor) -> Monitor;
+    replace(id: &str, all: &[NewMonitor]) -> Vec<Monitor>;
+    update(id: &str, monitor: &str, change: SetMonitor) -> Monitor;
+    delete(id: &str, monitor: &str) -> Vec<String>;
+    {
+        pub struct NewMonitor {
+            pub enabled: bool,
+            pub title: String,
+            pub params: serde_json::Map<String, serde_json::Value>,
+        }
+    }
+);
+absent!(node_groups:
+    list(kind: Kind, filter: ListFilter, name: Option<&str>) -> Page<NodeGroup>;
+    get(kind: Kind, id: &str) -> NodeGroup;
+    create(kind: Kind, request: CreateNodeGroup) -> NodeGroup;
+    update(kind: Kind, id: &str, request: UpdateNodeGroup) -> NodeGroup;
+    delete(kind: Kind, id: &str) -> Vec<String>;
+    {
+        #[derive(Clone, Copy)]
+        pub enum Kind {
+            Hosts,
+            Networks,
+            Storage,
+        }
+    }
+);
+absent!(backups:
+    storages(filter: ListFilter, kind: Option<&str>) -> Page<BackupStorage>;
+    storage(id: &str) -> BackupStorage;
+    create_storage(request: SetBackupStorage) -> BackupStorage;
+    update_storage(id: &str, request: SetBackupStorage) -> Vec<String>;
+    delete_storage(id: &str) -> Vec<String>;
+    objects(filter: ListFilter, storage: Option<&str>) -> Page<BackupObject>;
+    object(id: &str) -> BackupObject;
+    create_object(request: CreateBackupObject) -> BackupObject;
+    update_object(id: &str, request: UpdateBackupObject) -> BackupObject;
+    delete_object(id: &str) -> Vec<String>;
+);
+absent!(ip_pools:
+    list(filter: ListFilter) -> Page<IpPool>;
+    get(id: &str) -> IpPool;
+    create(request: CreateIpPool) -> IpPool;
+    delete(id: &str) -> Vec<String>;
+    handles(id: &str, filter: ListFilter) -> Page<IpHandle>;
+    handle(id: &str) -> IpHandle;
+    acquire(id: &str, network: &str) -> AcquiredAddress;
+    release(id: &str, handle: &str) -> ();
+    expire(id: &str, seconds: u64) -> IpHandle;
+);
+absent!(usage:
+    between(account: Option<&str>, span: Span) -> Vec<UsageInterval>;
+    {
+        pub fn csv(_: &[UsageInterval]) -> String {
+            String::new()
+        }
+    }
 );
 absent!(moves: start(id: &str, host: &str) -> (); cancel(id: &str) -> (););
-absent!(images: list(filter: ListFilter) -> Page<Image>; get(id: &str) -> Image;);
 absent!(volumes:
+    of_instance(id: &str) -> Vec<Volume>;
+    update(id: &str, change: UpdateVolume) -> Volume;
     list(filter: ListFilter) -> Page<Volume>;
     get(id: &str) -> Volume;
     create(request: CreateVolume) -> Volume;
@@ -254,9 +394,50 @@ absent!(volume_snapshots:
     roll_back(id: &str, request: RollBackVolume) -> Volume;
 );
 absent!(networks:
-    list(filter: ListFilter) -> Page<Network>;
+    list(filter: ListFilter, to: Narrowed) -> Page<Network>;
     get(id: &str) -> Network;
     vifs(filter: ListFilter) -> Page<NetworkVif>;
+    create(request: CreateNetwork) -> Network;
+    update(id: &str, request: UpdateNetwork) -> Network;
+    delete(id: &str) -> Vec<String>;
+    {
+        pub struct Narrowed {
+            pub dc_network: Option<String>,
+            pub has_service: Option<String>,
+        }
+        pub mod parts {
+            use super::super::{App, Caller, nothing};
+            use arame_schema::api::*;
+            use std::net::Ipv4Addr;
+
+            pub enum Turn {
+                Give,
+                Take,
+            }
+
+            macro_rules! verbs {
+                ($($verb:ident($($kind:ty),*) -> $view:ty;)*) => {
+                    $(pub async fn $verb(_: &App, _: &Caller, _: &str $(, _: $kind)*) -> Result<$view, Refusal> {
+                        nothing(stringify!($verb)).await
+                    })*
+                };
+            }
+
+            verbs! {
+                change_range(DhcpRange, Turn) -> ();
+                reserve(&[Ipv4Addr], Turn) -> ();
+                services(ListFilter) -> Page<NetworkService>;
+                set_service(&SetNetworkService, Turn) -> Network;
+                routes(ListFilter) -> Page<NetworkRoute>;
+                vifs(ListFilter) -> Page<NetworkVif>;
+                vif(&str) -> NetworkVif;
+                create_vif(CreateVif) -> NetworkVif;
+                attach(&str) -> NetworkVif;
+                detach(&str) -> NetworkVif;
+                delete_vif(&str) -> ();
+            }
+        }
+    }
 );
 absent!(security_groups:
     list(filter: ListFilter) -> Page<SecurityGroup>;
@@ -269,6 +450,7 @@ absent!(ssh_key_pairs:
     list(filter: ListFilter) -> Page<SshKeyPair>;
     get(id: &str) -> SshKeyPair;
     create(request: CreateSshKeyPair) -> SshKeyPair;
+    update(id: &str, change: UpdateSshKeyPair) -> Vec<String>;
     delete(id: &str, force: bool) -> Vec<String>;
 );
 absent!(nodes:
@@ -276,7 +458,13 @@ absent!(nodes:
     host(id: &str) -> HostNode;
     storage(filter: ListFilter) -> Page<StorageNode>;
     storage_one(id: &str) -> StorageNode;
-    set_scheduling(id: &str, enabled: bool) -> ();
+    hosts_where(filter: ListFilter, to: NodeFilter) -> Page<HostNode>;
+    storage_where(filter: ListFilter, to: NodeFilter) -> Page<StorageNode>;
+    update(id: &str, change: UpdateNode) -> ();
+    create_host(request: CreateNode) -> HostNode;
+    create_storage(request: CreateNode) -> StorageNode;
+    delete_host(id: &str) -> ();
+    delete_storage(id: &str) -> StorageNode;
 );
 absent!(jobs: list(filter: ListFilter, thing: Option<String>) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);

@@ -6,7 +6,9 @@ use super::asked::Asked;
 use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use arame_schema::api::{AttachVolume, CreateVolume, DeleteVolume, Page, Refusal, RollBackVolume, Volume};
+use arame_schema::api::{
+    AttachVolume, CreateVolume, DeleteVolume, Page, Refusal, RollBackVolume, UpdateVolume, Volume,
+};
 use arame_schema::limits::VOLUME_SIZE_MIB;
 use arame_schema::model::{InstanceId, VolumeId, VolumeSnapshotId};
 
@@ -26,6 +28,17 @@ pub async fn list(mut asked: Asked) -> Answer<[Page<Volume>; 1]> {
 pub async fn get(asked: Asked) -> Answer<Volume> {
     let id: VolumeId = asked.id(ID)?;
     let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Rename a volume.
+#[utoipa::path(put, path = "/volumes/{id}", tag = "volumes", request_body = UpdateVolume,
+    responses((status = 200, body = Volume)))]
+pub async fn update(mut asked: Asked) -> Answer<Volume> {
+    let id: VolumeId = asked.id(ID)?;
+    let change = UpdateVolume { display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)? };
+    asked.fields.clone().finish()?;
+    let view = app::volumes::update(asked.app(), &asked.caller, id.as_str(), change).await?;
     asked.answer(view)
 }
 

@@ -79,6 +79,8 @@ async fn look(app: &App) -> Result<(), AppError> {
     // Who still answers for an address is not known to a database that forgot.
     if db::recovery::memory_of(app.db()).await?.lost.is_none() {
         db::networks::end_cooling(app.db(), COOL_SECONDS).await?;
+        db::networks::changes::end_deleted(app.db(), COOL_SECONDS).await?;
+        db::ip_pools::end_expired(app.db()).await?;
     }
     metrics::gauge!("arame_jobs_open").set(db::jobs::open_count(app.db()).await? as f64);
     Ok(())

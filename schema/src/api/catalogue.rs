@@ -211,7 +211,7 @@ mod tests {
     fn every_status_tells_whose_mistake_it_is() {
         for code in Code::ALL {
             let entry = refusal(code);
-            let ours = matches!(code, Code::Internal | Code::Unavailable | Code::Recovering);
+            let ours = matches!(code, Code::Internal | Code::Unavailable | Code::Recovering | Code::NotImplemented);
             assert_eq!(entry.status >= 500, ours, "{}: {}", entry.wire, entry.status);
             assert!((400..=599).contains(&entry.status));
             assert!((100..=201).contains(&entry.number), "{}: {}", entry.wire, entry.number);

@@ -1,6 +1,6 @@
 //! The view of an image: the original's keys in its order, then ours.
 
-use super::{Failure, Language, Localise, Progress, Timestamp};
+use super::{Failure, Label, Language, Localise, Progress, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -39,8 +39,7 @@ pub struct Image {
     pub vifs: Vec<Value>,
     pub os_type: String,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub labels: Vec<Value>,
+    pub labels: Vec<Label>,
     // Ours from here on.
     /// Bytes of the file.
     pub size: u64,
@@ -56,4 +55,16 @@ impl Localise for Image {
     fn localise(&mut self, language: Language) {
         self.failure.localise(language);
     }
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateImage {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_public: Option<bool>,
 }

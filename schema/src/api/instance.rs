@@ -1,9 +1,11 @@
 //! The view of an instance: the original's keys in its order, then ours.
 
-use super::{Failure, Language, Localise, Progress, Timestamp};
+use super::language::wordless;
+use super::{Failure, Label, Language, Localise, MonitorItem, Progress, Timestamp};
 use crate::model::instance::InstanceState;
+use crate::model::{SecurityGroupId, SshKeyPairId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -38,8 +40,7 @@ pub struct Instance {
     #[serde(default)]
     pub monitoring: Monitoring,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub labels: Vec<Value>,
+    pub labels: Vec<Label>,
     pub boot_volume_id: Option<String>,
     // Ours from here on.
     pub instance_type: Option<String>,
@@ -91,13 +92,48 @@ pub struct VifIpv4 {
     pub nat_address: Option<String>,
 }
 
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateInstance {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Of the next start's metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ssh_key_id: Option<SshKeyPairId>,
+    /// In place of those of every interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub security_groups: Option<Vec<SecurityGroupId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<UpdateMonitoring>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateMonitoring {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_address: Option<Vec<String>>,
+}
+
+/// The administrator's password as the guest made it, encrypted for the instance's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstancePassword {
+    pub id: String,
+    pub encrypted_password: String,
+}
+
+wordless!(InstancePassword);
+
 /// Kept for the original's clients; nothing is monitored by it yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Monitoring {
     pub enabled: bool,
     pub mail_address: Vec<String>,
-    #[schema(value_type = Object)]
-    pub items: serde_json::Map<String, Value>,
+    /// By the monitors' ids.
+    #[serde(default)]
+    pub items: BTreeMap<String, MonitorItem>,
 }
 
 /// For the document: what a creation answers, without and with `plan=true`.

@@ -1,9 +1,10 @@
 //! Views of networks and of network interfaces: the original's keys in its order, then ours.
 
-use super::Timestamp;
 use super::language::wordless;
+use super::{DcNetwork, IpHandleOfLease, Monitor, Timestamp};
+use crate::model::{DcNetworkId, MacAddress, NetworkId, SecurityGroupId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::net::Ipv4Addr;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -58,11 +59,19 @@ pub struct NetworkService {
     pub updated_at: Option<Timestamp>,
 }
 
+/// Addresses beside each other that are mapped. External addresses come later: the list is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DcNetwork {
-    pub id: String,
-    pub name: String,
-    pub description: String,
+pub struct NetworkRoute {
+    pub route_type: String,
+    pub outer: RouteEnd,
+    pub inner: RouteEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RouteEnd {
+    pub network_id: String,
+    pub network_vif_id: Option<String>,
+    pub ipv4: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -71,14 +80,14 @@ pub struct NetworkVif {
     pub uuid: String,
     pub ipv4_address: Option<String>,
     pub nat_ipv4_address: Option<String>,
-    pub network_id: String,
+    /// Null while it is in no network.
+    pub network_id: Option<String>,
     pub instance_id: Option<String>,
     pub security_groups: Vec<String>,
     /// Colon form.
     pub mac_addr: String,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub network_monitors: Vec<Value>,
+    pub network_monitors: Vec<Monitor>,
     pub ip_leases: Vec<IpLease>,
     // Ours from here on.
     pub device_index: u32,
@@ -90,10 +99,118 @@ pub struct NetworkVif {
 pub struct IpLease {
     pub ipv4: String,
     pub network_id: String,
-    /// Always null: pooled addresses come later.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub ip_handle: Option<Value>,
+    pub ip_handle: Option<IpHandleOfLease>,
 }
 
-wordless!(Network, NetworkVif);
+/// What a network is made from. Its segment's tag is chosen by the data center.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateNetwork {
+    /// Of an operator's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "nw-demo1")]
+    pub id: Option<NetworkId>,
+    /// Id of the dc network.
+    #[schema(value_type = String, example = "dcn-main")]
+    pub dc_network: DcNetworkId,
+    #[schema(value_type = String, example = "10.0.0.0")]
+    pub network: Ipv4Addr,
+    /// 8 to 30.
+    pub prefix: u8,
+    /// `securitygroup`.
+    pub network_mode: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub gw: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_name: Option<String>,
+    /// `asc` or `desc`: from which end addresses are given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_assignment: Option<String>,
+    /// Whether its ranges and services may be changed.
+    #[serde(default)]
+    pub editable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Where DHCP and DNS answer: one address for both. The first free host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub service_dhcp: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub service_dns: Option<Ipv4Addr>,
+    /// As `gw`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub service_gateway: Option<Ipv4Addr>,
+    /// `default`: every host address is given out. Without it no address is, until ranges are added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhcp_range: Option<String>,
+    /// 802.1Q tag, of an operator's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_tag: Option<u16>,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateNetwork {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editable: Option<bool>,
+}
+
+/// Addresses given out, from and to, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DhcpRange {
+    #[schema(value_type = String, example = "10.0.0.10")]
+    pub range_begin: Ipv4Addr,
+    #[schema(value_type = String, example = "10.0.0.99")]
+    pub range_end: Ipv4Addr,
+}
+
+/// Addresses that are given to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReserveAddresses {
+    #[schema(value_type = Vec<String>)]
+    pub ipaddr: Vec<Ipv4Addr>,
+}
+
+/// A service of a network: `gateway` can be given and taken away, the others are always there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SetNetworkService {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ipv4: Option<Ipv4Addr>,
+}
+
+/// An interface that belongs to no instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateVif {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ipv4_addr: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mac_addr: Option<MacAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeSecurityGroup {
+    #[schema(value_type = String, example = "sg-web")]
+    pub security_group_id: SecurityGroupId,
+}
+
+/// Nothing: what the original answers to a change that has no more to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Nothing {}
+
+wordless!(Network, NetworkVif, NetworkRoute, NetworkService, Nothing);

@@ -37,6 +37,9 @@ pub struct HostNode {
     pub last_seen_at: Option<Timestamp>,
     /// Why the agent wants no new placements; null: all is well.
     pub degraded: Option<String>,
+    /// What its agent says hello with: in the answer that registers it and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_key: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -61,6 +64,44 @@ pub struct StorageNode {
     pub version: Option<String>,
     pub last_seen_at: Option<Timestamp>,
     pub degraded: Option<String>,
+    /// What its agent says hello with: in the answer that registers it and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_key: Option<String>,
+}
+
+/// A host or storage node that is to join: its row, and the key its agent says hello with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateNode {
+    /// `hn-…` or `sn-…`; one is chosen when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its agent: `hva.h1`, `sta.s1`.
+    pub node_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Whether it takes something new; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling_enabled: Option<bool>,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateNode {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling_enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// Which hosts or storage nodes of a list, beside what every list can be narrowed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFilter {
+    pub node_id: Option<String>,
+    pub arch: Option<String>,
+    pub hypervisor: Option<String>,
+    pub cpu_cores: Option<u64>,
+    pub memory_size: Option<u64>,
+    pub status: Option<String>,
 }
 
 wordless!(HostNode, StorageNode);

@@ -97,12 +97,42 @@ pub enum Code {
     Recovering,
     /// `{id}`
     NotAdoptable,
+    /// `{what}`: the verb, or the part of it, that no agent can do yet.
+    NotImplemented,
+    /// `{id}`
+    UnknownDcNetwork,
+    /// `{id}`, `{mode}`
+    DcNetworkNotPermitted,
+    /// `{id}`
+    NetworkNotEditable,
+    /// `{id}`
+    NoPassword,
+    /// `{id}`, `{name}`
+    UnknownLabel,
+    /// `{id}`, `{network}`
+    VifAttached,
+    /// `{id}`, `{network}`
+    VifNotAttached,
+    /// `{id}`, `{group}`
+    AlreadyInGroup,
+    /// `{id}`, `{group}`
+    NotInGroup,
+    /// `{id}`: a dc network.
+    OutOfSegments,
+    /// `{id}`, `{by}`
+    IpHandleInUse,
+    /// `{id}`, `{pool}`
+    NetworkNotInDcNetwork,
+    /// `{name}`
+    NameTaken,
+    /// `{id}`, `{what}`, `{limit}`
+    TooMany,
     /// `{request}`: filled by the http layer.
     Internal,
 }
 
 impl Code {
-    pub const ALL: [Code; 47] = [
+    pub const ALL: [Code; 62] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -149,6 +179,21 @@ impl Code {
         Code::Unavailable,
         Code::Recovering,
         Code::NotAdoptable,
+        Code::NotImplemented,
+        Code::UnknownDcNetwork,
+        Code::DcNetworkNotPermitted,
+        Code::NetworkNotEditable,
+        Code::NoPassword,
+        Code::UnknownLabel,
+        Code::VifAttached,
+        Code::VifNotAttached,
+        Code::AlreadyInGroup,
+        Code::NotInGroup,
+        Code::OutOfSegments,
+        Code::IpHandleInUse,
+        Code::NetworkNotInDcNetwork,
+        Code::NameTaken,
+        Code::TooMany,
         Code::Internal,
     ];
 }

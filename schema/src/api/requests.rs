@@ -117,6 +117,10 @@ pub struct RollBackVolume {
 /// `rule` was parsed: its lines are rules of [`crate::model::security_group`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateSecurityGroup {
+    /// Of an operator's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<SecurityGroupId>,
     #[serde(default)]
     pub rule: String,
     #[serde(default)]
@@ -139,6 +143,13 @@ pub struct UpdateSecurityGroup {
 /// Without a public key a pair is made and its private key is in the answer, once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateSshKeyPair {
+    /// Of an operator's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<SshKeyPairId>,
+    /// Of the pair that is made: `ed25519` (unless said) or `rsa`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
     #[serde(default)]
@@ -231,6 +242,36 @@ pub struct ListFilter {
     pub limit: u64,
     /// Newest first when absent. The column was checked against the resource's list.
     pub sort: Option<(String, SortOrder)>,
+    pub created: Span,
+    /// Of when it was deleted or terminated.
+    pub ended: Span,
+    /// Columns that are null, or are not.
+    pub nil: Vec<(String, Nil)>,
+}
+
+/// From and to, both included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub since: Option<super::Timestamp>,
+    pub until: Option<super::Timestamp>,
+}
+
+impl Span {
+    /// Whether a moment lies in it; what has no moment lies in the whole of time only.
+    pub fn holds(self, moment: Option<super::Timestamp>) -> bool {
+        match moment {
+            Some(moment) => {
+                self.since.is_none_or(|since| moment >= since) && self.until.is_none_or(|until| moment <= until)
+            }
+            None => self.since.is_none() && self.until.is_none(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Nil {
+    IsNil,
+    IsNotNil,
 }
 
 impl Default for ListFilter {
@@ -244,6 +285,9 @@ impl Default for ListFilter {
             start: 0,
             limit: LIST_LIMIT_DEFAULT,
             sort: None,
+            created: Span::default(),
+            ended: Span::default(),
+            nil: Vec::new(),
         }
     }
 }

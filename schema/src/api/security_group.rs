@@ -1,10 +1,9 @@
 //! The view of a security group, with its rule text and the rules parsed from it.
 
-use super::Timestamp;
 use super::language::wordless;
+use super::{Label, Timestamp};
 use crate::model::security_group::{Rule, Source, Traffic};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,8 +19,7 @@ pub struct SecurityGroup {
     pub service_type: String,
     pub display_name: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub labels: Vec<Value>,
+    pub labels: Vec<Label>,
     pub rules: Vec<SecurityGroupRule>,
 }
 

@@ -1,9 +1,8 @@
 //! The view of an SSH key pair. The private key stands in the answer to its creation and nowhere else, ever.
 
-use super::Timestamp;
 use super::language::wordless;
+use super::{Label, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -21,11 +20,19 @@ pub struct SshKeyPair {
     pub display_name: Option<String>,
     pub deleted_at: Option<Timestamp>,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub labels: Vec<Value>,
+    pub labels: Vec<Label>,
     /// Only in the answer to a creation that generated the pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<String>,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateSshKeyPair {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
 }
 
 /// Written by hand so that a debug line never shows the private key.

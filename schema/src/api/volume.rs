@@ -59,6 +59,13 @@ pub struct VolumeRollback {
     pub failure: Option<Failure>,
 }
 
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateVolume {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
 impl Localise for Volume {
     fn localise(&mut self, language: Language) {
         self.failure.localise(language);

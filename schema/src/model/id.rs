@@ -125,6 +125,24 @@ id!(/// An API token (its name, never its secret).
     TokenId, "tok");
 id!(/// A person who signs in.
     UserId, "u");
+id!(/// Something to be watched of an instance.
+    InstanceMonitorId, "imon");
+id!(/// Something to be watched of a network interface.
+    VifMonitorId, "nwm");
+id!(/// A group of hypervisor hosts.
+    HostNodeGroupId, "hng");
+id!(/// A group of networks.
+    NetworkGroupId, "nwg");
+id!(/// A group of storage nodes.
+    StorageNodeGroupId, "sng");
+id!(/// A place for backups.
+    BackupStorageId, "bkst");
+id!(/// A backup of a disk.
+    BackupObjectId, "bo");
+id!(/// A pool of addresses that are handed out by name.
+    IpPoolId, "ipp");
+id!(/// An address that is held.
+    IpHandleId, "ip");
 
 /// The kind of an agent, the first half of its [`AgentId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

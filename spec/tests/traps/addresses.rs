@@ -87,7 +87,7 @@ async fn an_address_cools_until_the_host_that_was_cut_off_has_forgotten_it() -> 
 async fn an_address_cools_until_a_host_whose_rules_let_it_in_has_forgotten_it() -> anyhow::Result<()> {
     let world = World::start(Size { hosts: 3, ..Size::default() }).await?;
     let group = async |name: &str, rule: String| {
-        let request = CreateSecurityGroup { rule, description: String::new(), display_name: Some(name.into()) };
+        let request = CreateSecurityGroup { rule, display_name: Some(name.into()), ..CreateSecurityGroup::default() };
         told(app::security_groups::create(&world.app, &world.demo(), request).await)
     };
     let clients = group("clients", String::new()).await?;

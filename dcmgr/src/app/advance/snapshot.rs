@@ -1,20 +1,42 @@
-//! Advances versioned snapshots: a network at each nsa, a host's policy at its hva.
+//! Advances versioned snapshots: a network at each nsa (or its end there), a host's policy at its hva.
 
 use super::super::{AppError, Ringing};
 use super::{At, Cause, queue};
 use crate::db::facts::FactRow;
+use crate::db::networks::NetworkRow;
 use crate::db::{self, Tx};
-use crate::plan::{Kind, snapshot::next_job};
+use crate::plan::Kind;
+use crate::plan::snapshot::{next_job, next_removal};
 use arame_schema::model::{Fact, FactName};
 
 /// Sends a network's newest version to every nsa that is heard and does not serve it. One that is not heard gets it
 /// at its hello; a launch waits for one of them only.
 pub async fn network(tx: &mut Tx, ringing: &mut Ringing, network: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::networks::find(tx, network).await? else { return Ok(()) };
-    network_version(tx, ringing, network, row.version, cause).await
+    for nsa in db::agents::online_of_kind(tx, "nsa").await? {
+        row_at(tx, ringing, &row, &nsa, cause).await?;
+    }
+    Ok(())
 }
 
-/// The same for a network whose newest version is known.
+/// What one nsa has to do about a network as its row is now: serve its newest version, or serve it no more.
+pub async fn row_at(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    row: &NetworkRow,
+    nsa: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    if !row.is_deleted {
+        return network_at(tx, ringing, &row.id, row.version, nsa, cause).await;
+    }
+    let (served, generation) = db::facts::value(tx, &row.id, nsa, FactName::Applied).await?;
+    let at = At { thing: &row.id, agent: nsa, account: None };
+    queue(tx, ringing, at, next_removal(row.version, served, generation), None, cause).await?;
+    Ok(())
+}
+
+/// The same for a network that is to be served and whose newest version is known.
 pub async fn network_version(
     tx: &mut Tx,
     ringing: &mut Ringing,
@@ -29,7 +51,7 @@ pub async fn network_version(
 }
 
 /// The same for one nsa.
-pub async fn network_at(
+async fn network_at(
     tx: &mut Tx,
     ringing: &mut Ringing,
     network: &str,

@@ -21,6 +21,7 @@ macro_rules! words {
 // After the macros, which they use.
 mod access;
 mod moves;
+mod resources;
 mod volumes;
 
 /// The entry of a code. Far longer than a function should be: it is a table, and one `match` without a wildcard is
@@ -477,6 +478,21 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "Look at arame audit and name something that can be."
             )
         ),
+        Code::NotImplemented => resources::not_implemented(),
+        Code::UnknownDcNetwork => resources::unknown_dc_network(),
+        Code::DcNetworkNotPermitted => resources::dc_network_not_permitted(),
+        Code::NetworkNotEditable => resources::network_not_editable(),
+        Code::NoPassword => resources::no_password(),
+        Code::UnknownLabel => resources::unknown_label(),
+        Code::VifAttached => resources::vif_attached(),
+        Code::VifNotAttached => resources::vif_not_attached(),
+        Code::AlreadyInGroup => resources::already_in_group(),
+        Code::NotInGroup => resources::not_in_group(),
+        Code::OutOfSegments => resources::out_of_segments(),
+        Code::IpHandleInUse => resources::ip_handle_in_use(),
+        Code::NetworkNotInDcNetwork => resources::network_not_in_dc_network(),
+        Code::NameTaken => resources::name_taken(),
+        Code::TooMany => resources::too_many(),
         Code::Internal => entry!(
             "internal",
             "DatabaseError",

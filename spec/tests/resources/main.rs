@@ -1,0 +1,8 @@
+//! The resources of the data center beside instances and volumes, on the real application with simulated backends.
+
+mod groups;
+mod machines;
+mod networks;
+mod places;
+mod seed;
+mod support;
