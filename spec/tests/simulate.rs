@@ -160,7 +160,7 @@ fn a_planner_that_forgets_its_maybes_is_found() {
 
 #[test]
 fn an_agent_that_goes_back_in_time_is_found() {
-    must_be_found(Sabotage::SkipGenerationCheck, 8);
+    must_be_found(Sabotage::SkipGenerationCheck, 14);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn an_address_that_does_not_cool_is_found() {
 
 #[test]
 fn an_export_that_goes_before_its_plug_is_found() {
-    must_be_found(Sabotage::UnexportWhilePlugged, 18);
+    must_be_found(Sabotage::UnexportWhilePlugged, 4);
 }
 
 #[test]
