@@ -114,6 +114,10 @@ fn check(sections: &Map<String, Value>) -> Result<(), String> {
             if id.is_none_or(str::is_empty) {
                 return Err(format!("[[{name}]]: {} = \"…\"", kind.name));
             }
+            // What is told once and kept nowhere would be lost.
+            if !kind.secret_file.is_empty() && item.get(kind.secret_file).is_none_or(|file| !file.is_string()) {
+                return Err(format!("[[{name}]]: {} = \"…\"", kind.secret_file));
+            }
         }
     }
     Ok(())
@@ -141,7 +145,7 @@ impl One<'_, '_> {
             self.kind.parts.iter().filter_map(|part| Some((*part, self.declared.remove(*part)?))).collect();
         let (mut outcome, mut view) = match self.find(&client, &id).await? {
             Some(view) => (self.change(&client, &id, &view).await?, view),
-            None => (Outcome::Created, self.create(&client, &id, key_file).await?),
+            None => (Outcome::Created, self.create(&client, key_file).await?),
         };
         for (part, wanted) in parts {
             let changed = kinds::apply_part(&client, (self.kind, &id), part, &wanted, &view).await?;
@@ -213,7 +217,7 @@ impl One<'_, '_> {
         Ok(Outcome::Changed)
     }
 
-    async fn create(&self, client: &Client, id: &str, key_file: Option<String>) -> Result<Value, CliError> {
+    async fn create(&self, client: &Client, key_file: Option<String>) -> Result<Value, CliError> {
         // Opened before it is made: a secret that could not be kept would be lost.
         let mut kept = match key_file {
             Some(file) => Some(self.open_secret(&self.folder.join(file))?),
@@ -223,11 +227,9 @@ impl One<'_, '_> {
         body.extend(self.kind.at_creation.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
         let view: Value = client.post(self.kind.path, &body).await?;
         let secret = view.get("join_key").or_else(|| view.get("secret")).and_then(Value::as_str);
-        match (&mut kept, secret) {
-            (Some(file), Some(secret)) => writeln!(file, "{secret}")?,
-            (None, Some(_)) | (_, None) => {}
+        if let (Some(file), Some(secret)) = (&mut kept, secret) {
+            writeln!(file, "{secret}")?;
         }
-        let _ = id;
         Ok(view)
     }
 
@@ -259,7 +261,8 @@ mod tests {
 
     #[test]
     fn unknown_sections_and_things_without_id_are_refused() {
-        for text in ["[[colour]]\nid = 'a'", "[[network]]\nprefix = 24", "network = 1", "[[network]]\nid = ''"] {
+        let lost = "[[host_node]]\nid = 'hn-a'\nnode_id = 'hva.a'";
+        for text in [lost, "[[colour]]\nid = 'a'", "[[network]]\nprefix = 24", "network = 1", "[[network]]\nid = ''"] {
             let sections = parse(text, Path::new("seed.toml")).unwrap();
             assert!(check(&sections).is_err(), "{text}");
         }
