@@ -4,6 +4,7 @@
 //! and word, and examples. `schema/openapi.json` is a checked-in copy; a test keeps it
 //! current (ARAME_BLESS=1 writes it).
 
+mod bodies;
 mod sample;
 mod told;
 
@@ -141,7 +142,7 @@ fn complete(operation: &mut Operation, method: &Method, path: &str, schemas: &Va
     if let Some(RefOr::T(body)) = &mut operation.request_body
         && let Some(RefOr::T(mut json)) = body.content.get("application/json").cloned()
     {
-        json.example = told::body(method, path);
+        json.example = bodies::body(method, path);
         body.content.insert("application/x-www-form-urlencoded".into(), RefOr::T(json.clone()));
         body.content.insert("application/json".into(), RefOr::T(json));
     }

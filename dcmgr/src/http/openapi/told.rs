@@ -1,4 +1,4 @@
-//! What the document tells of each operation beside its types: who may, which refusals, an example of its body.
+//! What the document tells of each operation beside its types: which refusals it may meet.
 //!
 //! Rule: refusals that any operation of a kind may meet are derived from its kind; what is its own stands in the table.
 //! Nothing here changes what an operation does: the fuzzer of `spec/tests` compares it with what it answers.
@@ -6,7 +6,6 @@
 use super::super::roles;
 use arame_schema::api::{Code, catalogue};
 use axum::http::Method;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What any request may meet.
@@ -44,8 +43,69 @@ pub fn refusals(method: &Method, path: &str) -> Vec<Code> {
         codes.extend([Code::MissingParameter, Code::UnknownResource]);
     }
     let below = path.strip_prefix(super::API).unwrap_or(path);
+    codes.extend(of_kind(method, below));
     codes.extend(own(method.as_str(), below));
     codes
+}
+
+/// What else a change of the resources of a kind may meet.
+fn of_kind(method: &Method, below: &str) -> &'static [Code] {
+    if *method == Method::GET {
+        return match below {
+            "/reports" => &[Code::TooMany],
+            "/instances/{id}/password" => &[Code::NoPassword],
+            _ if below.ends_with("/labels/{name}") => &[Code::UnknownLabel],
+            _ => &[],
+        };
+    }
+    if below.contains("/labels") {
+        return &[Code::TooMany, Code::UnknownLabel];
+    }
+    match below.split('/').nth(1).unwrap_or_default() {
+        "dc_networks" => &[Code::NameTaken, Code::AlreadyExists, Code::ResourceInUse],
+        "networks" => &[
+            Code::AccountNeeded,
+            Code::AlreadyExists,
+            Code::AddressNotInNetwork,
+            Code::DcNetworkNotPermitted,
+            Code::DuplicateAddress,
+            Code::DuplicateMacAddress,
+            Code::NetworkNotEditable,
+            Code::NotImplemented,
+            Code::OutOfNetworkCapacity,
+            Code::OutOfSegments,
+            Code::Recovering,
+            Code::ResourceInUse,
+            Code::UnknownDcNetwork,
+            Code::VifAttached,
+            Code::VifNotAttached,
+        ],
+        "network_vifs" => &[Code::AlreadyInGroup, Code::NotImplemented, Code::NotInGroup, Code::TooMany],
+        "ip_pools" | "ip_handles" => &[
+            Code::AlreadyExists,
+            Code::IpHandleInUse,
+            Code::NetworkNotInDcNetwork,
+            Code::OutOfNetworkCapacity,
+            Code::ResourceInUse,
+            Code::UnknownDcNetwork,
+        ],
+        "host_node_groups" | "network_groups" | "storage_node_groups" => &[Code::AlreadyExists, Code::TooMany],
+        "host_nodes" | "storage_nodes" | "backup_storages" => &[Code::AlreadyExists, Code::ResourceInUse],
+        "backup_objects" => &[Code::AccountNeeded, Code::AlreadyExists, Code::NotImplemented, Code::ResourceInUse],
+        "images" => &[Code::NotImplemented, Code::ResourceInUse],
+        "instance_types" => &[Code::AlreadyExists, Code::NameTaken, Code::ResourceInUse],
+        "instances" => &[
+            Code::HostCannotMove,
+            Code::InstanceHasVolumes,
+            Code::InstanceMigrating,
+            Code::InvalidInstanceState,
+            Code::NoPassword,
+            Code::NotImplemented,
+            Code::TooMany,
+        ],
+        "volumes" => &[Code::InstanceMigrating, Code::NotImplemented],
+        _ => &[],
+    }
 }
 
 /// Refusals of one operation.
@@ -106,36 +166,4 @@ pub fn by_status(codes: &[Code]) -> BTreeMap<u16, Vec<&'static str>> {
         }
     }
     found
-}
-
-/// An example of an operation's body, where a sample of its type would not do.
-pub fn body(method: &Method, path: &str) -> Option<Value> {
-    let below = path.strip_prefix(super::API).unwrap_or(path);
-    let vifs = || json!({ "eth0": { "index": 0, "network": "nw-demo1", "security_groups": ["sg-default"] } });
-    Some(match (method.as_str(), below) {
-        ("POST", "/instances") => json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": "web1",
-            "ssh_key_id": "ssh-demo", "vifs": vifs() }),
-        ("PUT", "/instances/{id}/poweroff") => json!({ "force": true }),
-        ("POST", "/volumes") => json!({ "volume_size": 1024, "display_name": "data" }),
-        ("PUT", "/volumes/{id}/attach") => json!({ "instance_id": "i-kpzz2px7" }),
-        ("PUT", "/volumes/{id}/rollback") => json!({ "snapshot_id": "snap-before", "destroy_newer": false }),
-        ("DELETE", "/volumes/{id}") => json!({ "with_snapshots": false }),
-        ("POST", "/volume_snapshots") => json!({ "volume_id": "vol-data", "display_name": "before" }),
-        ("POST", "/security_groups") => json!({ "display_name": "web", "rule": "tcp:80,80,ip4:0.0.0.0\n" }),
-        ("PUT", "/security_groups/{id}") => json!({ "rule": "tcp:22,22,ip4:10.0.0.0/8\n" }),
-        ("POST", "/ssh_key_pairs") => json!({ "display_name": "laptop" }),
-        ("PUT", "/host_nodes/{id}" | "/storage_nodes/{id}") => json!({ "scheduling_enabled": false }),
-        ("POST", "/accounts") => json!({ "id": "a-team", "display_name": "The team", "quota_instances": 20 }),
-        ("PUT", "/accounts/{id}") => json!({ "quota_instances": "none", "enabled": true }),
-        ("POST", "/tokens") => json!({ "role": "member", "display_name": "ci", "expires_in": 86400 }),
-        ("POST", "/users") => json!({ "name": "hanako", "password": "correct horse battery",
-            "memberships": [{ "account_id": "a-demo", "role": "member" }] }),
-        ("PUT", "/users/{id}") => json!({ "enabled": false }),
-        ("POST", "/sessions") => json!({ "name": "hanako", "password": "correct horse battery" }),
-        ("PUT", "/whoami/password") => {
-            json!({ "password": "correct horse battery", "new_password": "staple that too" })
-        }
-        ("POST", "/audit/adopt" | "/audit/remove") => json!({ "id": "i-kpzz2px7" }),
-        _ => return None,
-    })
 }
