@@ -19,6 +19,9 @@ const FUZZ_LIMIT: Duration = Duration::from_secs(400);
 
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
+/// 501 is told by what `schema/not_implemented.txt` lists, declared where it may come; every other 5xx is a defect.
+const SETTINGS: &str = "[checks.not_a_server_error]\nexpected-statuses = [\"2xx\", \"3xx\", \"4xx\", 501]\n";
+
 fn program() -> Option<PathBuf> {
     let named = std::env::var_os("ARAME_SCHEMATHESIS").map(PathBuf::from);
     let kept =
@@ -48,6 +51,7 @@ async fn no_request_that_the_document_allows_or_forbids_meets_a_defect_or_an_und
         // An audit that is fresh asks every agent, and the streams of events do not end.
         command.args(["--exclude-path", "/api/12.03/events"]);
         let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("schemathesis.toml"), SETTINGS)?;
         command.current_dir(folder.path()).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(FUZZ_LIMIT, command.output()).await.context("schemathesis hangs")??;
         let told = String::from_utf8_lossy(&output.stdout).into_owned();

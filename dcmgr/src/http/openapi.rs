@@ -175,9 +175,10 @@ fn name_parameters(operation: &mut Operation, method: &Method, path: &str) {
         header.required(Required::False).description(Some(says)).schema(text()).build()
     };
     let parameters = operation.parameters.get_or_insert_default();
-    if path.contains("{id}") {
-        let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
-        parameters.insert(0, id.schema(text()).build().into());
+    // Other parts of a path are named by their operations, where they are built.
+    for name in ["volume", "id"].into_iter().filter(|name| path.contains(&format!("{{{name}}}"))) {
+        let part = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+        parameters.insert(0, part.schema(text()).build().into());
     }
     if roles::changes(method) && roles::right(method, path) != Some(roles::Right::Open) {
         let says = "1 to 100 characters: a repetition with the same key changes nothing and is answered alike.";

@@ -34,7 +34,8 @@ pub fn refusals(method: &Method, path: &str) -> Vec<Code> {
         codes.extend([Code::IdempotencyConflict, Code::Repeated]);
     }
     if path.contains("{id}") {
-        codes.push(Code::UnknownResource);
+        // Without an id it is another route's path.
+        codes.extend([Code::UnknownResource, Code::MethodNotAllowed]);
         if matches!(*method, Method::PUT | Method::DELETE) {
             codes.push(Code::Changed);
         }
@@ -52,7 +53,7 @@ pub fn refusals(method: &Method, path: &str) -> Vec<Code> {
 fn of_kind(method: &Method, below: &str) -> &'static [Code] {
     if *method == Method::GET {
         return match below {
-            "/reports" => &[Code::TooMany],
+            "/reports" => &[Code::TooMany, Code::UnknownResource],
             "/instances/{id}/password" => &[Code::NoPassword],
             _ if below.ends_with("/labels/{name}") => &[Code::UnknownLabel],
             _ => &[],
