@@ -25,7 +25,8 @@
 //! It is told of two hosts; which of them is the source follows from the facts. Attempts, and giving a move up (the wish
 //! goes back to where the guest is), are decided outside.
 //!
-//! Its jobs are not on the wire yet. Whoever wires them:
+//! For a guest whose disk is on its host [`super::moving`] stands before it (decision 0013) and its jobs are on the wire;
+//! with disks of a storage node they are not yet. Whoever wires them:
 //! - each is one idempotent job for the thing (instance, host), or (attachment, host) at the storage node; it writes its
 //!   generation and is refused when the thing carries a newer one, or was removed at the same one (the row is lifted);
 //! - queueing one makes what [`Job::touches`] names *maybe*; what an agent sees goes through [`Facts::see`]; while a
