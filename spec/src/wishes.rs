@@ -4,12 +4,16 @@
 //! compares them with the API's states and with the simulated worlds in their files: everything wished for is there
 //! once, and nothing else is there.
 
-use crate::processes::{Answer, Processes};
+use crate::processes::{Answer, PATIENCE, Processes};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// Between two tries of a client that was refused because nobody is heard.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a client may ask for. Things are named by their ids, but for what is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +81,27 @@ pub struct Wishes {
 /// # Errors
 /// It was refused, or nobody answered in time.
 pub async fn send(center: &Processes, order: &Order) -> anyhow::Result<Option<String>> {
+    let begin = Instant::now();
+    loop {
+        let answer = ask_once(center, order).await?;
+        if !is_nobody_heard(&answer) || begin.elapsed() > PATIENCE {
+            return read(order, &answer);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// While no host has been heard for 15 s, as after a broker that took long to come back, a launch is refused with the word
+/// to bring one online, and a volume for want of a node: a client that waits for them is meant here.
+fn is_nobody_heard(answer: &Answer) -> bool {
+    let offline = answer.body["detail"]["smallest_change"]["code"] == "bring_online";
+    answer.status != 200 && (offline || answer.reason() == "out_of_storage_capacity")
+}
+
+async fn ask_once(center: &Processes, order: &Order) -> anyhow::Result<Answer> {
     let key = Uuid::new_v4().to_string();
     let ask = async |method: &str, path: &str, body: Value| center.insist(method, path, &body, Some(&key)).await;
-    let answer = match order {
+    Ok(match order {
         Order::Launch { name } => {
             let vifs = json!({ "eth0": { "index": "0", "network": "nw-demo1" } });
             let body = json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": name, "vifs": vifs });
@@ -96,8 +118,7 @@ pub async fn send(center: &Processes, order: &Order) -> anyhow::Result<Option<St
         }
         Order::Detach { disk } => ask("PUT", &format!("/volumes/{disk}/detach"), Value::Null).await?,
         Order::DeleteDisk { disk } => ask("DELETE", &format!("/volumes/{disk}"), Value::Null).await?,
-    };
-    read(order, &answer)
+    })
 }
 
 /// An order whose answer was lost is sent again, and may find itself done.

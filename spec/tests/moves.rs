@@ -58,6 +58,29 @@ async fn is_only_on(world: &World, id: &str, host: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sabotage: `set_moved` leaves the version of the old host's policy: it stays `starting` until the new host's has grown as
+/// far. Found by the chaos.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_from_a_host_whose_policy_changed_often_starts_again_where_it_went() -> anyhow::Result<()> {
+    let world = World::start(Size::default()).await?;
+    for n in 0..8 {
+        running(&world, &format!("m{n}")).await?;
+    }
+    let made = running(&world, "web1").await?;
+    let versions = "SELECT a.policy_version > b.policy_version + 5 AS n FROM host_nodes a JOIN host_nodes b \
+                    ON a.id = 'hn-h1' AND b.id = 'hn-h2'";
+    ensure!(world.count(versions).await? == 1, "the old host's policy is not far ahead");
+    begun(&world, &made.id).await?;
+    is_only_on(&world, &made.id, TO).await?;
+    let off = app::instances::power_off(&world.app, &world.demo(), &made.id, Shutdown::Hard).await;
+    off.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    world.instance_in(&made.id, InstanceState::Halted).await?;
+    let on = app::instances::power_on(&world.app, &world.demo(), &made.id).await;
+    on.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    Ok(())
+}
+
 async fn ends(world: &World, id: &str) -> anyhow::Result<()> {
     let deleted = app::instances::delete(&world.app, &world.demo(), id).await;
     deleted.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;

@@ -233,12 +233,19 @@ pub async fn set_host(tx: &mut Tx, id: &str, host: &str, policy_version: u64, pl
     Ok(())
 }
 
-/// It was moved, or stayed: `known` are the other hosts that its addresses were known to.
-pub async fn set_moved(tx: &mut Tx, id: &str, host: &str, known: &[String]) -> Result<(), DbError> {
+/// It was moved, or stayed: `known` are the other hosts that its addresses were known to. `policy` is the version of the
+/// new host's policy that knows it; each host counts its own, and by the old one's it might wait for ever.
+pub async fn set_moved(
+    tx: &mut Tx,
+    id: &str,
+    host: &str,
+    known: &[String],
+    policy: Option<u64>,
+) -> Result<(), DbError> {
     let known = serde_json::to_string(known).map_err(|e| super::row::strange("tried_hosts", e))?;
-    let statement =
-        "UPDATE instances SET host_node_id = ?, tried_hosts = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
-    run(tx, statement, (host, known, id)).await?;
+    let statement = "UPDATE instances SET host_node_id = ?, tried_hosts = ?, \
+                     need_policy_version = IFNULL(?, need_policy_version), updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (host, known, policy, id)).await?;
     Ok(())
 }
 

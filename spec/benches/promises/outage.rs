@@ -24,9 +24,6 @@ const AROUND: Duration = Duration::from_secs(5);
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Between two tries of a client that was refused.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-
 /// Whether the broker speaks AMQP again.
 async fn broker_speaks(center: &Processes) -> anyhow::Result<bool> {
     let broker = center.broker()?;
@@ -54,19 +51,9 @@ async fn until(what: &str, condition: impl AsyncFn() -> anyhow::Result<bool>) ->
     Ok(begin.elapsed())
 }
 
-/// A launch by a patient client: while no host has been heard for 15 s it is refused, with the word to bring one online,
-/// and asked for again.
+/// A launch by a patient client.
 async fn ask(center: &Processes, name: String) -> anyhow::Result<String> {
-    let (begin, order) = (Instant::now(), Order::Launch { name });
-    loop {
-        match send(center, &order).await {
-            Ok(made) => return made.context("it was made"),
-            Err(error) if begin.elapsed() < PATIENCE && error.to_string().contains("bring_online") => {
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    send(center, &Order::Launch { name }).await?.context("it was made")
 }
 
 /// One launch until it runs.

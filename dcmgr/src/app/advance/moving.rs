@@ -200,7 +200,8 @@ async fn settle(
     let mut known = row.tried_hosts.clone();
     known.retain(|host| host != here && host != left);
     known.push(left.clone());
-    db::instances::set_moved(tx, &row.id, here, &known).await?;
+    let policy = (open.wish == Host::B).then_some(open.need_policy_version);
+    db::instances::set_moved(tx, &row.id, here, &known, policy).await?;
     db::networks::move_vifs(tx, &row.id, here).await?;
     db::nodes::bump_policy(tx, left).await?;
     snapshot::policy(tx, ringing, left, Cause::fact()).await?;
