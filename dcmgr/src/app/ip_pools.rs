@@ -93,14 +93,21 @@ pub async fn handle(app: &App, caller: &Caller, id: &str) -> Result<IpHandle, Re
     found.into_iter().find(|one| one.id == id).ok_or_else(|| Refusal::unknown(id))
 }
 
-/// Takes a free address of one of the pool's networks.
+/// Takes a free address of one of the pool's networks; repeated with its key, the address it took.
 pub async fn acquire(app: &App, caller: &Caller, id: &str, network: &str) -> Result<AcquiredAddress, Refusal> {
     crate::change!(app, "acquire address", Some(caller.request), |tx, _ringing| {
         let row = super::networks::lock_own(tx, caller, network).await?;
+        let made = once::made(tx, caller, IpHandleId::PREFIX).await?;
         let pool = db::ip_pools::lock(tx, id, caller.scope()).await?;
         let pool = pool.ok_or_else(|| Refusal::unknown(id))?;
         if !pool.dc_networks.contains(&row.dc_network) || pool.account != row.account {
             return Err(Refusal::new(Code::NetworkNotInDcNetwork).with("id", network).with("pool", id).into());
+        }
+        if let Some(made) = made {
+            let held = db::ip_pools::lock_handle(tx, &made, Some(id), caller.scope()).await?;
+            let held = held.filter(|held| held.network.id == network).ok_or_else(|| Refusal::unknown(&made))?;
+            let (dc_network_id, network_id) = (row.dc_network, network.to_owned());
+            return Ok(AcquiredAddress { ip_handle_id: made, dc_network_id, network_id, ipv4: held.ipv4 });
         }
         let address = addresses::address_for(tx, app, None, &row).await?;
         let handle = IpHandleId::from_entropy(once::entropy()).to_string();

@@ -108,7 +108,14 @@ async fn an_address_is_held_by_its_handle_until_it_is_released_or_its_time_is_ov
     ensure!(pool.dc_networks.len() == 1 && pool.dc_networks[0].id == "dcn-main", "{pool:?}");
     let unknown: CreateIpPool = json(value!({ "display_name": "out", "dc_networks": ["none"] }));
     refused(app::ip_pools::create(&world.app, &world.demo(), unknown).await, Code::UnknownDcNetwork)?;
-    let one = told(app::ip_pools::acquire(&world.app, &world.demo(), &pool.id, "nw-demo1").await)?;
+    let keyed = || {
+        let mut caller = world.demo();
+        caller.idempotency_key = Some("the-first".into());
+        caller
+    };
+    let one = told(app::ip_pools::acquire(&world.app, &keyed(), &pool.id, "nw-demo1").await)?;
+    let repeated = told(app::ip_pools::acquire(&world.app, &keyed(), &pool.id, "nw-demo1").await)?;
+    ensure!(repeated == one, "a repeated request took another address: {repeated:?}");
     let two = told(app::ip_pools::acquire(&world.app, &world.demo(), &pool.id, "nw-demo1").await)?;
     ensure!(one.ipv4 == "10.100.0.10" && two.ipv4 == "10.100.0.11", "{one:?} {two:?}");
     refused(app::ip_pools::acquire(&world.app, &world.demo(), &pool.id, "nw-other").await, Code::UnknownResource)?;
