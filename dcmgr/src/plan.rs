@@ -13,7 +13,7 @@ pub mod snapshot;
 pub mod volume;
 pub mod volume_snapshot;
 
-pub use job::{Kind, Open, Step, Wanted, step};
+pub use job::{Kind, Open, Step, Subject, Wanted, step};
 
 #[cfg(test)]
 mod tables;

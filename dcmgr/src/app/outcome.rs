@@ -5,7 +5,7 @@ use super::advance::{self, Cause, moving};
 use super::{App, AppError, Ringing};
 use crate::db::jobs::JobRow;
 use crate::db::{self, Tx};
-use crate::plan::Kind;
+use crate::plan::{Kind, Subject};
 use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, JobResult, Outcome, Retry};
 use arame_schema::model::{Fact, FactName};
@@ -89,27 +89,12 @@ async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
             db::networks::lock(tx, &network).await?;
         }
     }
-    match job.kind {
-        Kind::ApplyInstance
-        | Kind::DeleteInstance
-        | Kind::RebootInstance
-        | Kind::ObserveInstance
-        | Kind::ReceiveInstance
-        | Kind::SendInstance
-        | Kind::KeepInstance
-        | Kind::ResumeInstance => {
-            db::instances::lock(tx, &job.thing).await?;
-        }
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
-            db::volumes::lock(tx, &job.thing).await?;
-        }
-        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
-            db::volume_snapshots::lock(tx, &job.thing).await?;
-        }
-        Kind::ImportImage | Kind::DeleteImage => {
-            db::access::lock_image(tx, &job.thing).await?;
-        }
-        Kind::ExportVolume | Kind::UnexportVolume | Kind::ApplyNetwork | Kind::DeleteNetwork | Kind::ApplyPolicy => {}
+    match job.kind.subject() {
+        Subject::Instance => drop(db::instances::lock(tx, &job.thing).await?),
+        Subject::Volume => drop(db::volumes::lock(tx, &job.thing).await?),
+        Subject::VolumeSnapshot => drop(db::volume_snapshots::lock(tx, &job.thing).await?),
+        Subject::Image => drop(db::access::lock_image(tx, &job.thing).await?),
+        Subject::Attachment | Subject::Network | Subject::Policy => {}
     }
     Ok(())
 }
@@ -343,36 +328,23 @@ pub(super) async fn advance_thing(
     job: &JobRow,
     cause: Cause,
 ) -> Result<(), AppError> {
-    match job.kind {
-        Kind::ApplyInstance
-        | Kind::DeleteInstance
-        | Kind::RebootInstance
-        | Kind::ObserveInstance
-        | Kind::ReceiveInstance
-        | Kind::SendInstance
-        | Kind::KeepInstance
-        | Kind::ResumeInstance => advance::instance::advance(tx, ringing, &job.thing, cause).await,
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
-            advance::volume::advance(tx, ringing, &job.thing, cause).await
-        }
-        Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => {
-            advance::volume_snapshot::advance(tx, ringing, &job.thing, cause).await
-        }
-        Kind::ExportVolume | Kind::UnexportVolume => {
+    match job.kind.subject() {
+        Subject::Instance => advance::instance::advance(tx, ringing, &job.thing, cause).await,
+        Subject::Volume => advance::volume::advance(tx, ringing, &job.thing, cause).await,
+        Subject::VolumeSnapshot => advance::volume_snapshot::advance(tx, ringing, &job.thing, cause).await,
+        Subject::Attachment => {
             advance::attachment::advance(tx, ringing, &job.thing, cause).await?;
             match db::volumes::find_attachment(tx, &job.thing).await? {
                 Some(open) => advance::instance::advance(tx, ringing, &open.instance, Cause::fact()).await,
                 None => Ok(()),
             }
         }
-        Kind::ImportImage | Kind::DeleteImage => {
-            advance::image::advance_at(tx, ringing, &job.thing, &job.agent, cause).await
-        }
-        Kind::ApplyNetwork | Kind::DeleteNetwork => {
+        Subject::Image => advance::image::advance_at(tx, ringing, &job.thing, &job.agent, cause).await,
+        Subject::Network => {
             let Some(row) = db::networks::find(tx, &job.thing).await? else { return Ok(()) };
             advance::snapshot::row_at(tx, ringing, &row, &job.agent, cause).await
         }
-        Kind::ApplyPolicy => advance::snapshot::policy(tx, ringing, &job.thing, cause).await,
+        Subject::Policy => advance::snapshot::policy(tx, ringing, &job.thing, cause).await,
     }
 }
 

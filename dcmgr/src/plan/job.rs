@@ -30,6 +30,20 @@ pub enum Kind {
     DeleteNetwork,
 }
 
+/// What a kind of job is about: whose generation it carries, whose lock it needs, who advances after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Instance,
+    /// A host's policy.
+    Policy,
+    Image,
+    Volume,
+    /// An attachment, which has the export.
+    Attachment,
+    VolumeSnapshot,
+    Network,
+}
+
 impl Kind {
     pub const ALL: [Kind; 23] = [
         Kind::ApplyInstance,
@@ -88,6 +102,27 @@ impl Kind {
 
     pub fn parse(text: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    pub fn subject(self) -> Subject {
+        match self {
+            Kind::ApplyInstance
+            | Kind::DeleteInstance
+            | Kind::RebootInstance
+            | Kind::ObserveInstance
+            | Kind::ReceiveInstance
+            | Kind::SendInstance
+            | Kind::KeepInstance
+            | Kind::ResumeInstance => Subject::Instance,
+            Kind::ApplyPolicy => Subject::Policy,
+            Kind::ImportImage | Kind::DeleteImage => Subject::Image,
+            Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
+                Subject::Volume
+            }
+            Kind::ExportVolume | Kind::UnexportVolume => Subject::Attachment,
+            Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => Subject::VolumeSnapshot,
+            Kind::ApplyNetwork | Kind::DeleteNetwork => Subject::Network,
+        }
     }
 
     /// Deletes never give up, they alert (DESIGN 3.10).
