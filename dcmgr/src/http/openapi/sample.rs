@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// Types within types that are followed.
-const DEPTH_MAX: u8 = 8;
+/// Types within types that are followed: a page of rows with lists of things with words of their own has nine.
+const DEPTH_MAX: u8 = 16;
 
 /// A value of a schema. `schemas` are the document's components, `name` that of the field, `of` that of its type.
 pub fn sample(schema: &Value, schemas: &Value, name: &str, of: &str, depth: u8) -> Value {
@@ -14,7 +14,9 @@ pub fn sample(schema: &Value, schemas: &Value, name: &str, of: &str, depth: u8) 
     }
     if let Some(reference) = schema["$ref"].as_str() {
         let kind = reference.rsplit('/').next().unwrap_or_default();
-        return sample(&schemas[kind], schemas, name, kind, depth + 1);
+        // The rows of a page are written out in its own schema.
+        let of = kind.strip_prefix("Page_").unwrap_or(kind);
+        return sample(&schemas[kind], schemas, name, of, depth + 1);
     }
     for given in ["example", "default", "const"] {
         if let Some(value) = schema.get(given) {
@@ -85,7 +87,8 @@ fn text(name: &str, of: &str) -> &'static str {
         ("state", _) => "running",
         ("language", _) => "en",
         ("request" | "request_id" | "operation" | "job", _) => "019ab000-0000-7000-8000-000000000000",
-        ("id" | "uuid", "Account" | "Page_Account") => "a-demo",
+        ("id" | "uuid", "Account") => "a-demo",
+        ("", "AskedOrDetail") | ("asked", _) => "i-kpzz2px7",
         ("id" | "uuid", "Image") => "wmi-tiny",
         ("id" | "uuid", "Instance" | "DeletePlan") => "i-kpzz2px7",
         ("id" | "uuid", "Volume") => "vol-data",
@@ -106,6 +109,20 @@ fn text(name: &str, of: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_deep_inside_a_page_is_one_of_its_words_and_not_null() {
+        let mut schemas = serde_json::Map::new();
+        schemas.insert("Role".into(), json!({ "type": "string", "enum": ["admin"] }));
+        schemas.insert("Row0".into(), json!({ "type": "array", "items": { "$ref": "#/components/schemas/Role" } }));
+        for n in 1..4 {
+            let inner = json!({ "$ref": format!("#/components/schemas/Row{}", n - 1) });
+            let row = json!({ "type": "object", "properties": { "in": inner } });
+            schemas.insert(format!("Row{n}"), row);
+        }
+        let page = json!({ "type": "array", "items": { "$ref": "#/components/schemas/Row3" } });
+        assert_eq!(sample(&page, &Value::Object(schemas), "", "", 0), json!([{ "in": { "in": { "in": ["admin"] } } }]));
+    }
 
     #[test]
     fn a_sample_has_every_field_but_a_secret() {
