@@ -50,7 +50,7 @@ pub mod welcome;
 use crate::db::pool::Contended;
 use crate::db::secrets::Vault;
 use crate::db::{self, Db};
-use arame_schema::api::{Code, Health, Refusal, Role};
+use arame_schema::api::{Code, Health, ListFilter, Page, Refusal, Role};
 pub use error::AppError;
 use metrics_exporter_prometheus::PrometheusHandle;
 use questions::Questions;
@@ -291,13 +291,16 @@ impl App {
 }
 
 /// A page of a list that is never long, narrowed and sorted as every list can be.
-fn page<T: serde::Serialize>(all: Vec<T>, filter: &arame_schema::api::ListFilter) -> arame_schema::api::Page<T> {
-    let all = lists::narrowed(all, filter);
-    let total = all.len() as u64;
-    let skip = usize::try_from(filter.start).unwrap_or(usize::MAX);
+///
+/// # Errors
+/// It was to go on behind a row that is not there.
+fn page<T: serde::Serialize>(all: Vec<T>, filter: &ListFilter) -> Result<Page<T>, Refusal> {
+    let lists::Narrowed { rows, behind } = lists::narrowed(all, filter)?;
+    let total = rows.len() as u64;
+    let skip = usize::try_from(filter.start).unwrap_or(usize::MAX).saturating_add(behind);
     let take = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-    let results = all.into_iter().skip(skip).take(take).collect();
-    arame_schema::api::Page { total, start: filter.start, limit: filter.limit, results }
+    let results = rows.into_iter().skip(skip).take(take).collect();
+    Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
 impl Contended for AppError {

@@ -70,13 +70,63 @@ fn spans(filter: &ListFilter) -> Vec<Value> {
     moments(filter).iter().flat_map(|moment| twice(moment.as_deref())).collect()
 }
 
+fn sorted<'a>(filter: &ListFilter, columns: &[(&str, &'a str)]) -> Option<(&'a str, SortOrder)> {
+    let (asked, order) = filter.sort.as_ref()?;
+    columns.iter().find(|(name, _)| name == asked).map(|(_, column)| (*column, *order))
+}
+
+/// Lists that may be long: narrowed, ordered and paged by the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    Instances,
+    Volumes,
+    VolumeSnapshots,
+    Jobs,
+    AuditLog,
+}
+
+impl Long {
+    /// Its table, and the column that names a row to the reader.
+    fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Long::Instances => ("instances", "id"),
+            Long::Volumes => ("volumes", "id"),
+            Long::VolumeSnapshots => ("volume_snapshots", "id"),
+            Long::Jobs => ("jobs", "id"),
+            Long::AuditLog => ("audit_log", "request_id"),
+        }
+    }
+
+    /// Whether an account has this row, deleted or not.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn has(self, db: &Db, row: &str, account: Option<&str>) -> Result<bool, DbError> {
+        let (table, id) = self.place();
+        let statement = format!("SELECT 1 FROM {table} WHERE {id} = ? AND (? IS NULL OR account_id = ?)");
+        Ok(!db.rows(statement, (row, account, account)).await?.is_empty())
+    }
+
+    /// The term for the rows that stand behind the one that `after` names, in the order of [`order`]; empty without one.
+    fn behind(self, filter: &ListFilter, columns: &[(&str, &str)], newest: &str) -> (String, Option<Value>) {
+        let Some(after) = filter.after.as_deref() else { return (String::new(), None) };
+        let (table, id) = self.place();
+        let bare = |column: &str| column.rsplit('.').next().unwrap_or_default().to_owned();
+        let term = match sorted(filter, columns) {
+            None => format!(" AND {newest} < (SELECT {} FROM {table} WHERE {id} = ?)", bare(newest)),
+            Some((column, direction)) => {
+                let sign = if direction == SortOrder::Ascending { '>' } else { '<' };
+                let (one, two) = (bare(column), bare(newest));
+                format!(" AND ({column}, {newest}) {sign} (SELECT {one}, {two} FROM {table} WHERE {id} = ?)")
+            }
+        };
+        (term, Some(after.into()))
+    }
+}
+
 /// The order of a list by the columns that it knows; newest first unless asked otherwise.
 fn order(filter: &ListFilter, columns: &[(&str, &str)], newest: &str) -> String {
-    let known = filter
-        .sort
-        .as_ref()
-        .and_then(|(asked, order)| columns.iter().find(|(name, _)| name == asked).map(|(_, column)| (*column, *order)));
-    match known {
+    match sorted(filter, columns) {
         Some((column, SortOrder::Ascending)) => format!("{column}, {newest}"),
         Some((column, SortOrder::Descending)) => format!("{column} DESC, {newest} DESC"),
         None => format!("{newest} DESC"),

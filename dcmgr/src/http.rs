@@ -24,6 +24,7 @@ mod asked;
 mod audit;
 mod backups;
 mod body;
+mod bulk;
 pub mod compat;
 mod conditional;
 mod credential;

@@ -36,7 +36,7 @@ pub mod user;
 pub mod volume;
 pub mod volume_snapshot;
 
-pub use account::{Account, AccountUsage, AuditEntry, Token};
+pub use account::{Account, AccountUsage, AskedOrDetail, AuditEntry, BulkRefusal, BulkResult, Token};
 pub use audit::{Finding, FindingKind, FindingRule};
 pub use backup::{
     BackupObject, BackupStorage, CreateBackupObject, SetBackupStorage, StorageOfBackup, UpdateBackupObject,
@@ -71,13 +71,13 @@ pub use refusal::{Code, Refusal};
 pub use requests::{
     AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
     CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, MoveInstance, Nil, PowerOff, RollBackVolume, SetScheduling,
-    SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest,
+    SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest, VolumeRequest,
 };
 pub use role::Role;
 pub use security_group::{SecurityGroup, SecurityGroupRule};
 pub use ssh_key_pair::{SshKeyPair, UpdateSshKeyPair};
 pub use timestamp::Timestamp;
-pub use usage::UsageInterval;
+pub use usage::{UsageInterval, UsageNowOrOverTime, UsageOverTime, UsageTotal};
 pub use user::{ChangePassword, CreateSession, CreateUser, Membership, Session, UpdateUser, User, Whoami};
 pub use volume::{UpdateVolume, Volume, VolumeRollback};
 pub use volume_snapshot::VolumeSnapshot;

@@ -3,6 +3,8 @@
 //! Rule: an account with anything left in it is not deleted, and an id is never given twice. Disabling refuses its
 //! tokens at once; what it has goes on.
 
+pub mod bulk;
+
 use super::{App, AppError, Caller};
 use crate::db;
 use arame_schema::api::{Account, AccountUsage, Code, CreateAccount, ListFilter, Page, Refusal, Timestamp};
@@ -10,7 +12,7 @@ use arame_schema::model::AccountId;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Account>, Refusal> {
     let found = db::accounts::list(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    super::page(found, &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Account, Refusal> {

@@ -20,7 +20,7 @@ pub async fn storages(
 ) -> Result<Page<BackupStorage>, Refusal> {
     let found = db::backups::storages(app.db()).await.map_err(AppError::from)?;
     let wanted = |one: &BackupStorage| storage_type.is_none_or(|kind| one.storage_type == kind);
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    super::page(found.into_iter().filter(wanted).collect(), &filter)
 }
 
 pub async fn storage(app: &App, _caller: &Caller, id: &str) -> Result<BackupStorage, Refusal> {
@@ -121,7 +121,7 @@ pub async fn objects(
         alive.is_none_or(|alive| alive == one.deleted_at.is_none())
             && storage.is_none_or(|storage| one.backup_storage_id == storage)
     };
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    super::page(found.into_iter().filter(wanted).collect(), &filter)
 }
 
 pub async fn object(app: &App, caller: &Caller, id: &str) -> Result<BackupObject, Refusal> {

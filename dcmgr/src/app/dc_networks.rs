@@ -32,7 +32,7 @@ pub async fn list(
 ) -> Result<Page<DcNetwork>, Refusal> {
     let found = db::dc_networks::list(app.db()).await.map_err(AppError::from)?;
     let wanted = found.into_iter().filter(|one| name.is_none_or(|name| one.name == name));
-    Ok(super::page(wanted.map(|one| shown(caller, one)).collect(), &filter))
+    super::page(wanted.map(|one| shown(caller, one)).collect(), &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<DcNetwork, Refusal> {

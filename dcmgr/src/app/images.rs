@@ -30,7 +30,7 @@ pub async fn list(
         };
         state && public.is_none_or(|public| image.is_public == public)
     };
-    let mut page = super::page(found.into_iter().filter(wanted).collect(), &filter);
+    let mut page = super::page(found.into_iter().filter(wanted).collect(), &filter)?;
     labels::attach(app, &mut page.results).await?;
     Ok(page)
 }

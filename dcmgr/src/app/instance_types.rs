@@ -13,7 +13,7 @@ const DISK_MIB: std::ops::RangeInclusive<u64> = 1..=16 * 1024 * 1024;
 
 pub async fn list(app: &App, _caller: &Caller, filter: ListFilter) -> Result<Page<InstanceType>, Refusal> {
     let found = db::access::instance_types(app.db()).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    super::page(found, &filter)
 }
 
 pub async fn get(app: &App, _caller: &Caller, id: &str) -> Result<InstanceType, Refusal> {

@@ -30,11 +30,14 @@ async fn all(app: &App, caller: &Caller) -> Result<Vec<IpPool>, Refusal> {
 }
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<IpPool>, Refusal> {
-    Ok(super::page(all(app, caller).await?, &filter))
+    super::page(all(app, caller).await?, &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<IpPool, Refusal> {
-    all(app, caller).await?.into_iter().find(|one| one.id == id).ok_or_else(|| Refusal::unknown(id))
+    let found = db::ip_pools::get(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    let row = found.ok_or_else(|| Refusal::unknown(id))?;
+    let networks = db::dc_networks::list(app.db()).await.map_err(AppError::from)?;
+    Ok(view(caller, row, &networks))
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateIpPool) -> Result<IpPool, Refusal> {
@@ -84,13 +87,13 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
 
 pub async fn handles(app: &App, caller: &Caller, id: &str, filter: ListFilter) -> Result<Page<IpHandle>, Refusal> {
     get(app, caller, id).await?;
-    let found = db::ip_pools::handles(app.db(), Some(id), caller.scope()).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    let found = db::ip_pools::handles(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    super::page(found, &filter)
 }
 
 pub async fn handle(app: &App, caller: &Caller, id: &str) -> Result<IpHandle, Refusal> {
-    let found = db::ip_pools::handles(app.db(), None, caller.scope()).await.map_err(AppError::from)?;
-    found.into_iter().find(|one| one.id == id).ok_or_else(|| Refusal::unknown(id))
+    let found = db::ip_pools::handle(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
+    found.ok_or_else(|| Refusal::unknown(id))
 }
 
 /// Takes a free address of one of the pool's networks; repeated with its key, the address it took.
@@ -111,7 +114,7 @@ pub async fn acquire(app: &App, caller: &Caller, id: &str, network: &str) -> Res
         }
         let address = addresses::address_for(tx, app, None, &row).await?;
         let handle = IpHandleId::from_entropy(once::entropy()).to_string();
-        db::ip_pools::insert_handle(tx, &handle, id, network, address).await?;
+        db::ip_pools::insert_handle(tx, &handle, &pool, network, address).await?;
         db::networks::changes::reserve(tx, network, address, &handle).await?;
         db::events::audit(tx, &caller.who(), "ip_pool.acquire", &handle).await?;
         let (dc_network_id, network_id) = (row.dc_network, network.to_owned());

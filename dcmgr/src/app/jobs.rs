@@ -1,15 +1,15 @@
 //! Jobs as users see them: those of their own things; operators see all.
 
-use super::{App, AppError, Caller};
+use super::{App, AppError, Caller, lists};
 use crate::db;
 use arame_schema::api::{Job, ListFilter, Page, Refusal};
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter, thing: Option<String>) -> Result<Page<Job>, Refusal> {
-    let ListFilter { start, limit, ref state, .. } = filter;
-    let listed =
-        db::jobs::Listed { account: caller.scope(), thing: thing.as_deref(), state: state.as_deref(), start, limit };
+    lists::check_sort(&filter, &["created_at"])?;
+    lists::check_after(app, caller, &filter, db::Long::Jobs).await?;
+    let listed = db::jobs::Listed { account: caller.scope(), thing: thing.as_deref(), filter: &filter };
     let (total, results) = db::jobs::list(app.db(), listed).await.map_err(AppError::from)?;
-    Ok(Page { total, start, limit, results })
+    Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Job, Refusal> {

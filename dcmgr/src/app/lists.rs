@@ -3,7 +3,9 @@
 //! Rule: a view without the column that is asked about is neither left out nor moved. Lists that may be long narrow in
 //! the database.
 
-use arame_schema::api::{ListFilter, Nil, SortOrder, Timestamp};
+use super::{App, AppError, Caller};
+use crate::db::Long;
+use arame_schema::api::{Code, ListFilter, Nil, Refusal, SortOrder, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -11,16 +13,67 @@ use std::cmp::Ordering;
 /// Columns that say when something ended.
 const ENDED: [&str; 2] = ["deleted_at", "terminated_at"];
 
-pub(super) fn narrowed<T: Serialize>(all: Vec<T>, filter: &ListFilter) -> Vec<T> {
+/// What is left of a list.
+#[derive(Debug)]
+pub(super) struct Narrowed<T> {
+    pub rows: Vec<T>,
+    /// How many of them stand before the first behind the row that `after` names.
+    pub behind: usize,
+}
+
+/// # Errors
+/// `after` names a row that the list does not have, narrowed or not.
+pub(super) fn narrowed<T: Serialize>(all: Vec<T>, filter: &ListFilter) -> Result<Narrowed<T>, Refusal> {
     if !asks(filter) {
-        return all;
+        return Ok(Narrowed { rows: all, behind: 0 });
     }
     let shown = all.into_iter().map(|one| (serde_json::to_value(&one).unwrap_or_default(), one));
-    let mut kept: Vec<(Value, T)> = shown.filter(|(columns, _)| fits(columns, filter)).collect();
+    let mut shown: Vec<(Value, T)> = shown.collect();
     if let Some((column, order)) = &filter.sort {
-        kept.sort_by(|(one, _), (other, _)| ordered(&one[column], &other[column], *order));
+        shown.sort_by(|(one, _), (other, _)| ordered(&one[column], &other[column], *order));
     }
-    kept.into_iter().map(|(_, one)| one).collect()
+    // Looked for before narrowing: what it is narrowed to may have changed since the page before.
+    let last = match &filter.after {
+        None => None,
+        Some(after) => {
+            let found = shown.iter().position(|(columns, _)| columns["id"].as_str() == Some(after));
+            Some(found.ok_or_else(|| no_such_row(after))?)
+        }
+    };
+    let (mut rows, mut behind) = (Vec::new(), 0);
+    for (place, (_, row)) in shown.into_iter().enumerate().filter(|(_, (columns, _))| fits(columns, filter)) {
+        behind += usize::from(last.is_some_and(|last| place <= last));
+        rows.push(row);
+    }
+    Ok(Narrowed { rows, behind })
+}
+
+/// Whether a long list has the row behind which it is to go on.
+///
+/// # Errors
+/// It has not, as far as the caller may see.
+pub(super) async fn check_after(app: &App, caller: &Caller, filter: &ListFilter, list: Long) -> Result<(), Refusal> {
+    let Some(after) = filter.after.as_deref() else { return Ok(()) };
+    let known = list.has(app.db(), after, caller.scope()).await.map_err(AppError::from)?;
+    if known { Ok(()) } else { Err(no_such_row(after)) }
+}
+
+/// # Errors
+/// A list that grows without end is not sorted by a column without an index.
+pub(super) fn check_sort(filter: &ListFilter, columns: &[&str]) -> Result<(), Refusal> {
+    match &filter.sort {
+        Some((column, _)) if !columns.contains(&column.as_str()) => {
+            let refusal = Refusal::new(Code::InvalidParameter).with("name", "sort_by").with("value", column);
+            Err(refusal.with("expected", columns.join(" | ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An empty page would say that the list is at its end.
+pub(super) fn no_such_row(after: &str) -> Refusal {
+    let refusal = Refusal::new(Code::InvalidParameter).with("name", "after").with("value", after);
+    refusal.with("expected", "id")
 }
 
 fn asks(filter: &ListFilter) -> bool {
@@ -81,7 +134,8 @@ mod tests {
             json!({ "id": "nw-c", "display_name": "two", "created_at": "2026-01-03 00:00:00 UTC",
                     "deleted_at": "2026-01-04 00:00:00 UTC" }),
         ];
-        narrowed(all, filter).iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+        let Narrowed { rows, behind } = narrowed(all, filter).unwrap();
+        rows[behind..].iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
     }
 
     fn at(text: &str) -> Option<Timestamp> {
@@ -103,6 +157,20 @@ mod tests {
         let nil = |nil| ListFilter { nil: vec![("deleted_at".into(), nil)], ..filter() };
         assert_eq!(ids(&nil(Nil::IsNil)), ["nw-b", "nw-a"]);
         assert_eq!(ids(&nil(Nil::IsNotNil)), ["nw-c"]);
+    }
+
+    #[test]
+    fn a_list_goes_on_behind_a_row_whatever_it_is_sorted_by_and_refuses_one_that_is_not_there() {
+        let after = |id: &str| ListFilter { after: Some(id.into()), ..ListFilter::default() };
+        assert_eq!(ids(&after("nw-b")), ["nw-a", "nw-c"]);
+        assert_eq!(ids(&after("nw-c")), [""; 0]);
+        let sort = Some(("id".into(), SortOrder::Ascending));
+        assert_eq!(ids(&ListFilter { sort: sort.clone(), ..after("nw-a") }), ["nw-b", "nw-c"]);
+        // The row itself need not be among those that are shown.
+        let named = ListFilter { display_name: Some("two".into()), sort, ..after("nw-a") };
+        assert_eq!(ids(&named), ["nw-b", "nw-c"]);
+        let gone = narrowed(vec![json!({ "id": "nw-a" })], &after("nw-z")).unwrap_err();
+        assert_eq!((gone.code, gone.values["name"].as_str()), (Code::InvalidParameter, "after"));
     }
 
     #[test]

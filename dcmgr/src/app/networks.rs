@@ -42,7 +42,7 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter, to: Narrowed) 
         to.dc_network.as_ref().is_none_or(of_dc) && to.has_service.as_ref().is_none_or(has)
     };
     let all: Vec<Network> = found.into_iter().filter(wanted).map(|n| shown(caller, n)).collect();
-    Ok(super::page(all, &filter))
+    super::page(all, &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Network, Refusal> {
@@ -52,7 +52,7 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Network, Refusa
 
 pub async fn vifs(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<NetworkVif>, Refusal> {
     let found = db::networks::views::vifs(app.db(), caller.scope(), None).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    super::page(found, &filter)
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateNetwork) -> Result<Network, Refusal> {

@@ -43,7 +43,7 @@ pub async fn list(
     name: Option<&str>,
 ) -> Result<Page<NodeGroup>, Refusal> {
     let found = db::node_groups::list(app.db(), kind.prefix(), caller.scope()).await.map_err(AppError::from)?;
-    Ok(super::page(found.into_iter().filter(|one| name.is_none_or(|name| one.name == name)).collect(), &filter))
+    super::page(found.into_iter().filter(|one| name.is_none_or(|name| one.name == name)).collect(), &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<NodeGroup, Refusal> {

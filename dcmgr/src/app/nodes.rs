@@ -32,7 +32,7 @@ pub async fn hosts_where(
             && to.cpu_cores.is_none_or(|cores| cores == u64::from(one.offering_cpu_cores))
             && to.memory_size.is_none_or(|size| size == one.offering_memory_size)
     };
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    super::page(found.into_iter().filter(wanted).collect(), &filter)
 }
 
 pub async fn host(app: &App, _caller: &Caller, id: &str) -> Result<HostNode, Refusal> {
@@ -53,7 +53,7 @@ pub async fn storage_where(
     let found = db::nodes::storage(app.db()).await.map_err(AppError::from)?;
     let is = |wanted: &Option<String>, had: &str| wanted.as_ref().is_none_or(|wanted| wanted == had);
     let wanted = |one: &StorageNode| is(&to.node_id, &one.node_id) && is(&to.status, &one.status);
-    Ok(super::page(found.into_iter().filter(wanted).collect(), &filter))
+    super::page(found.into_iter().filter(wanted).collect(), &filter)
 }
 
 pub async fn storage_one(app: &App, _caller: &Caller, id: &str) -> Result<StorageNode, Refusal> {

@@ -9,7 +9,7 @@ use arame_schema::model::security_group::{self, Source};
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<SecurityGroup>, Refusal> {
     let found = db::access::groups(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    let mut page = super::page(found, &filter);
+    let mut page = super::page(found, &filter)?;
     labels::attach(app, &mut page.results).await?;
     Ok(page)
 }

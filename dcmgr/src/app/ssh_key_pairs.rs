@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<SshKeyPair>, Refusal> {
     let found = db::access::ssh_keys(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    let mut page = super::page(found, &filter);
+    let mut page = super::page(found, &filter)?;
     labels::attach(app, &mut page.results).await?;
     Ok(page)
 }

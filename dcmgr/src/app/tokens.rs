@@ -15,7 +15,7 @@ const SECRET_BYTES: usize = 32;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Token>, Refusal> {
     let found = db::accounts::tokens(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    super::page(found, &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Token, Refusal> {

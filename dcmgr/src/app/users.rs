@@ -11,7 +11,7 @@ use arame_schema::model::UserId;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<User>, Refusal> {
     let found = db::users::list(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    Ok(super::page(found, &filter))
+    super::page(found, &filter)
 }
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<User, Refusal> {

@@ -6,7 +6,7 @@
 use super::advance::{self, Cause};
 use super::instances::record;
 use super::volumes::{entropy, lock_own};
-use super::{App, AppError, Caller, Ringing};
+use super::{App, AppError, Caller, Ringing, lists};
 use crate::db::volume_snapshots::{Narrowed, NewSnapshot, SnapshotRow};
 use crate::db::volumes::VolumeRow;
 use crate::db::{self, Tx};
@@ -34,8 +34,9 @@ pub async fn list(
             return Err(refusal.with("value", word).with("expected", expected));
         }
     };
+    lists::check_after(app, caller, &filter, db::Long::VolumeSnapshots).await?;
     let to = Narrowed { account: caller.scope(), volume, alive, state };
-    let found = db::volume_snapshots::list(app.db(), to, filter.start, filter.limit).await;
+    let found = db::volume_snapshots::list(app.db(), to, &filter).await;
     let (total, results) = found.map_err(AppError::from)?;
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }

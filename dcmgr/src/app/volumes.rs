@@ -1,8 +1,10 @@
 //! What tenants do with volumes.
 
+mod room;
+
 use super::advance::{self, Cause};
 use super::instances::record;
-use super::{App, AppError, Caller};
+use super::{App, AppError, Caller, lists};
 use crate::db::volume_snapshots::SnapshotRow;
 use crate::db::volumes::{AttachmentRow, NewVolume};
 use crate::db::{self, Tx};
@@ -24,6 +26,7 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
             return Err(refusal.with("value", word).with("expected", expected));
         }
     };
+    lists::check_after(app, caller, &filter, db::Long::Volumes).await?;
     let to = db::volumes::Narrowed { account: caller.scope(), alive, state, instance: None, filter: &filter };
     let found = db::volumes::list(app.db(), to).await;
     let (total, results) = found.map_err(AppError::from)?;
@@ -60,6 +63,17 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal
     found.ok_or_else(|| Refusal::unknown(id))
 }
 
+/// # Errors
+/// No volume may have this size.
+pub(super) fn check_size(size_mib: u64) -> Result<(), Refusal> {
+    if VOLUME_SIZE_MIB.contains(&size_mib) {
+        return Ok(());
+    }
+    let range = format!("{}..{}", VOLUME_SIZE_MIB.start(), VOLUME_SIZE_MIB.end());
+    let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size");
+    Err(refusal.with("value", size_mib).with("expected", range))
+}
+
 pub(super) fn entropy() -> [u8; 8] {
     let mut bytes = [0; 8];
     crate::rehearsal::fill_bytes(&mut bytes);
@@ -67,11 +81,7 @@ pub(super) fn entropy() -> [u8; 8] {
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result<Volume, Refusal> {
-    if !VOLUME_SIZE_MIB.contains(&request.volume_size) {
-        let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size");
-        let range = format!("{}..{}", VOLUME_SIZE_MIB.start(), VOLUME_SIZE_MIB.end());
-        return Err(refusal.with("value", request.volume_size).with("expected", range));
-    }
+    check_size(request.volume_size)?;
     let account = caller.owner()?.to_owned();
     if let Some(key) = &caller.idempotency_key {
         let made = db::access::idempotent(app.db(), &caller.token, key).await.map_err(AppError::from)?;
@@ -80,25 +90,14 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
         }
     }
     let id = crate::change!(app, "create volume", Some(caller.request), |tx, ringing| {
-        check_quota(tx, &account).await?;
+        check_quota(tx, &account, 1).await?;
         if let Some(key) = &caller.idempotency_key
             && let Some(made) = db::access::made_with_key(tx, &caller.token, key).await?
         {
             return Ok(made);
         }
-        let node = choose_node(tx, request.volume_size).await?;
-        let id = VolumeId::from_entropy(entropy()).to_string();
-        // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
-        let key = format!("v{}", hex::encode(entropy()));
-        let volume = NewVolume {
-            id: &id,
-            account: &account,
-            node: &node,
-            key: &key,
-            size_bytes: request.volume_size << 20,
-            display_name: request.display_name.as_deref().unwrap_or_default(),
-        };
-        db::volumes::insert(tx, &volume).await?;
+        let name = request.display_name.as_deref().unwrap_or_default();
+        let id = insert_new(tx, &account, request.volume_size, name).await?;
         record(tx, caller, &account, &id, "create_requested", &[("by", caller.token.clone())]).await?;
         db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
         if let Some(key) = &caller.idempotency_key {
@@ -110,34 +109,28 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
     get(app, caller, &id).await
 }
 
-async fn check_quota(tx: &mut Tx, account: &str) -> Result<(), AppError> {
+/// The row of a new volume, on the storage node with the most room. The account's row is locked.
+pub(super) async fn insert_new(tx: &mut Tx, account: &str, size_mib: u64, name: &str) -> Result<String, AppError> {
+    let node = room::choose_node(tx, size_mib).await?;
+    let id = VolumeId::from_entropy(entropy()).to_string();
+    // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
+    let key = format!("v{}", hex::encode(entropy()));
+    let volume = NewVolume { id: &id, account, node: &node, key: &key, size_bytes: size_mib << 20, display_name: name };
+    db::volumes::insert(tx, &volume).await?;
+    Ok(id)
+}
+
+/// Whether an account may have so many more volumes. Locks its row.
+pub(super) async fn check_quota(tx: &mut Tx, account: &str, more: u64) -> Result<(), AppError> {
     let quota = db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
     super::recovery::refuse_new(tx).await?;
     let Some(limit) = quota.volumes else { return Ok(()) };
     let used = db::volumes::count_of_account(tx, account).await?;
-    if used >= limit {
+    if used + more > limit {
         let refusal = Refusal::new(Code::ExceedQuota).with("quota", "volume.count");
         return Err(refusal.with("limit", limit).with("used", used).into());
     }
     Ok(())
-}
-
-/// The storage node with the most room that is heard and well; its row is locked and judged again.
-async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
-    // On the transaction's own connection: a second one for each would let a crowd wait for itself.
-    let mut nodes = db::nodes::storage_candidates(tx).await?;
-    let room =
-        |node: &arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
-    let well = |node: &arame_schema::api::StorageNode| {
-        node.status == "online" && node.degraded.is_none() && node.scheduling_enabled && room(node) >= needed_mib
-    };
-    nodes.sort_by_key(|node| std::cmp::Reverse(room(node)));
-    for node in nodes.iter().filter(|node| well(node)) {
-        if db::nodes::lock_storage(tx, &node.id).await?.is_some_and(|locked| well(&locked)) {
-            return Ok(node.id.clone());
-        }
-    }
-    Err(Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB")).into())
 }
 
 pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<db::volumes::VolumeRow, AppError> {
@@ -207,7 +200,8 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
             let refusal = Refusal::new(Code::ExceedQuota).with("quota", "volumes of one instance");
             return Err(refusal.with("limit", VOLUMES_MAX).with("used", VOLUMES_MAX).into());
         }
-        let attachment = new_attachment(app, tx, id, instance).await?;
+        let attaching = Attaching { volume: id, instance, deletes_volume: false };
+        let attachment = new_attachment(app, tx, attaching).await?;
         db::volumes::insert_attachment(tx, &attachment).await?;
         db::events::audit(tx, &caller.who(), "volume.attach", id).await?;
         let values = [("by", caller.token.clone()), ("instance", instance.to_owned())];
@@ -217,10 +211,25 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
     get(app, caller, id).await
 }
 
-async fn new_attachment(app: &App, tx: &mut Tx, volume: &str, instance: &str) -> Result<AttachmentRow, AppError> {
+/// What is attached to what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attaching<'a> {
+    pub volume: &'a str,
+    pub instance: &'a str,
+    /// The volume goes with the instance, unless it is detached before.
+    pub deletes_volume: bool,
+}
+
+pub(super) async fn new_attachment(
+    app: &App,
+    tx: &mut Tx,
+    attaching: Attaching<'_>,
+) -> Result<AttachmentRow, AppError> {
+    let Attaching { volume, instance, deletes_volume } = attaching;
     let id = AttachmentId::from_entropy(entropy()).to_string();
     let epoch = db::volumes::next_epoch(tx, volume).await?;
-    attachment_with(app, &id, (volume, instance), epoch, &id)
+    let row = attachment_with(app, &id, (volume, instance), epoch, &id)?;
+    Ok(AttachmentRow { deletes_volume, ..row })
 }
 
 /// An attachment's row with a new secret.
@@ -243,6 +252,7 @@ pub(super) fn attachment_with(
         epoch,
         wanted: true,
         generation: 1,
+        deletes_volume: false,
         chap_secret_sealed: app.vault().seal(&secret)?,
     })
 }

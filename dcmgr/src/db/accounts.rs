@@ -1,7 +1,7 @@
 //! Accounts and tokens as they are made, changed and ended, and the log of changes.
 
 use super::pool::{first, run};
-use super::{Columns, Db, DbError, Tx};
+use super::{Columns, Db, DbError, Long, Tx};
 use arame_schema::api::{self, Role};
 use std::collections::BTreeMap;
 
@@ -77,6 +77,42 @@ pub async fn belongings(tx: &mut Tx, id: &str) -> Result<Vec<(String, u64)>, DbE
     let found = super::pool::rows(tx, statement, (id, id, id, id)).await?;
     let pairs = found.iter().map(|row| Ok((row.text("kind")?, row.col::<u64>("n")?)));
     pairs.filter(|pair| pair.as_ref().is_ok_and(|(_, n)| *n > 0) || pair.is_err()).collect()
+}
+
+/// Things of an account that a verb is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Things {
+    Instances,
+    InstancesOn,
+    InstancesOff,
+    Volumes,
+    SecurityGroups,
+    SshKeyPairs,
+    BackupObjects,
+}
+
+/// Their ids, the oldest first; those that go already are left out.
+pub async fn things(db: &Db, account: &str, things: Things, limit: u64) -> Result<Vec<String>, DbError> {
+    let statement = match things {
+        Things::Instances => {
+            "SELECT id FROM instances WHERE account_id = ? AND terminated_at IS NULL AND desired <> 'gone' ORDER BY seq LIMIT ?"
+        }
+        Things::InstancesOn => {
+            "SELECT id FROM instances WHERE account_id = ? AND terminated_at IS NULL AND desired = 'on' ORDER BY seq LIMIT ?"
+        }
+        Things::InstancesOff => {
+            "SELECT id FROM instances WHERE account_id = ? AND terminated_at IS NULL AND desired = 'off' ORDER BY seq LIMIT ?"
+        }
+        Things::Volumes => {
+            "SELECT id FROM volumes WHERE account_id = ? AND deleted_at IS NULL AND wanted = 1 ORDER BY seq LIMIT ?"
+        }
+        Things::SecurityGroups => "SELECT id FROM security_groups WHERE account_id = ? ORDER BY seq LIMIT ?",
+        Things::SshKeyPairs => "SELECT id FROM ssh_key_pairs WHERE account_id = ? ORDER BY seq LIMIT ?",
+        Things::BackupObjects => {
+            "SELECT id FROM backup_objects WHERE account_id = ? AND deleted_at IS NULL ORDER BY seq LIMIT ?"
+        }
+    };
+    db.rows(statement, (account, limit)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 /// What an account uses now, by the original's quota keys, from the rows themselves.
@@ -171,18 +207,31 @@ pub async fn touch_token(db: &Db, id: &str) -> Result<(), DbError> {
 
 // The log of changes.
 
-/// Newest first, and how many there are.
+/// Newest first unless asked otherwise, and how many there are.
 pub async fn audit_log(
     db: &Db,
     account: Option<&str>,
-    start: u64,
-    limit: u64,
+    filter: &api::ListFilter,
 ) -> Result<(u64, Vec<api::AuditEntry>), DbError> {
-    let total =
-        db.rows("SELECT COUNT(*) AS n FROM audit_log WHERE (? IS NULL OR account_id = ?)", (account, account)).await?;
-    let statement = "SELECT at, token_id, account_id, address, verb, resource, request_id FROM audit_log \
-                     WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC LIMIT ? OFFSET ?";
-    let found = db.rows(statement, (account, account, limit, start)).await?;
+    let condition = "(? IS NULL OR account_id = ?) AND (? IS NULL OR resource LIKE ?) \
+                     AND (? IS NULL OR at >= ?) AND (? IS NULL OR at < ?)";
+    let mut values: Vec<mysql_async::Value> = super::twice(account).to_vec();
+    values.extend(super::twice(filter.id.as_deref().map(super::prefix).as_deref()));
+    let [since, until, ..] = super::moments(filter);
+    values.extend(super::twice(since.as_deref()));
+    values.extend(super::twice(until.as_deref()));
+    let count = format!("SELECT COUNT(*) AS n FROM audit_log WHERE {condition}");
+    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    let sorted = [("created_at", "seq")];
+    let (behind, after) = Long::AuditLog.behind(filter, &sorted, "seq");
+    values.extend(after);
+    values.extend([filter.limit.into(), filter.start.into()]);
+    let order = super::order(filter, &sorted, "seq");
+    let statement = format!(
+        "SELECT at, token_id, account_id, address, verb, resource, request_id FROM audit_log \
+         WHERE {condition}{behind} ORDER BY {order} LIMIT ? OFFSET ?"
+    );
+    let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
     let entry = |row: &mysql_async::Row| {
         Ok::<_, DbError>(api::AuditEntry {
             at: row.time("at")?,

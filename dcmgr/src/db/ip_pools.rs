@@ -3,6 +3,7 @@
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::api::{HandleNetwork, IpHandle};
+use arame_schema::model::usage::Usage;
 use std::net::Ipv4Addr;
 
 /// A pool, its dc networks by their ids.
@@ -31,6 +32,11 @@ fn read(row: &mysql_async::Row) -> Result<PoolRow, DbError> {
 pub async fn list(db: &Db, account: Option<&str>) -> Result<Vec<PoolRow>, DbError> {
     let statement = "SELECT * FROM ip_pools WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC";
     db.rows(statement, (account, account)).await?.iter().map(read).collect()
+}
+
+pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<PoolRow>, DbError> {
+    let statement = "SELECT * FROM ip_pools WHERE id = ? AND (? IS NULL OR account_id = ?)";
+    db.rows(statement, (id, account, account)).await?.first().map(read).transpose()
 }
 
 pub async fn lock(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<PoolRow>, DbError> {
@@ -80,12 +86,20 @@ fn view(row: &mysql_async::Row) -> Result<IpHandle, DbError> {
     })
 }
 
-pub async fn handles(db: &Db, pool: Option<&str>, account: Option<&str>) -> Result<Vec<IpHandle>, DbError> {
+pub async fn handles(db: &Db, pool: &str, account: Option<&str>) -> Result<Vec<IpHandle>, DbError> {
     let statement = format!(
-        "SELECT h.* FROM ip_handles h JOIN ip_pools p ON p.id = h.ip_pool_id WHERE {ALIVE} \
-         AND (? IS NULL OR p.id = ?) AND (? IS NULL OR p.account_id = ?) ORDER BY h.seq DESC"
+        "SELECT h.* FROM ip_handles h JOIN ip_pools p ON p.id = h.ip_pool_id WHERE p.id = ? AND {ALIVE} \
+         AND (? IS NULL OR p.account_id = ?) ORDER BY h.seq DESC"
     );
-    db.rows(statement, (pool, pool, account, account)).await?.iter().map(view).collect()
+    db.rows(statement, (pool, account, account)).await?.iter().map(view).collect()
+}
+
+pub async fn handle(db: &Db, id: &str, account: Option<&str>) -> Result<Option<IpHandle>, DbError> {
+    let statement = format!(
+        "SELECT h.* FROM ip_handles h JOIN ip_pools p ON p.id = h.ip_pool_id WHERE h.id = ? AND {ALIVE} \
+         AND (? IS NULL OR p.account_id = ?)"
+    );
+    db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
 }
 
 /// A handle of a pool, or of any the account may use.
@@ -102,16 +116,22 @@ pub async fn lock_handle(
     first(tx, statement, (id, pool, pool, account, account)).await?.as_ref().map(view).transpose()
 }
 
-pub async fn insert_handle(tx: &mut Tx, id: &str, pool: &str, network: &str, address: Ipv4Addr) -> Result<(), DbError> {
+pub async fn insert_handle(
+    tx: &mut Tx,
+    id: &str,
+    pool: &PoolRow,
+    network: &str,
+    address: Ipv4Addr,
+) -> Result<(), DbError> {
     let statement = "INSERT INTO ip_handles (id, ip_pool_id, network_id, ipv4, created_at, updated_at) \
                      VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
-    run(tx, statement, (id, pool, network, u32::from(address))).await?;
-    Ok(())
+    run(tx, statement, (id, &pool.id, network, u32::from(address))).await?;
+    super::usage::set_address(tx, id, &pool.account, Some(Usage::Held)).await
 }
 
 pub async fn delete_handle(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     run(tx, "DELETE FROM ip_handles WHERE id = ?", (id,)).await?;
-    Ok(())
+    super::usage::set_address(tx, id, "", None).await
 }
 
 pub async fn set_expiry(tx: &mut Tx, id: &str, seconds: u64) -> Result<(), DbError> {
@@ -123,6 +143,10 @@ pub async fn set_expiry(tx: &mut Tx, id: &str, seconds: u64) -> Result<(), DbErr
 /// Takes back what handles held whose time is over, a bounded batch a call. The address goes first: a process that stops
 /// between the two leaves a handle without address, which the next call ends.
 pub async fn end_expired(db: &Db) -> Result<(), DbError> {
+    let used = "UPDATE usage_intervals u JOIN ip_handles h ON h.id = u.resource \
+                SET u.ended_at = GREATEST(u.begun_at, h.expires_at), u.open = NULL \
+                WHERE u.open = 1 AND h.expires_at <= UTC_TIMESTAMP(3)";
+    db.run(used, ()).await?;
     let leases = "DELETE FROM ip_leases WHERE mac IS NULL AND vif_id IN \
                   (SELECT id FROM ip_handles WHERE expires_at <= UTC_TIMESTAMP(3))";
     db.run(leases, ()).await?;

@@ -1,7 +1,7 @@
 //! The outbox: job rows. One open job per (thing, agent), kept by a unique key.
 
 use super::pool::{first, rows, run};
-use super::{Columns, Db, DbError, Tx};
+use super::{Columns, Db, DbError, Long, Tx};
 use crate::plan::{Kind, Open};
 use arame_schema::api;
 use uuid::Uuid;
@@ -238,30 +238,38 @@ fn view(row: &mysql_async::Row) -> Result<api::Job, DbError> {
     })
 }
 
-/// A page of jobs, newest first; `account` limits it to one account's.
-/// Which jobs a list shows; `None` is any.
-#[derive(Debug, Default, Clone, Copy)]
+/// Which jobs a list shows; `None` is any. In the filter, a state is one as shown; `open` are those that are published, too.
+#[derive(Debug, Clone, Copy)]
 pub struct Listed<'a> {
     pub account: Option<&'a str>,
     pub thing: Option<&'a str>,
-    /// As shown; `open` are those that are published, too.
-    pub state: Option<&'a str>,
-    pub start: u64,
-    pub limit: u64,
+    pub filter: &'a api::ListFilter,
 }
 
 const LISTED: &str = "FROM jobs WHERE (? IS NULL OR account_id = ?) AND (? IS NULL OR thing = ?) \
     AND (? IS NULL OR (? = 'open' AND open = 1) \
-         OR (CASE WHEN open = 1 AND rung_at IS NOT NULL THEN 'published' ELSE state END) = ?)";
+         OR (CASE WHEN open = 1 AND rung_at IS NOT NULL THEN 'published' ELSE state END) = ?) \
+    AND (? IS NULL OR created_at >= ?) AND (? IS NULL OR created_at < ?)";
 
-/// Newest first, and how many there are in all.
+/// Newest first unless asked otherwise, and how many there are in all.
 pub async fn list(db: &Db, listed: Listed<'_>) -> Result<(u64, Vec<api::Job>), DbError> {
-    let Listed { account, thing, state, start, limit } = listed;
-    let which = (account, account, thing, thing, state, state, state);
-    let total = db.rows(format!("SELECT COUNT(*) AS n {LISTED}"), which).await?;
-    let (a, b, c, d, e, f, g) = which;
-    let statement = format!("SELECT {VIEW} {LISTED} ORDER BY seq DESC LIMIT ? OFFSET ?");
-    let found = db.rows(statement, (a, b, c, d, e, f, g, limit, start)).await?;
+    let Listed { account, thing, filter } = listed;
+    let state = filter.state.as_deref();
+    let [since, until, ..] = super::moments(filter);
+    let mut values: Vec<mysql_async::Value> = super::twice(account).to_vec();
+    values.extend(super::twice(thing));
+    values.extend([state.into(), state.into(), state.into()]);
+    values.extend(super::twice(since.as_deref()));
+    values.extend(super::twice(until.as_deref()));
+    let count = format!("SELECT COUNT(*) AS n {LISTED}");
+    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    let sorted = [("created_at", "seq")];
+    let (behind, after) = Long::Jobs.behind(filter, &sorted, "seq");
+    values.extend(after);
+    values.extend([filter.limit.into(), filter.start.into()]);
+    let order = super::order(filter, &sorted, "seq");
+    let statement = format!("SELECT {VIEW} {LISTED}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
+    let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
 }

@@ -8,6 +8,7 @@ use super::{Columns, Db, DbError, Tx};
 use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::nsa::NetworkHost;
 use arame_schema::model::MacAddress;
+use arame_schema::model::usage::Usage;
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -167,6 +168,7 @@ pub async fn insert_vif(tx: &mut Tx, vif: &NewVif<'_>) -> Result<(), DbError> {
         vif.need_version,
     );
     run(tx, row, values).await?;
+    super::usage::set_address(tx, vif.id, vif.account, Some(Usage::Held)).await?;
     if vif.groups.is_empty() {
         return Ok(());
     }
@@ -217,6 +219,7 @@ pub async fn groups_of_vif(tx: &mut Tx, vif: &str) -> Result<Vec<String>, DbErro
 /// Ends an interface: its address and MAC cool until these versions are acknowledged (DESIGN 3.11).
 pub async fn release_vif(tx: &mut Tx, vif: &VifRow, network_version: u64, policy_version: u64) -> Result<(), DbError> {
     run(tx, "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (&vif.id,)).await?;
+    super::usage::set_address(tx, &vif.id, "", None).await?;
     if rehearsal::sabotaged(Sabotage::ReleaseWithoutCooling) {
         run(tx, "DELETE FROM ip_leases WHERE vif_id = ?", (&vif.id,)).await?;
         return Ok(());

@@ -1,7 +1,7 @@
 //! Snapshots of volumes. Whoever writes one holds its volume's row.
 
 use super::pool::{first, rows, run};
-use super::{Columns, Db, DbError, Tx};
+use super::{Columns, Db, DbError, Long, Tx};
 use arame_schema::api;
 use arame_schema::model::volume_snapshot::VolumeSnapshotState;
 
@@ -156,20 +156,38 @@ pub struct Narrowed<'a> {
     pub state: Option<&'a str>,
 }
 
-/// A page, newest first.
-pub async fn list(
-    db: &Db,
-    to: Narrowed<'_>,
-    start: u64,
-    limit: u64,
-) -> Result<(u64, Vec<api::VolumeSnapshot>), DbError> {
+/// Columns a list may be sorted by.
+const SORTED: &[(&str, &str)] = &[
+    ("id", "p.id"),
+    ("created_at", "p.seq"),
+    ("updated_at", "p.updated_at"),
+    ("display_name", "p.display_name"),
+    ("state", "p.state"),
+];
+
+/// A page, newest first unless asked otherwise.
+pub async fn list(db: &Db, to: Narrowed<'_>, f: &api::ListFilter) -> Result<(u64, Vec<api::VolumeSnapshot>), DbError> {
     let filter = "(? IS NULL OR p.account_id = ?) AND (? IS NULL OR p.volume_id = ?) AND \
-                  (? = 0 OR p.deleted_at IS NULL) AND (? IS NULL OR p.state = ?)";
-    let values = (to.account, to.account, to.volume, to.volume, to.alive, to.state, to.state);
-    let total = db.rows(format!("SELECT COUNT(*) AS n FROM volume_snapshots p WHERE {filter}"), values).await?;
-    let statement = format!("{VIEW} WHERE {filter} ORDER BY p.seq DESC LIMIT ? OFFSET ?");
-    let values = (to.account, to.account, to.volume, to.volume, to.alive, to.state, to.state, limit, start);
-    let found = db.rows(statement, values).await?;
+                  (? = 0 OR p.deleted_at IS NULL) AND (? IS NULL OR p.state = ?) \
+                  AND (? IS NULL OR p.id LIKE ?) AND (? IS NULL OR p.display_name = ?) \
+                  AND (? IS NULL OR p.created_at >= ?) AND (? IS NULL OR p.created_at < ?) \
+                  AND (? IS NULL OR p.deleted_at >= ?) AND (? IS NULL OR p.deleted_at < ?)";
+    let mut values: Vec<mysql_async::Value> = Vec::new();
+    values.extend(super::twice(to.account));
+    values.extend(super::twice(to.volume));
+    values.push(to.alive.into());
+    values.extend(super::twice(to.state));
+    values.extend(super::twice(f.id.as_deref().map(super::prefix).as_deref()));
+    values.extend(super::twice(f.display_name.as_deref()));
+    values.extend(super::spans(f));
+    let count = format!("SELECT COUNT(*) AS n FROM volume_snapshots p WHERE {filter}");
+    let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    let (behind, after) = Long::VolumeSnapshots.behind(f, SORTED, "p.seq");
+    values.extend(after);
+    values.extend([f.limit.into(), f.start.into()]);
+    let order = super::order(f, SORTED, "p.seq");
+    let statement = format!("{VIEW} WHERE {filter}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
+    let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
 }

@@ -2,7 +2,7 @@
 
 use super::pool::{first, rows, run};
 use super::rollbacks::{self, RollbackRow};
-use super::{Columns, Db, DbError, Tx};
+use super::{Columns, Db, DbError, Long, Tx};
 use arame_schema::api;
 use arame_schema::model::volume::VolumeState;
 
@@ -130,12 +130,13 @@ pub struct AttachmentRow {
     pub epoch: u64,
     pub wanted: bool,
     pub generation: u64,
+    /// The volume goes with the instance, unless it is detached before.
+    pub deletes_volume: bool,
     pub chap_user: String,
     pub chap_secret_sealed: String,
 }
 
-const ATTACHMENTS: &str =
-    "SELECT id, volume_id, instance_id, epoch, wanted, generation, chap_user, chap_secret_sealed FROM attachments";
+const ATTACHMENTS: &str = "SELECT id, volume_id, instance_id, epoch, wanted, generation, delete_volume, chap_user, chap_secret_sealed FROM attachments";
 
 fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
     Ok(AttachmentRow {
@@ -145,6 +146,7 @@ fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
         epoch: row.col("epoch")?,
         wanted: row.flag("wanted")?,
         generation: row.col("generation")?,
+        deletes_volume: row.flag("delete_volume")?,
         chap_user: row.text("chap_user")?,
         chap_secret_sealed: row.text("chap_secret_sealed")?,
     })
@@ -170,9 +172,10 @@ pub async fn find_attachment(tx: &mut Tx, id: &str) -> Result<Option<AttachmentR
 pub async fn insert_attachment(tx: &mut Tx, attachment: &AttachmentRow) -> Result<(), DbError> {
     let a = attachment;
     run(tx, "UPDATE volumes SET epoch = ? WHERE id = ?", (a.epoch, &a.volume)).await?;
-    let statement = "INSERT INTO attachments (id, volume_id, instance_id, epoch, chap_user, chap_secret_sealed, created_at) \
-                     VALUES (?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))";
-    run(tx, statement, (&a.id, &a.volume, &a.instance, a.epoch, &a.chap_user, &a.chap_secret_sealed)).await?;
+    let statement = "INSERT INTO attachments (id, volume_id, instance_id, epoch, delete_volume, chap_user, chap_secret_sealed, \
+                     created_at) VALUES (?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))";
+    let secret = &a.chap_secret_sealed;
+    run(tx, statement, (&a.id, &a.volume, &a.instance, a.epoch, a.deletes_volume, &a.chap_user, secret)).await?;
     Ok(())
 }
 
@@ -270,19 +273,13 @@ pub struct Narrowed<'a> {
 }
 
 /// Columns a list may be sorted by.
-fn order_of(filter: &api::ListFilter) -> String {
-    super::order(
-        filter,
-        &[
-            ("id", "v.id"),
-            ("created_at", "v.seq"),
-            ("updated_at", "v.updated_at"),
-            ("display_name", "v.display_name"),
-            ("state", "v.state"),
-        ],
-        "v.seq",
-    )
-}
+const SORTED: &[(&str, &str)] = &[
+    ("id", "v.id"),
+    ("created_at", "v.seq"),
+    ("updated_at", "v.updated_at"),
+    ("display_name", "v.display_name"),
+    ("state", "v.state"),
+];
 
 pub async fn list(db: &Db, to: Narrowed<'_>) -> Result<(u64, Vec<api::Volume>), DbError> {
     let filter = "(? IS NULL OR v.account_id = ?) AND (? = 0 OR v.deleted_at IS NULL) AND (? IS NULL OR v.state = ?) \
@@ -300,8 +297,11 @@ pub async fn list(db: &Db, to: Narrowed<'_>) -> Result<(u64, Vec<api::Volume>), 
     values.extend(super::spans(f));
     let count = format!("SELECT COUNT(*) AS n FROM volumes v WHERE {filter}");
     let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;
+    let (behind, after) = Long::Volumes.behind(f, SORTED, "v.seq");
+    values.extend(after);
     values.extend([f.limit.into(), f.start.into()]);
-    let statement = format!("{VIEW} WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?", order_of(f));
+    let order = super::order(f, SORTED, "v.seq");
+    let statement = format!("{VIEW} WHERE {filter}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
     let found = db.rows(statement, mysql_async::Params::Positional(values)).await?;
     let total = total.first().map_or(Ok(0), |row| row.col("n"))?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))

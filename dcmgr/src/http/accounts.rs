@@ -6,9 +6,7 @@ use super::asked::Asked;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use app::accounts::Change;
-use arame_schema::api::{
-    Account, AccountUsage, AuditEntry, CreateAccount, CreateToken, Page, Role, Token, UpdateAccount,
-};
+use arame_schema::api::{Account, AuditEntry, CreateAccount, CreateToken, Page, Role, Token, UpdateAccount};
 use arame_schema::model::{AccountId, TokenId};
 
 const ID: &str = "a-…";
@@ -35,14 +33,6 @@ pub async fn list(mut asked: Asked) -> Answer<[Page<Account>; 1]> {
 pub async fn get(asked: Asked) -> Answer<Account> {
     let id: AccountId = asked.id(ID)?;
     let view = app::accounts::get(asked.app(), &asked.caller, id.as_str()).await?;
-    asked.answer(view)
-}
-
-/// What an account uses now, by the original's quota keys.
-#[utoipa::path(get, path = "/accounts/{id}/usage", tag = "accounts", responses((status = 200, body = AccountUsage)))]
-pub async fn usage(asked: Asked) -> Answer<AccountUsage> {
-    let id: AccountId = asked.id(ID)?;
-    let view = app::accounts::usage(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
 }
 

@@ -60,7 +60,7 @@ fn error_body(refusal: Refusal, frame: Frame) -> ErrorBody {
     let entry = catalogue::refusal(refusal.code);
     let mut told = catalogue::told(&refusal, frame.language);
     let mut detail = refusal.detail.map(|detail| *detail);
-    if refusal.code == Code::OutOfHostCapacity
+    if matches!(refusal.code, Code::OutOfHostCapacity | Code::OutOfStorageCapacity)
         && let Some(mut placement) = detail.clone().and_then(|d| serde_json::from_value::<Placement>(d).ok())
     {
         placement.localise(frame.language);

@@ -146,12 +146,28 @@ impl Fields {
 
     /// A list of hashes, or a hash of hashes whose keys only order them, as forms write either.
     pub fn ordered(&mut self, name: &str) -> Result<Vec<Fields>, Refusal> {
-        let Some(Value::Array(items)) = self.values.get(name) else {
-            return Ok(self.hashes(name)?.into_iter().map(|(_, fields)| fields).collect());
-        };
-        let numbered = items.iter().enumerate().map(|(at, item)| (format!("{at:05}"), item.clone())).collect();
-        self.values.insert(name.to_owned(), Value::Object(numbered));
-        self.ordered(name)
+        Ok(self.numbered(name)?.into_iter().map(|(_, fields)| fields).collect())
+    }
+
+    /// The same with the keys; those of a list are its places.
+    pub fn numbered(&mut self, name: &str) -> Result<Vec<(String, Fields)>, Refusal> {
+        if let Some(Value::Array(items)) = self.values.get(name) {
+            let numbered = items.iter().enumerate().map(|(at, item)| (format!("{at:05}"), item.clone())).collect();
+            self.values.insert(name.to_owned(), Value::Object(numbered));
+        }
+        self.hashes(name)
+    }
+
+    /// Whether it is a hash of plain values, or will be when its text is read.
+    pub fn is_flat(&self, name: &str) -> bool {
+        match self.values.get(name) {
+            Some(Value::Object(hash)) => hash.values().all(|value| !value.is_object()),
+            Some(Value::String(text)) => {
+                let read = serde_json::from_str::<Map<String, Value>>(text);
+                read.is_ok_and(|hash| hash.values().all(|value| !value.is_object()))
+            }
+            _ => false,
+        }
     }
 
     /// A list of free texts, each as it came; one text alone is a list of one.

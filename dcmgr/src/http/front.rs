@@ -42,6 +42,8 @@ pub enum Form {
     Json,
     /// The original's, with symbol keys; asked for by `.yml` or by `Accept`.
     Yaml,
+    /// A table, where an operation has one; else as JSON.
+    Csv,
 }
 
 impl Form {
@@ -52,7 +54,11 @@ impl Form {
         let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let first = accepted.split([',', ';']).next().unwrap_or_default().trim();
         let yaml = ["text/yaml", "application/yaml", "application/x-yaml"].contains(&first);
-        if yaml { Form::Yaml } else { Form::Json }
+        match first {
+            "text/csv" => Form::Csv,
+            _ if yaml => Form::Yaml,
+            _ => Form::Json,
+        }
     }
 }
 
@@ -260,6 +266,8 @@ fn note(method: &Method, route: &str, response: &Response, reason: Option<Code>,
     let took_ms = took.as_millis() as u64;
     let reason = reason.map(|code| arame_schema::api::catalogue::refusal(code).wire);
     match status {
+        // It answers as it should: nothing is wrong, it is not built.
+        501 => tracing::info!(%request, %method, route, status, reason, took_ms, "not built"),
         500.. => tracing::error!(%request, %method, route, status, reason, took_ms, "request failed"),
         400..500 => tracing::info!(%request, %method, route, status, reason, took_ms, "request refused"),
         _ => tracing::debug!(%request, %method, route, status, took_ms, "request answered"),
@@ -286,13 +294,14 @@ pub fn panicked(said: Box<dyn Any + Send + 'static>) -> Response {
     Refused(Refusal::new(Code::Internal)).into_response()
 }
 
-/// `/api/12.03/instances/i-x.json` is `/api/12.03/instances/i-x`, and `.yml` asks for YAML. No id holds a dot.
+/// `/api/12.03/instances/i-x.json` is `/api/12.03/instances/i-x`, and `.yml` asks for YAML, `.csv` for a table. No id
+/// holds a dot.
 pub fn strip_extension<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
     let path = request.uri().path();
     if !path.starts_with(API) || path.ends_with("/openapi.json") {
         return request;
     }
-    let known = [(".json", Form::Json), (".yml", Form::Yaml)];
+    let known = [(".json", Form::Json), (".yml", Form::Yaml), (".csv", Form::Csv)];
     let found = known.into_iter().find_map(|(extension, form)| Some((path.strip_suffix(extension)?.to_owned(), form)));
     let Some((bare, form)) = found else { return request };
     let bare = match request.uri().query() {

@@ -1,5 +1,7 @@
 //! `/instances`: the original's verbs on virtual machines, and ours to see why one is as it is.
 
+mod launched;
+
 use super::answer::{Answer, Refused};
 use super::app;
 use super::asked::Asked;
@@ -231,10 +233,6 @@ pub async fn placement(asked: Asked) -> Answer<Placement> {
 
 /// Reads the body of a creation.
 pub fn create_instance(fields: &mut Fields) -> Result<CreateInstance, Refusal> {
-    if fields.has("volumes") {
-        // The original made volumes here. Ignoring the wish would lose data the client believes to be on a volume.
-        return Err(fields.invalid("volumes", "…", "POST /volumes, PUT /volumes/{id}/attach"));
-    }
     let image_id = fields.parsed("image_id", "wmi-…")?;
     let image_id = fields.needed("image_id", image_id)?;
     let cpu_range = u64::from(*CPU_CORES.start())..=u64::from(*CPU_CORES.end());
@@ -254,6 +252,8 @@ pub fn create_instance(fields: &mut Fields) -> Result<CreateInstance, Refusal> {
         display_name: plain(fields, "display_name")?,
         host_node_id: host_node(fields)?,
         security_groups,
+        volumes: launched::volumes(fields)?,
+        labels: launched::labels(fields)?,
     })
 }
 
@@ -386,7 +386,6 @@ mod tests {
             ("vifs[eth0][network]=nw-a&vifs[eth0][ipv4_addr]=1.2.3", Code::InvalidParameter, "vifs[eth0][ipv4_addr]"),
             ("vifs[a][network]=nw-a&vifs[a][index]=1&vifs[b][network]=nw-a", Code::InvalidParameter, "vifs[b][index]"),
             ("vifs=nonsense", Code::InvalidParameter, "vifs"),
-            ("volumes[0][size]=1G", Code::InvalidParameter, "volumes"),
         ] {
             let refused = read(FORM, &format!("{base}{more}")).unwrap_err();
             assert_eq!((refused.code, refused.values["name"].as_str()), (code, name), "{more}");

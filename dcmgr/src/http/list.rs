@@ -26,7 +26,8 @@ pub struct ListQuery {
     /// Ids that begin with this.
     id: Option<String>,
     host_node_id: Option<String>,
-    /// Id of the last row of the page before: goes on behind it (instances only).
+    /// Id of the last row of the page before: goes on behind it, in the order the list is sorted by. Of the audit log
+    /// its request.
     after: Option<String>,
     /// First row, from 0.
     start: Option<u64>,

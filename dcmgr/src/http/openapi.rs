@@ -10,8 +10,8 @@ mod told;
 
 use super::{API, Http, roles};
 use super::{
-    accounts, audit, events, instances, jobs, security_groups, sessions, ssh_key_pairs, users, volume_snapshots,
-    volumes,
+    accounts, audit, bulk, events, instances, jobs, reports, security_groups, sessions, ssh_key_pairs, users,
+    volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
@@ -62,7 +62,14 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(ssh_key_pairs::get, ssh_key_pairs::update, ssh_key_pairs::delete))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::get, accounts::update, accounts::delete))
-        .routes(routes!(accounts::usage))
+        .routes(routes!(reports::of_account))
+        .routes(routes!(bulk::power_off))
+        .routes(routes!(bulk::power_on))
+        .routes(routes!(bulk::delete_instances))
+        .routes(routes!(bulk::delete_volumes))
+        .routes(routes!(bulk::delete_security_groups))
+        .routes(routes!(bulk::delete_ssh_key_pairs))
+        .routes(routes!(bulk::delete_backup_objects))
         .routes(routes!(accounts::tokens, accounts::create_token))
         .routes(routes!(accounts::token, accounts::revoke_token))
         .routes(routes!(accounts::audit_log))

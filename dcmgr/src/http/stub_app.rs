@@ -214,6 +214,33 @@ pub mod accounts {
     use super::{App, Caller};
     use arame_schema::api::*;
 
+    pub mod bulk {
+        use super::super::{App, Caller};
+        use arame_schema::api::*;
+        use arame_schema::model::instance::Shutdown;
+
+        #[derive(Debug, Clone, Copy)]
+        pub enum Verb {
+            PowerOff(Shutdown),
+            PowerOn,
+            DeleteInstances,
+            DeleteVolumes(DeleteVolume),
+            DeleteSecurityGroups,
+            DeleteSshKeyPairs(Force),
+            DeleteBackupObjects,
+        }
+
+        #[derive(Debug, Clone, Copy)]
+        pub enum Force {
+            No,
+            Yes,
+        }
+
+        pub async fn ask_all(_: &App, _: &Caller, account: &str, verb: Verb) -> Result<BulkResult, Refusal> {
+            Err(Refusal::unknown(format!("{account} {verb:?}")))
+        }
+    }
+
     #[derive(Debug, Default)]
     pub struct Change {
         pub display_name: Option<String>,
@@ -368,8 +395,18 @@ absent!(ip_pools:
     expire(id: &str, seconds: u64) -> IpHandle;
 );
 absent!(usage:
-    between(account: Option<&str>, span: Span) -> Vec<UsageInterval>;
+    between(to: Narrowed, span: Span) -> Vec<UsageInterval>;
+    over_time(account: &str, span: Span) -> UsageOverTime;
     {
+        pub struct Narrowed {
+            pub account: Option<String>,
+            pub resource: Option<String>,
+            pub resource_type: Option<String>,
+            pub what: Option<String>,
+        }
+        pub fn totals_csv(_: &UsageOverTime) -> String {
+            String::new()
+        }
         pub fn csv(_: &[UsageInterval]) -> String {
             String::new()
         }

@@ -1,7 +1,7 @@
 //! Accounts, their tokens, and the log of what was done with them.
 
 use super::language::wordless;
-use super::{Role, Timestamp};
+use super::{PlannedRefusal, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -29,6 +29,59 @@ pub struct Account {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct AccountUsage(pub BTreeMap<String, u64>);
+
+/// What became of a verb that was asked of everything an account has of a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BulkResult {
+    pub account_id: String,
+    /// Those it was asked of; the work follows.
+    pub asked: Vec<String>,
+    /// Those that refused it; they are as they were.
+    pub refused: Vec<BulkRefusal>,
+    /// There were more than one call asks: call again.
+    pub more: bool,
+}
+
+/// Why one of many was not asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BulkRefusal {
+    pub id: String,
+    /// The refusal's word: `volume_attached`.
+    pub reason: String,
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+    /// Filled by [`super::Localise`].
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub next_step: String,
+}
+
+impl BulkRefusal {
+    pub fn new(id: &str, refusal: &super::Refusal) -> Self {
+        let PlannedRefusal { reason, values, message, next_step } = PlannedRefusal::from(refusal);
+        Self { id: id.to_owned(), reason, values, message, next_step }
+    }
+}
+
+impl super::Localise for BulkResult {
+    fn localise(&mut self, language: super::Language) {
+        for one in &mut self.refused {
+            let (reason, values) = (one.reason.clone(), one.values.clone());
+            let mut told = PlannedRefusal { reason, values, ..PlannedRefusal::default() };
+            told.localise(language);
+            (one.message, one.next_step) = (told.message, told.next_step);
+        }
+    }
+}
+
+/// For the document: what a verb on everything answers, without and with `detail=true`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum AskedOrDetail {
+    Asked(Vec<String>),
+    Detail(BulkResult),
+}
 
 /// A credential. What it may do is its role's, for whom its account's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

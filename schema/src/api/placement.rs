@@ -97,6 +97,9 @@ pub struct DeletePlan {
     pub id: String,
     /// Volumes that would be detached; they and their data stay.
     pub detaches: Vec<String>,
+    /// Volumes that would be deleted with it, unless they have snapshots.
+    #[serde(default)]
+    pub deletes: Vec<String>,
     /// Addresses that would be released.
     pub releases: Vec<String>,
     pub quotas: Vec<QuotaEffect>,

@@ -56,6 +56,36 @@ pub struct CreateInstance {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub security_groups: Vec<SecurityGroupId>,
+    /// Made or attached with it, all or nothing; by names that only order them. At most [`crate::limits::VOLUMES_MAX`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<String, VolumeRequest>,
+    /// Its labels from the beginning: name and value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A volume of a launch: one that is there (`volume_id`), or a new one of a size.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VolumeRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub volume_id: Option<VolumeId>,
+    /// MiB. `size` is the original's word: bytes, or with a suffix K, M, G or T.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_size: Option<u64>,
+    /// Of a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Deleted with the instance, unless it is detached before. Unless said: a new one is, one that was there is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
+}
+
+impl VolumeRequest {
+    /// Whether it goes with its instance.
+    pub fn goes(&self) -> bool {
+        self.delete_on_termination.unwrap_or(self.volume_id.is_none())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -4,6 +4,7 @@
 //! instance   pending, initializing ─► running ─► kept (halted, starting again, failed) ─► shuttingdown
 //!            nothing                  CPU, memory, disk   disk                             nothing
 //! volume     creating ─► kept ─► deleting
+//! address    given to an interface or a handle ─► held ─► given back
 //! ```
 //!
 //! Rule: nothing is counted before a resource is there for the first time, nor from the moment its deletion was asked
@@ -19,6 +20,8 @@ pub enum Usage {
     Running,
     /// Only the disk.
     Kept,
+    /// An address, by an interface or a handle.
+    Held,
 }
 
 impl Usage {
@@ -26,6 +29,7 @@ impl Usage {
         match self {
             Usage::Running => "running",
             Usage::Kept => "kept",
+            Usage::Held => "held",
         }
     }
 }

@@ -172,7 +172,14 @@ impl Model {
         self.none(
             "usage is counted of what is no more",
             "SELECT u.resource FROM usage_intervals u LEFT JOIN instances i ON i.id = u.resource AND i.terminated_at IS NULL \
-             LEFT JOIN volumes v ON v.id = u.resource AND v.deleted_at IS NULL WHERE u.open = 1 AND i.id IS NULL AND v.id IS NULL",
+             LEFT JOIN volumes v ON v.id = u.resource AND v.deleted_at IS NULL \
+             LEFT JOIN network_vifs n ON n.id = u.resource AND n.deleted_at IS NULL \
+             WHERE u.open = 1 AND i.id IS NULL AND v.id IS NULL AND n.id IS NULL",
+        )?;
+        self.none(
+            "an address that is given out is not counted as held",
+            "SELECT n.id FROM network_vifs n LEFT JOIN usage_intervals u ON u.resource = n.id AND u.open = 1 AND u.what = 'held' \
+             AND u.account_id = n.account_id WHERE n.deleted_at IS NULL AND u.seq IS NULL",
         )?;
         self.none(
             "a machine that runs is not counted as it is",

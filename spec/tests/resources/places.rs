@@ -4,6 +4,7 @@ use crate::support::{count, json, operator, refused, small, told};
 use anyhow::ensure;
 use arame_dcmgr::app;
 use arame_dcmgr::app::node_groups::Kind;
+use arame_dcmgr::app::usage::Narrowed;
 use arame_dcmgr::app::{networks, usage};
 use arame_schema::api::{
     Code, CreateIpPool, CreateNode, CreateNodeGroup, ListFilter, NodeFilter, Role, SetBackupStorage, SetInstanceType,
@@ -178,15 +179,20 @@ async fn what_was_used_is_told_by_account_and_time_and_as_a_table() -> anyhow::R
     world.instance_in(&one.id, InstanceState::Running).await?;
     let longer = "UPDATE usage_intervals SET begun_at = begun_at - INTERVAL 100 SECOND WHERE resource = ?";
     world.db().rows(longer, (&one.id,)).await?;
-    let all = told(usage::between(&world.app, &world.demo(), None, Span::default()).await)?;
+    let of_one = || Narrowed { resource: Some(one.id.clone()), ..Narrowed::default() };
+    let all = told(usage::between(&world.app, &world.demo(), of_one(), Span::default()).await)?;
     ensure!(all.len() == 1 && all[0].resource == one.id && all[0].what == "running", "{all:?}");
     ensure!((100..120).contains(&all[0].seconds) && all[0].memory_size == 128, "{all:?}");
     let stranger = world.caller("a-other", Role::Member);
-    ensure!(told(usage::between(&world.app, &stranger, None, Span::default()).await)?.is_empty());
-    refused(usage::between(&world.app, &stranger, Some("a-demo"), Span::default()).await, Code::UnknownResource)?;
+    ensure!(told(usage::between(&world.app, &stranger, Narrowed::default(), Span::default()).await)?.is_empty());
+    let demo = || Narrowed { account: Some("a-demo".into()), ..Narrowed::default() };
+    refused(usage::between(&world.app, &stranger, demo(), Span::default()).await, Code::UnknownResource)?;
+    let held = Narrowed { what: Some("held".into()), ..demo() };
+    let held = told(usage::between(&world.app, &world.demo(), held, Span::default()).await)?;
+    ensure!(held.len() == 1 && held[0].resource_type == "address" && held[0].uuid.starts_with("vif-"), "{held:?}");
     let past = arame_schema::api::Timestamp::parse("2020-01-02 00:00:00 UTC");
     let then = Span { since: None, until: past };
-    ensure!(told(usage::between(&world.app, &world.demo(), None, then).await)?.is_empty());
+    ensure!(told(usage::between(&world.app, &world.demo(), Narrowed::default(), then).await)?.is_empty());
     let table = usage::csv(&all);
     let lines: Vec<&str> = table.lines().collect();
     ensure!(lines.len() == 2 && lines[1].starts_with(&format!("a-demo,{},running,1,128,64,", one.id)), "{table}");

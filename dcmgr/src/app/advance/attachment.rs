@@ -7,6 +7,7 @@ use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::attachment::{Facts, Wish, is_over, next_job, plug_to_go};
 use crate::rehearsal::{self, Sabotage};
+use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::{Fact, FactName};
 
 /// The volume is locked first, then its attachment.
@@ -29,6 +30,9 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     if is_over(wish, facts) {
         db::volumes::close_attachment(tx, id).await?;
         db::facts::forget_thing(tx, id).await?;
+        if open.deletes_volume {
+            go_with_instance(tx, &disk, &open.instance, cause).await?;
+        }
         return volume::advance(tx, ringing, &disk.id, cause).await;
     }
     let at = At { thing: id, agent: &agent, account: Some(&disk.account) };
@@ -37,6 +41,36 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         db::facts::set_maybe(tx, id, &agent, FactName::Exported).await?;
     }
     volume::settle_state(tx, &disk, cause).await
+}
+
+/// A volume that was made with an instance goes with it. One that was only detached stays, and so does one with snapshots.
+async fn go_with_instance(
+    tx: &mut Tx,
+    disk: &db::volumes::VolumeRow,
+    instance: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    let gone = db::instances::find(tx, instance).await?.is_none_or(|row| row.desired == DesiredInstance::Gone);
+    if !gone || !disk.wanted {
+        return Ok(());
+    }
+    let snapshots = db::volume_snapshots::of_volume(tx, &disk.id).await?;
+    let (code, value) = match snapshots.iter().any(|one| one.wanted) {
+        true => ("kept_for_snapshots", ("instance", instance.to_owned())),
+        false => {
+            db::volumes::set_unwanted(tx, &disk.id).await?;
+            ("delete_requested", ("by", instance.to_owned()))
+        }
+    };
+    let event = db::events::NewEvent {
+        account: Some(&disk.account),
+        resource: &disk.id,
+        code,
+        values: &[value],
+        job: None,
+        request: cause.request,
+    };
+    Ok(db::events::insert(tx, &event).await?)
 }
 
 /// A closed attachment whose export turned up again is removed by rule.

@@ -3,9 +3,8 @@
 //! Rule: nothing is changed. A launch is carried out in a transaction that is always rolled back, so that what is told is
 //! what the real request would meet, to the last address; nothing that it queued is rung. A move would stand here too.
 
-use super::{
-    New, check_hostname, check_request, create_in, demand, entropy, image_of, lock_own, refuse_state, size_of,
-};
+use super::launch::{New, check_hostname, check_request, create_in, demand, duplicate_of, entropy, image_of, size_of};
+use super::{lock_own, refuse_state};
 use crate::app::{App, AppError, Caller, Ringing, placement};
 use crate::db;
 use arame_schema::api::{Code, CreateInstance, DeletePlan, LaunchPlan, PlannedRefusal, QuotaEffect, Refusal};
@@ -19,6 +18,16 @@ async fn quota(app: &App, account: &str, more: i64) -> Result<QuotaEffect, Refus
         let used = db::instances::count_of_account(tx, account).await?;
         let after = used.saturating_add_signed(more);
         Ok(QuotaEffect { quota: "instance.count".into(), used, after, limit: known.quota_instances })
+    })?;
+    Ok(told)
+}
+
+/// The volumes of an account against its quota, now and with so many more.
+async fn volume_quota(app: &App, account: &str, more: u64) -> Result<QuotaEffect, Refusal> {
+    let told = crate::transact!(app.db(), "plan quota", None, AppError, |tx| {
+        let known = db::accounts::find(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
+        let used = db::volumes::count_of_account(tx, account).await?;
+        Ok(QuotaEffect { quota: "volume.count".into(), used, after: used + more, limit: known.quota_volumes })
     })?;
     Ok(told)
 }
@@ -43,12 +52,17 @@ pub async fn plan(app: &App, caller: &Caller, request: CreateInstance) -> Result
         create_in(tx, &mut Ringing::default(), &new).await?;
         Err(AppError::Planned)
     });
-    let refusals = match tried.map_err(|error| super::duplicate_of(error, hostname.as_deref(), &request)) {
+    let refusals = match tried.map_err(|error| duplicate_of(error, hostname.as_deref(), &request)) {
         Ok(()) | Err(AppError::Planned) => Vec::new(),
         Err(AppError::Refused(refusal)) => vec![PlannedRefusal::from(&*refusal)],
         Err(error) => return Err(error.into()),
     };
-    Ok(LaunchPlan::new(verdicts, vec![quota(app, &account, 1).await?], refusals))
+    let mut quotas = vec![quota(app, &account, 1).await?];
+    let volumes = request.volumes.values().filter(|one| one.volume_id.is_none()).count() as u64;
+    if volumes > 0 {
+        quotas.push(volume_quota(app, &account, volumes).await?);
+    }
+    Ok(LaunchPlan::new(verdicts, quotas, refusals))
 }
 
 /// What a deletion would take away, and what would refuse it.
@@ -64,9 +78,11 @@ pub async fn plan_delete(app: &App, caller: &Caller, id: &str) -> Result<DeleteP
         };
         let attached = db::volumes::attachments_of_instance(tx, id).await?;
         let interfaces = db::networks::vifs_of_instance(tx, id).await?;
+        let (go, stay): (Vec<_>, Vec<_>) = attached.into_iter().partition(|one| one.deletes_volume);
         let plan = DeletePlan {
             id: id.to_owned(),
-            detaches: attached.into_iter().map(|one| one.volume).collect(),
+            detaches: stay.into_iter().map(|one| one.volume).collect(),
+            deletes: go.into_iter().map(|one| one.volume).collect(),
             releases: interfaces.into_iter().map(|one| one.ipv4.to_string()).collect(),
             quotas: Vec::new(),
             refusals,

@@ -83,7 +83,7 @@ pub async fn services(
     id: &str,
     filter: ListFilter,
 ) -> Result<Page<NetworkService>, Refusal> {
-    Ok(super::super::page(super::get(app, caller, id).await?.network_services, &filter))
+    super::super::page(super::get(app, caller, id).await?.network_services, &filter)
 }
 
 /// Names of services that a network always has.
@@ -130,13 +130,13 @@ pub async fn set_service(
 /// Mapped addresses: none, until the switch can map them.
 pub async fn routes(app: &App, caller: &Caller, id: &str, filter: ListFilter) -> Result<Page<NetworkRoute>, Refusal> {
     super::get(app, caller, id).await?;
-    Ok(super::super::page(Vec::new(), &filter))
+    super::super::page(Vec::new(), &filter)
 }
 
 pub async fn vifs(app: &App, caller: &Caller, id: &str, filter: ListFilter) -> Result<Page<NetworkVif>, Refusal> {
     super::get(app, caller, id).await?;
     let found = db::networks::views::vifs(app.db(), caller.scope(), Some(id)).await.map_err(AppError::from)?;
-    Ok(super::super::page(found, &filter))
+    super::super::page(found, &filter)
 }
 
 pub async fn vif(app: &App, caller: &Caller, id: &str, vif: &str) -> Result<NetworkVif, Refusal> {

@@ -1,6 +1,6 @@
 //! What is shown of instances.
 
-use super::super::{Columns, Db, DbError};
+use super::super::{Columns, Db, DbError, Long};
 use arame_schema::api;
 use arame_schema::model::instance::InstanceState;
 
@@ -190,12 +190,11 @@ pub async fn list(db: &Db, to: &Filter<'_>, known: Option<u64>) -> Result<(u64, 
         }
     };
     let mut paged = values;
-    let after = to.filter.after.as_deref();
-    let before = if after.is_some() { " AND i.seq < (SELECT seq FROM instances WHERE id = ?)" } else { "" };
-    paged.extend(after.map(Into::into));
+    let (behind, after) = Long::Instances.behind(to.filter, COLUMNS, "i.seq");
+    paged.extend(after);
     paged.extend([to.filter.limit.into(), to.filter.start.into()]);
     let order = super::super::order(to.filter, COLUMNS, "i.seq");
-    let page = format!("SELECT i.seq FROM instances i WHERE {condition}{before} ORDER BY {order} LIMIT ? OFFSET ?");
+    let page = format!("SELECT i.seq FROM instances i WHERE {condition}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
     let statement = format!("{VIEW} JOIN ({page}) page ON page.seq = i.seq ORDER BY {order}");
     let found = db.rows(statement, positional(paged)).await?;
     Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))

@@ -77,7 +77,7 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
     Some(match (method.as_str(), below) {
         ("POST", "/instances") => json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": "web1",
             "ssh_key_id": "ssh-demo", "vifs": vifs() }),
-        ("PUT", "/instances/{id}/poweroff") => json!({ "force": true }),
+        ("PUT", "/instances/{id}/poweroff" | "/accounts/{id}/instances/poweroff") => json!({ "force": true }),
         ("POST", "/volumes") => json!({ "volume_size": 1024, "display_name": "data" }),
         ("PUT", "/volumes/{id}/attach") => json!({ "instance_id": "i-kpzz2px7" }),
         ("PUT", "/volumes/{id}/rollback") => json!({ "snapshot_id": "snap-before", "destroy_newer": false }),

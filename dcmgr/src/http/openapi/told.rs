@@ -122,7 +122,10 @@ fn own(method: &str, below: &str) -> &'static [Code] {
             Code::DuplicateMacAddress,
             Code::AddressNotInNetwork,
             Code::InvalidImageState,
+            Code::InvalidVolumeState,
+            Code::OutOfStorageCapacity,
             Code::Recovering,
+            Code::VolumeAttached,
         ],
         ("DELETE", "/instances/{id}")
         | ("PUT", "/instances/{id}/poweroff" | "/instances/{id}/poweron" | "/instances/{id}/reboot") => {

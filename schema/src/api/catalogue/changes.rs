@@ -27,5 +27,10 @@ pub static ALL: &[Sentence] = sentences! {
     "enable_scheduling": "ホスト {host} の配置を有効にすれば置けます（arame host enable {host}）。", "It would fit on {host} if scheduling were enabled there (arame host enable {host}).";
     "bring_online": "ホスト {host} が復帰すれば置けます。", "It would fit on {host} if that host came back online.";
     "repair_host": "ホスト {host} の不調が解消すれば置けます（{had}）。", "It would fit on {host} if that host were well again ({had}).";
+    "storage_free": "ストレージノード {host} であと {amount} MiB 空けば置けます。", "It would fit on storage node {host} if {amount} MiB more were free.";
+    "storage_smaller": "ストレージノード {host} は全体でも {amount} MiB です。それより小さいサイズを選んでください。", "Storage node {host} has {amount} MiB in all: choose a smaller size.";
+    "storage_online": "ストレージノード {host} のエージェントが復帰すれば置けます。", "It would fit on storage node {host} if its agent came back.";
+    "storage_enable": "ストレージノード {host} の配置を有効にすれば置けます（arame storage enable {host}）。", "It would fit on storage node {host} if scheduling were enabled there (arame storage enable {host}).";
+    "storage_repair": "ストレージノード {host} の不調が解消すれば置けます（{had}）。", "It would fit on storage node {host} if it were well again ({had}).";
     "other_host": "ホスト {host} は「{rule}」が {had} です。要求の {needed} を変えれば置けます。", "On {host} the {rule} is {had}; it would fit if {needed} were not asked for.";
 };

@@ -23,6 +23,7 @@ pub static ALL: &[Sentence] = sentences! {
     "reboot_requested": "再起動が依頼されました（{by}）", "reboot was asked for by {by}";
     "attach_requested": "インスタンス {instance} への接続が依頼されました（{by}）", "attaching to {instance} was asked for by {by}";
     "detach_requested": "切り離しが依頼されました（{by}）", "detaching was asked for by {by}";
+    "kept_for_snapshots": "スナップショットがあるため、インスタンス {instance} と一緒には削除されませんでした", "kept when instance {instance} went, because it has snapshots";
     "snapshot_requested": "スナップショット {snapshot} の取得が依頼されました（{by}）", "snapshot {snapshot} was asked for by {by}";
     "rollback_requested": "スナップショット {snapshot} への巻き戻しが依頼されました（{by}）", "rolling back to {snapshot} was asked for by {by}";
     "rolled_back": "スナップショット {snapshot} の内容に戻りました", "rolled back to {snapshot}";

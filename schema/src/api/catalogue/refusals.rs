@@ -202,12 +202,12 @@ pub fn refusal(code: Code) -> RefusalEntry {
             400,
             (
                 "{needed} のボリュームを置けるストレージノードがありません。",
-                "どのストレージノードも空き容量が足りないか、応答していません。",
+                "どのストレージノードも条件を満たしません。それぞれの理由は detail にあります（空き、応答、配置の有効・無効）。",
                 "小さいサイズにするか、不要なボリュームを削除してください。arame storage list で空きを確認できます。"
             ),
             (
-                "No storage node has room for {needed}.",
-                "Every storage node is too full or silent.",
+                "No storage node takes a volume of {needed}.",
+                "Each does not for a reason that the detail names: its room, its agent, or its scheduling.",
                 "Choose a smaller size, or delete volumes that are not needed. arame storage list shows the room."
             )
         ),

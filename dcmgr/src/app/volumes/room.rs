@@ -1,0 +1,127 @@
+//! Chooses the storage node of a new volume, and says of each why it is not the one when none is.
+
+use crate::app::AppError;
+use crate::db::{self, Tx};
+use arame_schema::api::placement::SmallestChange;
+use arame_schema::api::{Code, HostVerdict, Placement, Refusal, RuleVerdict, StorageNode};
+
+fn room(node: &StorageNode) -> u64 {
+    node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb)
+}
+
+/// Each rule with what it needs and what the node has, in the order a person would look.
+fn judge(node: &StorageNode, needed_mib: u64) -> HostVerdict {
+    let rule = |rule: &str, needed: &str, had: String, ok: bool| RuleVerdict {
+        rule: rule.to_owned(),
+        needed: needed.to_owned(),
+        had,
+        ok,
+    };
+    let well = node.degraded.clone().unwrap_or_else(|| "well".into());
+    let enabled = if node.scheduling_enabled { "enabled" } else { "disabled" };
+    let needed = format!("{needed_mib} MiB");
+    let rules = vec![
+        rule("online", "online", node.status.clone(), node.status == "online"),
+        rule("not_degraded", "well", well, node.degraded.is_none()),
+        rule("scheduling_enabled", "enabled", enabled.to_owned(), node.scheduling_enabled),
+        rule("disk_space", &needed, format!("{} MiB", room(node)), room(node) >= needed_mib),
+    ];
+    HostVerdict { host: node.id.clone(), fits: rules.iter().all(|rule| rule.ok), rules }
+}
+
+/// The storage node with the most room that is heard and well; its row is locked and judged again.
+///
+/// # Errors
+/// None takes it: the detail is the verdict of each.
+pub(super) async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
+    // On the transaction's own connection: a second one for each would let a crowd wait for itself.
+    let mut nodes = db::nodes::storage_candidates(tx).await?;
+    nodes.sort_by_key(|node| std::cmp::Reverse(room(node)));
+    for node in &mut nodes {
+        if !judge(node, needed_mib).fits {
+            continue;
+        }
+        let Some(locked) = db::nodes::lock_storage(tx, &node.id).await? else { continue };
+        *node = locked;
+        if judge(node, needed_mib).fits {
+            return Ok(node.id.clone());
+        }
+    }
+    let refusal = Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB"));
+    let told = serde_json::to_value(told(&nodes, needed_mib)).unwrap_or_default();
+    Err(refusal.with_detail(told).into())
+}
+
+fn told(nodes: &[StorageNode], needed_mib: u64) -> Placement {
+    let verdicts: Vec<HostVerdict> = nodes.iter().map(|node| judge(node, needed_mib)).collect();
+    let broken = |verdict: &HostVerdict| verdict.rules.iter().filter(|rule| !rule.ok).count();
+    // The one with the fewest things wrong, and of those the one with the most room.
+    let nearest = nodes.iter().zip(&verdicts).min_by_key(|(_, verdict)| broken(verdict));
+    let smallest_change = nearest.and_then(|(node, verdict)| change(node, verdict, needed_mib));
+    Placement { fits: false, host: None, verdicts, left_out: 0, smallest_change }
+}
+
+/// Codes and values of the catalogue's changes (`schema::api::catalogue`).
+fn change(node: &StorageNode, verdict: &HostVerdict, needed_mib: u64) -> Option<SmallestChange> {
+    let rule = verdict.rules.iter().find(|rule| !rule.ok)?;
+    let all = node.offering_disk_space_mb;
+    let (code, amount) = match rule.rule.as_str() {
+        "online" => ("storage_online", 0),
+        "not_degraded" => ("storage_repair", 0),
+        "scheduling_enabled" => ("storage_enable", 0),
+        _ if needed_mib > all => ("storage_smaller", all),
+        _ => ("storage_free", needed_mib - room(node)),
+    };
+    let change = SmallestChange::new(code).with("host", &node.id).with("rule", &rule.rule);
+    Some(change.with("amount", amount).with("needed", &rule.needed).with("had", &rule.had))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arame_schema::api::{Language, Localise};
+
+    fn node(id: &str, change: impl FnOnce(&mut StorageNode)) -> StorageNode {
+        let value = serde_json::json!({
+            "id": id, "uuid": id, "node_id": "sta.s1", "offering_disk_space_mb": 1000, "used_disk_space_mb": 200,
+            "storage_type": "file", "created_at": "2026-01-01 00:00:00 UTC", "updated_at": "2026-01-01 00:00:00 UTC",
+            "display_name": null, "status": "online", "scheduling_enabled": true, "degraded": null,
+            "volumes": 0, "version": null, "last_seen_at": null,
+        });
+        let mut node = serde_json::from_value(value).unwrap();
+        change(&mut node);
+        node
+    }
+
+    #[test]
+    fn a_silent_node_is_told_from_a_full_one_and_the_nearest_change_is_named_in_both_languages() {
+        let silent = || node("sn-silent", |node| node.status = "offline".into());
+        let full = || node("sn-full", |node| node.used_disk_space_mb = 900);
+        let shut = || node("sn-shut", |node| node.scheduling_enabled = false);
+        let ill = || node("sn-ill", |node| node.degraded = Some("pool".into()));
+        let small = || node("sn-small", |node| node.offering_disk_space_mb = 300);
+        for (nodes, code, says) in [
+            (vec![silent()], "storage_online", "sn-silent"),
+            (vec![full()], "storage_free", "400 MiB"),
+            (vec![shut()], "storage_enable", "sn-shut"),
+            (vec![ill()], "storage_repair", "pool"),
+            (vec![small()], "storage_smaller", "300 MiB"),
+        ] {
+            let mut told = told(&nodes, 500);
+            for language in [Language::En, Language::Ja] {
+                told.localise(language);
+                let change = told.smallest_change.as_ref().unwrap();
+                assert_eq!(change.code, code);
+                assert!(change.sentence.contains(says) && !change.sentence.contains('?'), "{}", change.sentence);
+            }
+        }
+        let told = told(&[silent(), full()], 500);
+        let broken: Vec<&str> = told
+            .verdicts
+            .iter()
+            .map(|verdict| verdict.rules.iter().find(|rule| !rule.ok).map_or("", |rule| rule.rule.as_str()))
+            .collect();
+        assert_eq!(broken, ["online", "disk_space"]);
+        assert!(judge(&node("sn-a", |_| {}), 500).fits, "control");
+    }
+}

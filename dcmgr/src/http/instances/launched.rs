@@ -1,0 +1,151 @@
+//! What a launch brings beside the machine: volumes and labels, in each of the original's spellings.
+
+use super::NAME_BYTES_MAX;
+use crate::http::fields::{Fields, short};
+use arame_schema::api::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+use arame_schema::api::{Code, Refusal, VolumeRequest};
+use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// `volumes[0][size]=1G`, or a hash or a list of such.
+pub(super) fn volumes(fields: &mut Fields) -> Result<BTreeMap<String, VolumeRequest>, Refusal> {
+    let given = fields.numbered("volumes")?;
+    if given.len() > VOLUMES_MAX {
+        return Err(fields.invalid("volumes", given.len(), format!("<= {VOLUMES_MAX}")));
+    }
+    let mut volumes = BTreeMap::new();
+    for (name, mut inner) in given {
+        let request = volume(&mut inner)?;
+        inner.finish()?;
+        volumes.insert(short(&name), request);
+    }
+    Ok(volumes)
+}
+
+fn volume(fields: &mut Fields) -> Result<VolumeRequest, Refusal> {
+    // Their data is on a storage node, whatever is asked for.
+    if let Some(kind) = fields.text("volume_type")?.filter(|kind| !["", "shared"].contains(&kind.as_str())) {
+        return Err(fields.invalid("volume_type", short(&kind), "shared"));
+    }
+    if fields.text("backup_object_id")?.is_some_and(|id| !id.is_empty()) {
+        return Err(Refusal::new(Code::NotImplemented).with("what", "volumes[][backup_object_id]"));
+    }
+    // The guest finds a volume by its serial; the original did not keep to this word either.
+    fields.text("guest_device_name")?;
+    let in_mib = fields.number("volume_size", VOLUME_SIZE_MIB)?;
+    let size = size(fields)?;
+    let volume_id = fields.parsed("volume_id", "vol-…")?;
+    let volume_size = in_mib.or(size);
+    match (&volume_id, volume_size) {
+        (None, None) => return Err(fields.needed("size", None::<()>).expect_err("nothing was given")),
+        (Some(id), Some(_)) => return Err(fields.invalid("volume_id", id, "volume_id | size")),
+        _ => {}
+    }
+    let display_name = fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|name| !name.is_empty());
+    // Taken and not kept: a volume has no such text.
+    fields.text_within("description", NAME_BYTES_MAX)?;
+    let delete_on_termination = fields.flag("delete_on_termination")?;
+    Ok(VolumeRequest { volume_id, volume_size, display_name, delete_on_termination })
+}
+
+/// The original's size: bytes, or a number with K, M, G or T; in whole MiB.
+fn size(fields: &mut Fields) -> Result<Option<u64>, Refusal> {
+    let Some(text) = fields.text("size")?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let whole = text.trim();
+    let digits = whole.find(|c: char| !c.is_ascii_digit()).unwrap_or(whole.len());
+    let shift = match whole[digits..].to_ascii_uppercase().as_str() {
+        "" => Some(0),
+        "K" | "KB" => Some(10),
+        "M" | "MB" => Some(20),
+        "G" | "GB" => Some(30),
+        "T" | "TB" => Some(40),
+        _ => None,
+    };
+    let bytes = whole[..digits].parse::<u64>().ok().zip(shift).and_then(|(n, shift)| n.checked_mul(1 << shift));
+    match bytes.filter(|bytes| bytes % (1 << 20) == 0).map(|bytes| bytes >> 20) {
+        Some(mib) if VOLUME_SIZE_MIB.contains(&mib) => Ok(Some(mib)),
+        _ => {
+            let range = format!("{}M..{}M", VOLUME_SIZE_MIB.start(), VOLUME_SIZE_MIB.end());
+            Err(fields.invalid("size", short(&text), range))
+        }
+    }
+}
+
+/// `labels[][name]=a&labels[][value]=b`, `labels[1][name]=…`, or `labels[a]=b`.
+pub(super) fn labels(fields: &mut Fields) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut labels = BTreeMap::new();
+    if fields.is_flat("labels") {
+        for (name, value) in fields.map("labels")?.unwrap_or_default() {
+            let value = match value {
+                Value::String(text) => text,
+                Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            labels.insert(name, value);
+        }
+    } else {
+        for (_, mut one) in fields.numbered("labels")? {
+            let name = one.text_within("name", NAME_BYTES_MAX)?;
+            let value = one.text_within("value", LABEL_VALUE_BYTES_MAX)?;
+            labels.insert(one.needed("name", name)?, value.unwrap_or_default());
+            one.finish()?;
+        }
+    }
+    if labels.len() > LABELS_MAX {
+        return Err(fields.invalid("labels", labels.len(), format!("<= {LABELS_MAX}")));
+    }
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::body::parameters;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    fn form(text: &str) -> Fields {
+        parameters("", FORM, text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_volume_is_asked_for_by_the_originals_size_by_ours_or_by_its_id() {
+        let text =
+            "volumes[0][size]=1G&volumes[1][size]=1073741824&volumes[2][volume_size]=64&volumes[3][volume_id]=vol-a";
+        let read = volumes(&mut form(text)).unwrap();
+        let sizes: Vec<Option<u64>> = read.values().map(|one| one.volume_size).collect();
+        assert_eq!(sizes, [Some(1024), Some(1024), Some(64), None]);
+        let goes: Vec<bool> = read.values().map(VolumeRequest::goes).collect();
+        assert_eq!(goes, [true, true, true, false]);
+        let json = br#"{"volumes": [{"size": "1G", "display_name": "data", "delete_on_termination": false}]}"#;
+        let read = volumes(&mut parameters("", "application/json", json).unwrap()).unwrap();
+        assert!(read.values().all(|one| !one.goes() && one.display_name.as_deref() == Some("data")), "{read:?}");
+        for (text, name) in [
+            ("volumes[0][size]=1X", "volumes[0][size]"),
+            ("volumes[0][size]=1000", "volumes[0][size]"),
+            ("volumes[0][size]=99999999T", "volumes[0][size]"),
+            ("volumes[0][display_name]=a", "volumes[0][size]"),
+            ("volumes[0][size]=1G&volumes[0][volume_type]=local", "volumes[0][volume_type]"),
+            ("volumes[0][size]=1G&volumes[0][volume_id]=vol-a", "volumes[0][volume_id]"),
+        ] {
+            assert_eq!(volumes(&mut form(text)).unwrap_err().values["name"], name, "{text}");
+        }
+        let backup = volumes(&mut form("volumes[0][backup_object_id]=bo-a")).unwrap_err();
+        assert_eq!(backup.code, Code::NotImplemented);
+    }
+
+    #[test]
+    fn labels_come_in_the_originals_three_spellings() {
+        let wanted = BTreeMap::from([("env".to_owned(), "test".to_owned()), ("owner".to_owned(), "hanako".to_owned())]);
+        for text in [
+            "labels[][name]=env&labels[][value]=test&labels[][name]=owner&labels[][value]=hanako",
+            "labels[1][name]=env&labels[1][value]=test&labels[2][name]=owner&labels[2][value]=hanako",
+            "labels[env]=test&labels[owner]=hanako",
+        ] {
+            assert_eq!(labels(&mut form(text)).unwrap(), wanted, "{text}");
+        }
+        assert_eq!(labels(&mut form("a=b")).unwrap(), BTreeMap::new());
+        assert_eq!(labels(&mut form("labels[1][value]=x")).unwrap_err().code, Code::MissingParameter);
+    }
+}
