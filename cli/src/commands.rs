@@ -117,6 +117,11 @@ pub enum Rest {
     Audit(audit::Audit),
 }
 
+/// The command that applies a seed, for `arame up`.
+pub fn seed_of(file: std::path::PathBuf) -> Rest {
+    Rest::Seed(seed::Command::Apply { file })
+}
+
 impl Rest {
     /// Whether a member's token is not enough.
     pub fn is_operators(&self) -> bool {

@@ -18,6 +18,7 @@ mod children;
 pub mod command;
 mod configs;
 mod database;
+mod declared;
 mod enter;
 mod fabric;
 mod files;
@@ -86,6 +87,9 @@ pub struct UpArgs {
     /// the absolute path of a socket. Whoever reaches it acts for the demo account.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", value_parser = only_here)]
     compat: Option<String>,
+    /// File of things to have in it (see `arame seed apply`): applied when it is up, by the operator's token.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
     /// First of three loopback ports of a simulated data center.
     #[arg(long, default_value_t = 9010)]
     port_base: u16,
@@ -156,7 +160,8 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let state = State::new(&layout);
     let programs = own_folder()?;
     let Some(lock) = take_or_wait(&state).await? else {
-        return Ok(already_up(&layout, &state, &wish, language, began).await);
+        let code = already_up(&layout, &state, &wish, language, began).await;
+        return Ok(seeded(code, &layout, &wish, args.seed.as_deref()).await);
     };
     let children_run = if state.children_alive() { ChildrenRun::Yes } else { ChildrenRun::No };
     let programs_wanted = (!args.infrastructure_only).then_some(programs.as_path());
@@ -184,7 +189,8 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     if args.detach && !args.supervise {
         drop(lock);
-        return detach(&layout, language).await;
+        let code = detach(&layout, language).await?;
+        return Ok(seeded(code, &layout, &wish, args.seed.as_deref()).await);
     }
     let progress = if args.supervise {
         // Its own session: it outlives the terminal it was started from.
@@ -194,7 +200,17 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         Progress::shown(language)
     };
     let own_programs = if args.infrastructure_only { bringup::Own::Left } else { bringup::Own::Started };
-    supervisor::run(layout, wish, programs, own_programs, progress, lock).await
+    // Behind, the command in front applies it and tells what became of it.
+    let seed = args.seed.filter(|_| !args.supervise);
+    supervisor::run(layout, wish, programs, own_programs, progress, lock, seed).await
+}
+
+/// The seed is applied to what runs.
+async fn seeded(code: ExitCode, layout: &Layout, wish: &Wish, seed: Option<&Path>) -> ExitCode {
+    match seed {
+        Some(file) if code == ExitCode::SUCCESS => declared::apply(layout, wish, file).await,
+        _ => code,
+    }
 }
 
 /// The lock; a supervisor that is just being killed is given a moment to be gone.

@@ -79,7 +79,12 @@ messages! {
     NotDrained: "ホスト {host} にはまだ {count} 台のインスタンスがあります。", "{count} instances are still on host {host}.";
     NotDrainedCause: "移せないものがあります。止めたものはありません。", "Some could not be moved. None was stopped.";
     NotDrainedNext: "上の理由を解決してから、もう一度 arame host drain {host} を実行してください。", "Mend what is said above and run arame host drain {host} again.";
+    BulkRefused: "{count} 件には実行できませんでした。", "{count} of them refused it.";
+    BulkRefusedCause: "それぞれの理由は上の一覧にあります。ほかのものには実行しました。", "Why stands in the list above. The others were asked.";
+    BulkRefusedNext: "理由を解決してから、もう一度実行してください。", "Mend it and run it again.";
     // Progress
+    BulkAsked: "依頼しました", "asked";
+    BulkMore: "まだ残っています。もう一度実行してください", "there are more: run it again";
     Waiting: "{id}: {state}（待機中）", "{id}: {state}";
     Done: "{id} は {state} になりました（{seconds} 秒）", "{id} is {state} after {seconds} s";
     ChoseNetwork: "ネットワーク {network} を使います（--network で変更できます）", "using network {network} (--network chooses another)";
@@ -138,6 +143,11 @@ messages! {
     Scheduling: "新規配置", "SCHEDULING";
     Degraded: "不調", "DEGRADED";
     Kind: "種類", "KIND";
+    Count: "個数", "COUNT";
+    VolumesGo: "一緒に削除されるボリューム", "DELETED WITH IT";
+    CpuSeconds: "CPU コア秒", "CPU CORE SECONDS";
+    MemorySeconds: "メモリー GB 秒", "MEMORY GB SECONDS";
+    DiskSeconds: "ディスク GB 秒", "DISK GB SECONDS";
     Thing: "対象", "THING";
     Attempt: "試行", "ATTEMPT";
     Error_: "誤り", "ERROR";

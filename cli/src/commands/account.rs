@@ -1,10 +1,13 @@
 //! `arame account …`
 
+mod bulk;
+
+use super::record::escaped;
 use crate::failure::CliError;
 use crate::session::{Answer, Session};
 use crate::table::{fields, table};
 use crate::words::{Message, word};
-use arame_schema::api::{Account, AccountUsage, Language};
+use arame_schema::api::{Account, AccountUsage, Language, UsageOverTime, UsageTotal};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -17,11 +20,32 @@ pub enum Command {
         #[arg(value_name = "ACCOUNT")]
         which: String,
     },
-    /// What it uses now / 現在の利用量
+    /// What it uses now, or used in a time / 現在の、またはある期間の利用量
     Usage {
         #[arg(value_name = "ACCOUNT")]
         which: String,
+        /// From then on: 2026-11-01, 2026-11-01T09:00:00Z / 開始
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Until then / 終了 [default: now]
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// A table for a spreadsheet / CSV で出力する
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
+    /// Let its tokens in / 有効にする
+    Enable {
+        #[arg(value_name = "ACCOUNT")]
+        which: String,
+    },
+    /// Refuse its tokens; what it has goes on / 無効にする（動いているものはそのまま）
+    Disable {
+        #[arg(value_name = "ACCOUNT")]
+        which: String,
+    },
+    #[command(flatten)]
+    Everything(bulk::Command),
     /// Make an account / 作成する
     Create {
         /// a-…; one is chosen without it / ID
@@ -64,7 +88,8 @@ impl Command {
     pub fn is_operators(&self) -> bool {
         match self {
             Command::Create { .. } | Command::Update { .. } | Command::Delete { .. } => true,
-            Command::List | Command::Show { .. } | Command::Usage { .. } => false,
+            Command::Enable { .. } | Command::Disable { .. } => true,
+            Command::List | Command::Show { .. } | Command::Usage { .. } | Command::Everything(_) => false,
         }
     }
 }
@@ -84,13 +109,17 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let view: Account = session.client.get(&format!("/accounts/{which}")).await?;
             show(session, &view)
         }
-        Command::Usage { which } => {
+        Command::Usage { which, since: None, until: None, csv: false } => {
             let view: AccountUsage = session.client.get(&format!("/accounts/{which}/usage")).await?;
             session.print(&view, |language| {
                 let rows = view.0.iter().map(|(key, value)| vec![key.clone(), value.to_string()]);
                 table(language, &[Message::Kind, Message::Used], rows.collect())
             })
         }
+        Command::Usage { which, since, until, csv } => usage(session, &which, (since, until), csv).await,
+        Command::Enable { which } => set_enabled(session, &which, true).await,
+        Command::Disable { which } => set_enabled(session, &which, false).await,
+        Command::Everything(command) => bulk::run(session, command).await,
         Command::Create { id, words, instances, volumes } => {
             let limits = [("id", json!(id)), ("quota_instances", json!(instances)), ("quota_volumes", json!(volumes))];
             let view: Account = session.client.post("/accounts", &body(words, limits)).await?;
@@ -108,6 +137,54 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             session.print(&gone, |_| String::new())
         }
     }
+}
+
+async fn set_enabled(session: &mut Session<'_>, which: &str, enabled: bool) -> Result<(), CliError> {
+    let view: Account = session.client.put(&format!("/accounts/{which}"), &json!({ "enabled": enabled })).await?;
+    show(session, &view)
+}
+
+/// What it used in a time, by kind.
+async fn usage(
+    session: &mut Session<'_>,
+    which: &str,
+    (since, until): (Option<String>, Option<String>),
+    csv: bool,
+) -> Result<(), CliError> {
+    let moments = [("since", since), ("until", until)];
+    let pairs = moments.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", escaped(&text?))));
+    let query: Vec<String> = pairs.chain(csv.then(|| "format=csv".to_owned())).collect();
+    let path = format!("/accounts/{which}/usage?{}", query.join("&"));
+    if csv {
+        let text = session.client.text(&path).await?;
+        session.out.write_all(text.as_bytes())?;
+        return Ok(());
+    }
+    let view: UsageOverTime = session.client.get(&path).await?;
+    session.print(&view, |language| {
+        let row = |one: &UsageTotal| {
+            vec![
+                one.resource_type.clone(),
+                one.what.clone(),
+                one.resources.to_string(),
+                format!("{:.3}", one.seconds),
+                format!("{:.3}", one.cpu_core_seconds),
+                format!("{:.3}", one.memory_gigabyte_seconds),
+                format!("{:.3}", one.disk_gigabyte_seconds),
+            ]
+        };
+        let head = [
+            Message::Kind,
+            Message::What,
+            Message::Count,
+            Message::Seconds,
+            Message::CpuSeconds,
+            Message::MemorySeconds,
+            Message::DiskSeconds,
+        ];
+        let text = table(language, &head, view.totals.iter().map(row).collect());
+        format!("{} - {}\n{text}", view.since, view.until)
+    })
 }
 
 /// Only what was given.

@@ -3,14 +3,16 @@
 mod create;
 mod show;
 
-use super::Waiting;
+use super::{Waiting, record};
 use crate::failure::{CliError, WAIT_FAILED};
 use crate::names;
 use crate::session::Session;
 use crate::table;
 use crate::wait::{self, Goal};
 use crate::words::Message;
-use arame_schema::api::{DeletePlan, Event, HostNode, Instance, Placement};
+use arame_schema::api::{
+    DeletePlan, Event, HostNode, Instance, InstancePassword, Placement, SecurityGroup, SshKeyPair,
+};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -63,6 +65,28 @@ pub enum Command {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Change its name, key or groups / 名前・鍵・グループを変更する
+    Update {
+        instance: String,
+        /// Its new name; the hostname stays / 表示名
+        #[arg(long)]
+        name: Option<String>,
+        /// Of its next start / 次の起動から使う SSH 鍵
+        #[arg(long)]
+        ssh_key: Option<String>,
+        /// In place of those it has, several allowed / セキュリティグループ（複数可、置き換え）
+        #[arg(long)]
+        security_group: Vec<String>,
+    },
+    /// The password its guest made, encrypted for its key / 暗号化されたパスワード
+    Password {
+        instance: String,
+        /// Forget it / 消す
+        #[arg(long)]
+        forget: bool,
+    },
+    #[command(flatten)]
+    Part(record::Part),
     /// Reboot / 再起動する
     Reboot { instance: String },
     /// Delete, with its boot disk / 削除する（起動ディスクも消えます）
@@ -98,6 +122,14 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             change(session, &instance, wish, waiting).await
         }
         Command::Move { instance, to, waiting, .. } => move_to(session, &instance, to.as_deref(), waiting).await,
+        Command::Update { instance, name, ssh_key, security_group } => {
+            update(session, &instance, (name, ssh_key, security_group)).await
+        }
+        Command::Password { instance, forget } => password(session, &instance, forget).await,
+        Command::Part(part) => {
+            let part = part.named::<Instance>(session).await?;
+            record::run_part(session, &record::INSTANCES, part).await
+        }
         Command::Reboot { instance } => reboot(session, &instance).await,
         Command::Delete { instance, plan: true, .. } => {
             let id = names::id_of::<Instance>(&session.client, &instance).await?;
@@ -212,6 +244,43 @@ async fn finish(
         Some(view) => session.print(&view, |language| show::one(language, &view)),
         None => Ok(()),
     }
+}
+
+/// Only what was given.
+async fn update(
+    session: &mut Session<'_>,
+    instance: &str,
+    (name, ssh_key, groups): (Option<String>, Option<String>, Vec<String>),
+) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let mut body = serde_json::Map::new();
+    if let Some(name) = name {
+        body.insert("display_name".into(), json!(name));
+    }
+    if let Some(key) = ssh_key {
+        body.insert("ssh_key_id".into(), json!(names::id_of::<SshKeyPair>(&session.client, &key).await?));
+    }
+    let mut ids = Vec::new();
+    for group in &groups {
+        ids.push(names::id_of::<SecurityGroup>(&session.client, group).await?);
+    }
+    if !ids.is_empty() {
+        body.insert("security_groups".into(), json!(ids));
+    }
+    let view: Instance = session.client.put(&format!("/instances/{id}"), &body).await?;
+    session.print(&view, |language| show::one(language, &view))
+}
+
+async fn password(session: &mut Session<'_>, instance: &str, forget: bool) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let path = format!("/instances/{id}/password");
+    if forget {
+        let answer: Value = session.client.delete(&path).await?;
+        session.remark(Message::Deleted, &[("id", &id)]);
+        return session.print(&answer, |_| String::new());
+    }
+    let view: InstancePassword = session.client.get(&path).await?;
+    session.print(&view, |_| format!("{}\n", view.encrypted_password.trim_end()))
 }
 
 async fn reboot(session: &mut Session<'_>, instance: &str) -> Result<(), CliError> {

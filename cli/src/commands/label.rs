@@ -1,6 +1,6 @@
 //! `arame label …`: labels of instances, images, security groups and keys.
 
-use super::record::escaped;
+use super::record::{escaped, pair};
 use crate::failure::{CliError, USAGE};
 use crate::session::Session;
 use crate::table::table;
@@ -13,6 +13,16 @@ use serde_json::{Value, json};
 pub enum Command {
     /// List the labels of a resource / 一覧
     List { resource: String },
+    /// Show one / 一つを表示する
+    Show { resource: String, name: String },
+    /// Set several, all or none / まとめて付ける
+    SetAll {
+        resource: String,
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
+        labels: Vec<(String, String)>,
+    },
+    /// Take every label away / すべて外す
+    Clear { resource: String },
     /// Set a label / 付ける
     Set { resource: String, name: String, value: String },
     /// Take a label away / 外す
@@ -39,6 +49,22 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::List { resource } => {
             let labels: Vec<Label> = session.client.get(&path(session, &resource)?).await?;
             show(session, &labels)
+        }
+        Command::Show { resource, name } => {
+            let place = format!("{}/{}", path(session, &resource)?, escaped(&name));
+            let label: Label = session.client.get(&place).await?;
+            show(session, std::slice::from_ref(&label))
+        }
+        Command::SetAll { resource, labels } => {
+            let (names, values): (Vec<String>, Vec<String>) = labels.into_iter().unzip();
+            let body = json!({ "name": names, "value": values });
+            let labels: Vec<Label> = session.client.put(&path(session, &resource)?, &body).await?;
+            show(session, &labels)
+        }
+        Command::Clear { resource } => {
+            let answer: Value = session.client.delete(&path(session, &resource)?).await?;
+            session.remark(Message::Deleted, &[("id", &resource)]);
+            session.print(&answer, |_| String::new())
         }
         Command::Set { resource, name, value } => {
             let place = format!("{}/{}", path(session, &resource)?, escaped(&name));

@@ -25,13 +25,8 @@ pub enum Command {
     },
     /// Delete a network in which nothing is / 削除する
     Delete { network: String },
-    /// A verb of its own: dhcp_ranges/add range_begin=… range_end=… / 固有の操作
-    Do {
-        network: String,
-        verb: String,
-        #[command(flatten)]
-        given: record::Given,
-    },
+    #[command(flatten)]
+    Part(record::Part),
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -56,9 +51,9 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let given = record::Given::default();
             record::run(session, &record::NETWORKS, record::Command::Delete { id, given }).await
         }
-        Command::Do { network, verb, given } => {
-            let id = names::id_of::<Network>(&session.client, &network).await?;
-            record::run(session, &record::NETWORKS, record::Command::Do { id, verb, given }).await
+        Command::Part(part) => {
+            let part = part.named::<Network>(session).await?;
+            record::run_part(session, &record::NETWORKS, part).await
         }
     }
 }

@@ -4,8 +4,9 @@
 //! name it does not know is refused by it. What is shown to people are the columns of a noun, `--json` shows all.
 
 use crate::failure::CliError;
+use crate::names::{self, Named};
 use crate::session::Session;
-use crate::table::{fields, table};
+use crate::table::{fields, plain, table};
 use crate::words::{Message, word};
 use arame_schema::api::{Language, UsageInterval};
 use clap::{Args, Subcommand};
@@ -37,13 +38,53 @@ pub enum Command {
         #[command(flatten)]
         given: Given,
     },
-    /// A verb of its own, as the API names it: acquire network_id=nw-demo1 / 固有の操作
-    Do {
-        id: String,
-        verb: String,
-        #[command(flatten)]
-        given: Given,
-    },
+    #[command(flatten)]
+    Part(Part),
+}
+
+/// Verbs on a part of a record, both as the API names them.
+#[derive(Debug, Subcommand)]
+pub enum Part {
+    /// Look at a part: get nw-demo1 services / 一部を見る
+    Get(Of),
+    /// A verb of its own: do ipp-a acquire network_id=nw-demo1 / 固有の操作
+    Do(Of),
+    /// Add to a part: add vif-a monitors title=web enabled=true / 追加する
+    Add(Of),
+    /// Remove from a part: remove nw-demo1 services name=gateway / 取り除く
+    Remove(Of),
+}
+
+#[derive(Debug, Args)]
+pub struct Of {
+    pub id: String,
+    /// Like dhcp_ranges/add, monitors/nwm-… / API の項目名
+    #[arg(value_name = "PART")]
+    pub part: String,
+    #[command(flatten)]
+    pub given: Given,
+}
+
+impl Part {
+    fn of(&mut self) -> &mut Of {
+        match self {
+            Part::Get(of) | Part::Do(of) | Part::Add(of) | Part::Remove(of) => of,
+        }
+    }
+
+    fn changes(&self) -> bool {
+        match self {
+            Part::Get(_) => false,
+            Part::Do(_) | Part::Add(_) | Part::Remove(_) => true,
+        }
+    }
+
+    /// The same, a name turned into the id that it means.
+    pub async fn named<T: Named>(mut self, session: &Session<'_>) -> Result<Part, CliError> {
+        let id = names::id_of::<T>(&session.client, &self.of().id).await?;
+        self.of().id = id;
+        Ok(self)
+    }
 }
 
 #[derive(Debug, Default, Args)]
@@ -53,7 +94,7 @@ pub struct Given {
     pub fields: Vec<(String, String)>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("`{text}`: NAME=VALUE")),
@@ -65,7 +106,8 @@ impl Command {
     pub fn changes(&self) -> bool {
         match self {
             Command::List(_) | Command::Show { .. } => false,
-            Command::Create(_) | Command::Update { .. } | Command::Delete { .. } | Command::Do { .. } => true,
+            Command::Create(_) | Command::Update { .. } | Command::Delete { .. } => true,
+            Command::Part(part) => part.changes(),
         }
     }
 }
@@ -135,13 +177,39 @@ pub async fn run(session: &mut Session<'_>, noun: &Noun, command: Command) -> Re
             session.remark(Message::Deleted, &[("id", &id)]);
             session.print(&answer, |_| String::new())
         }
-        Command::Do { id, verb, given } => {
-            let verb: Vec<String> = verb.split('/').map(escaped).collect();
-            let path = format!("{}/{}", place(noun, &id), verb.join("/"));
-            let view: Value = session.client.put(&path, &given.body()).await?;
-            session.print(&view, |language| one(language, noun, &view))
-        }
+        Command::Part(part) => run_part(session, noun, part).await,
     }
+}
+
+/// A verb on a part of a record.
+pub async fn run_part(session: &mut Session<'_>, noun: &Noun, mut part: Part) -> Result<(), CliError> {
+    let Of { id, part: name, given } = part.of();
+    let steps: Vec<String> = name.split('/').map(escaped).collect();
+    let path = format!("{}/{}", place(noun, id), steps.join("/"));
+    let (body, query) = (given.body(), given.query());
+    let view: Value = match part {
+        Part::Get(_) => session.client.get(&format!("{path}{query}")).await?,
+        Part::Do(_) => session.client.put(&path, &body).await?,
+        Part::Add(_) => session.client.post(&path, &body).await?,
+        Part::Remove(_) => session.client.delete(&format!("{path}{query}")).await?,
+    };
+    session.print(&view, |language| part_view(language, noun, &view))
+}
+
+/// A part as people read it: rows one a line, by the API's names.
+fn part_view(language: Language, noun: &Noun, view: &Value) -> String {
+    let page = view.get(0).and_then(|page| page.get("results"));
+    match page.unwrap_or(view) {
+        Value::Array(rows) if rows.is_empty() => format!("{}\n", word(language, Message::None_)),
+        Value::Array(rows) => rows.iter().map(|row| format!("{}\n", line(row))).collect(),
+        other => one(language, noun, other),
+    }
+}
+
+fn line(row: &Value) -> String {
+    let Value::Object(columns) = row else { return cell(row) };
+    let told = columns.iter().filter(|(_, value)| !value.is_null());
+    told.map(|(name, value)| format!("{name}={}", plain(&cell(value)))).collect::<Vec<_>>().join(" ")
 }
 
 fn place(noun: &Noun, id: &str) -> String {
@@ -186,6 +254,11 @@ fn one(language: Language, noun: &Noun, view: &Value) -> String {
     let columns = noun.columns.iter().map(|(heading, name)| (*heading, shown(language, &view[name])));
     fields(language, columns.chain(secret).collect())
 }
+
+pub const INSTANCES: Noun = Noun {
+    path: "/instances",
+    columns: &[(Message::Id, "id"), (Message::Name, "display_name"), (Message::State, "state")],
+};
 
 pub const DC_NETWORKS: Noun = Noun {
     path: "/dc_networks",

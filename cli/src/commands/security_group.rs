@@ -6,7 +6,7 @@ use crate::names;
 use crate::session::Session;
 use crate::table::{fields, table};
 use crate::words::Message;
-use arame_schema::api::{Language, SecurityGroup};
+use arame_schema::api::{Language, SecurityGroup, UpdateSecurityGroup};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -28,6 +28,14 @@ pub enum Command {
         group: String,
         #[command(flatten)]
         rules: Rules,
+    },
+    /// Change its words / 名前や説明を変える
+    Update {
+        group: String,
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long)]
+        description: Option<String>,
     },
     /// Delete a security group that nothing uses / 削除する
     Delete { group: String },
@@ -75,6 +83,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::SetRules { group, rules } => {
             let id = names::id_of::<SecurityGroup>(&session.client, &group).await?;
             let body = json!({ "rule": rules.text(session)? });
+            let view: SecurityGroup = session.client.put(&format!("/security_groups/{id}"), &body).await?;
+            session.print(&view, |language| show(language, &view))
+        }
+        Command::Update { group, name, description } => {
+            let id = names::id_of::<SecurityGroup>(&session.client, &group).await?;
+            let body = UpdateSecurityGroup { display_name: name, description, rule: None };
             let view: SecurityGroup = session.client.put(&format!("/security_groups/{id}"), &body).await?;
             session.print(&view, |language| show(language, &view))
         }

@@ -6,9 +6,9 @@ use super::instance::read_file;
 use crate::failure::{CliError, USAGE};
 use crate::names;
 use crate::session::Session;
-use crate::table::table;
+use crate::table::{fields, table};
 use crate::words::{Message, say};
-use arame_schema::api::SshKeyPair;
+use arame_schema::api::{Language, SshKeyPair, UpdateSshKeyPair};
 use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
@@ -29,6 +29,16 @@ pub enum Command {
         /// Where the private key of a made pair goes / 秘密鍵の保存先 [default: keys/NAME in --dir]
         #[arg(long, value_name = "FILE")]
         private_key: Option<PathBuf>,
+    },
+    /// Show a key / 詳細を表示する
+    Show { key: String },
+    /// Change its words / 名前や説明を変える
+    Update {
+        key: String,
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long)]
+        description: Option<String>,
     },
     /// Delete a key / 削除する
     Delete {
@@ -53,6 +63,17 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             })
         }
         Command::Create { name, public_key, private_key } => create(session, &name, public_key, private_key).await,
+        Command::Show { key } => {
+            let view: SshKeyPair = names::get(&session.client, &key).await?;
+            session.print(&view, |language| show(language, &view))
+        }
+        Command::Update { key, name, description } => {
+            let id = names::id_of::<SshKeyPair>(&session.client, &key).await?;
+            let body = UpdateSshKeyPair { display_name: name, description };
+            let _: Vec<String> = session.client.put(&format!("/ssh_key_pairs/{id}"), &body).await?;
+            let view: SshKeyPair = session.client.get(&format!("/ssh_key_pairs/{id}")).await?;
+            session.print(&view, |language| show(language, &view))
+        }
         Command::Delete { key, force } => {
             let id = names::id_of::<SshKeyPair>(&session.client, &key).await?;
             let force = if force { "?force=true" } else { "" };
@@ -61,6 +82,17 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             session.print(&answer, |_| String::new())
         }
     }
+}
+
+fn show(language: Language, one: &SshKeyPair) -> String {
+    let pairs = vec![
+        (Message::Id, one.id.clone()),
+        (Message::Name, one.display_name.clone().unwrap_or_default()),
+        (Message::Fingerprint, one.finger_print.clone()),
+        (Message::Description, one.description.clone()),
+        (Message::Created, one.created_at.to_string()),
+    ];
+    fields(language, pairs)
 }
 
 async fn create(

@@ -14,6 +14,8 @@ use serde_json::json;
 pub enum Command {
     /// List storage nodes / 一覧
     List,
+    /// Show one / 詳細を表示する
+    Show { storage: String },
     /// Let it take new volumes / 新しいボリュームを受け入れる
     Enable { storage: String },
     /// Take no new volumes / 新しいボリュームを受け入れない
@@ -35,6 +37,10 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::List => {
             let nodes: Vec<StorageNode> = session.client.list("/storage_nodes").await?;
             session.print(&nodes, |language| many(language, &nodes))
+        }
+        Command::Show { storage } => {
+            let view: StorageNode = names::get(&session.client, &storage).await?;
+            session.print(&view, |language| many(language, std::slice::from_ref(&view)))
         }
         Command::Register(given) => record::run(session, &record::STORAGE, record::Command::Create(given)).await,
         Command::Update { storage, given } => {

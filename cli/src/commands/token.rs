@@ -3,11 +3,12 @@
 //! Rule: a secret is written to a file only its owner can read when one is named, else printed alone on standard output,
 //! once.
 
+use super::record::escaped;
 use crate::failure::{CliError, USAGE};
 use crate::session::Session;
 use crate::table::table;
 use crate::words::{Message, say};
-use arame_schema::api::{AuditEntry, Page, Token};
+use arame_schema::api::{AuditEntry, Language, Page, Token};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::Write;
@@ -18,6 +19,11 @@ use std::path::PathBuf;
 pub enum Command {
     /// List tokens / 一覧
     List,
+    /// Show one; its secret is not in it / 詳細を表示する
+    Show {
+        #[arg(value_name = "TOKEN")]
+        which: String,
+    },
     /// Make a token / 発行する
     Create {
         /// admin, operator, member or auditor / 役割
@@ -49,6 +55,10 @@ pub struct AuditLog {
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
     match command {
         Command::List => list(session).await,
+        Command::Show { which } => {
+            let view: Token = session.client.get(&format!("/tokens/{}", escaped(&which))).await?;
+            session.print(&view, |language| many(language, std::slice::from_ref(&view)))
+        }
         Command::Create { role, name, days, secret_file } => {
             let mut body = json!({ "role": role });
             if let Some(name) = name {
@@ -102,30 +112,32 @@ async fn create(session: &mut Session<'_>, body: &serde_json::Value, file: Optio
 
 async fn list(session: &mut Session<'_>) -> Result<(), CliError> {
     let tokens: Vec<Token> = session.client.list("/tokens").await?;
-    session.print(&tokens, |language| {
-        let moment = |at: Option<arame_schema::api::Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        let rows = tokens.iter().map(|one| {
-            vec![
-                one.id.clone(),
-                one.account_id.clone(),
-                one.role.as_str().to_owned(),
-                one.display_name.clone().unwrap_or_default(),
-                one.created_at.to_string(),
-                moment(one.expires_at),
-                moment(one.last_used_at),
-            ]
-        });
-        let head = [
-            Message::Id,
-            Message::Account,
-            Message::Role,
-            Message::Name,
-            Message::Created,
-            Message::Expires,
-            Message::LastUsed,
-        ];
-        table(language, &head, rows.collect())
-    })
+    session.print(&tokens, |language| many(language, &tokens))
+}
+
+fn many(language: Language, tokens: &[Token]) -> String {
+    let moment = |at: Option<arame_schema::api::Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let rows = tokens.iter().map(|one| {
+        vec![
+            one.id.clone(),
+            one.account_id.clone(),
+            one.role.as_str().to_owned(),
+            one.display_name.clone().unwrap_or_default(),
+            one.created_at.to_string(),
+            moment(one.expires_at),
+            moment(one.last_used_at),
+        ]
+    });
+    let head = [
+        Message::Id,
+        Message::Account,
+        Message::Role,
+        Message::Name,
+        Message::Created,
+        Message::Expires,
+        Message::LastUsed,
+    ];
+    table(language, &head, rows.collect())
 }
 
 pub async fn audit_log(session: &mut Session<'_>, log: AuditLog) -> Result<(), CliError> {

@@ -31,6 +31,12 @@ pub enum Command {
     },
     /// Show a volume / 詳細を表示する
     Show { volume: String },
+    /// Rename / 名前を変える
+    Update {
+        volume: String,
+        #[arg(long)]
+        name: String,
+    },
     /// Attach to an instance / インスタンスに接続する
     Attach {
         volume: String,
@@ -66,6 +72,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::List { all } => list(session, all).await,
         Command::Show { volume } => {
             let view: Volume = names::get(&session.client, &volume).await?;
+            session.print(&view, |language| show(language, &view))
+        }
+        Command::Update { volume, name } => {
+            let id = names::id_of::<Volume>(&session.client, &volume).await?;
+            let body = json!({ "display_name": name });
+            let view: Volume = session.client.put(&format!("/volumes/{id}"), &body).await?;
             session.print(&view, |language| show(language, &view))
         }
         Command::Attach { volume, instance, waiting } => {

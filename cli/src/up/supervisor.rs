@@ -53,6 +53,7 @@ pub async fn run(
     own: Own,
     progress: Progress,
     lock: Lock,
+    seed: Option<PathBuf>,
 ) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let state = State::new(&layout);
@@ -66,6 +67,7 @@ pub async fn run(
         () = signals.any() => Ok(false),
     };
     drop(bringup);
+    let mut signalled = false;
     let code = match outcome {
         Ok(true) => {
             state.set_running(&wish)?;
@@ -76,7 +78,15 @@ pub async fn run(
             ));
             progress.say(next_steps(&layout, &wish));
             progress.end(Success::Yes);
-            watch(&children, &mut signals).await;
+            if let Some(file) = seed {
+                tokio::select! {
+                    _ = super::declared::apply(&layout, &wish, &file) => {}
+                    () = signals.any() => signalled = true,
+                }
+            }
+            if !signalled {
+                watch(&children, &mut signals).await;
+            }
             progress.say(Text::new("Stopping …", "停止しています …"));
             ExitCode::SUCCESS
         }

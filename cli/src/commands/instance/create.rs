@@ -1,12 +1,15 @@
 //! `arame instance create`: names become ids, what is not said is chosen and told.
 
-use super::super::Waiting;
+use super::super::volume::mib_of;
+use super::super::{Waiting, record};
 use super::{finish, read_file, show};
 use crate::failure::{CliError, REFUSED};
 use crate::names::{self, Named};
 use crate::session::Session;
 use crate::words::{Message, word};
-use arame_schema::api::{HostNode, Image, Instance, InstanceType, LaunchPlan, Network, SecurityGroup, SshKeyPair};
+use arame_schema::api::{
+    HostNode, Image, Instance, InstanceType, LaunchPlan, Network, SecurityGroup, SshKeyPair, Volume,
+};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +45,12 @@ pub struct Create {
     /// Security group, several allowed / セキュリティグループ（複数可） [default: that named default]
     #[arg(long)]
     pub security_group: Vec<String>,
+    /// A volume with it: a size (1G, made and deleted with it) or the name or id of one; several allowed / 一緒に使うボリューム（複数可）
+    #[arg(long, value_name = "SIZE|VOLUME")]
+    pub volume: Vec<String>,
+    /// Label, several allowed / ラベル（複数可）
+    #[arg(long, value_name = "NAME=VALUE", value_parser = record::pair)]
+    pub label: Vec<(String, String)>,
     /// File given to the guest as user-data, - is standard input / ユーザーデータのファイル
     #[arg(long, value_name = "FILE")]
     pub user_data: Option<String>,
@@ -89,6 +98,9 @@ async fn body(session: &mut Session<'_>, create: &Create) -> Result<Value, CliEr
     put("memory_size", json!(create.memory_size));
     let groups = groups(session, create).await?;
     put("security_groups", json!(groups));
+    put("volumes", volumes(session, create).await?);
+    let labels: Map<String, Value> = create.label.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    put("labels", if labels.is_empty() { Value::Null } else { Value::Object(labels) });
     put("vifs", vifs(session, create).await?);
     Ok(Value::Object(body))
 }
@@ -146,6 +158,19 @@ async fn vifs(session: &mut Session<'_>, create: &Create) -> Result<Value, CliEr
         vifs.insert(format!("eth{index}"), vif);
     }
     Ok(Value::Object(vifs))
+}
+
+/// By a size new ones, by a name or id those that are there.
+async fn volumes(session: &Session<'_>, create: &Create) -> Result<Value, CliError> {
+    let mut volumes = Map::new();
+    for (index, text) in create.volume.iter().enumerate() {
+        let volume = match mib_of(text) {
+            Some(mib) => json!({ "volume_size": mib }),
+            None => json!({ "volume_id": names::id_of::<Volume>(&session.client, text).await? }),
+        };
+        volumes.insert(format!("{index:02}"), volume);
+    }
+    Ok(if volumes.is_empty() { Value::Null } else { Value::Object(volumes) })
 }
 
 fn nothing<T: Named>(session: &Session<'_>) -> CliError {

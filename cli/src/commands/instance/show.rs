@@ -80,6 +80,7 @@ pub fn delete_plan(language: Language, plan: &DeletePlan) -> String {
     let lines = vec![
         (Message::Instance, plan.id.clone()),
         (Message::Volumes, plan.detaches.join(", ")),
+        (Message::VolumesGo, plan.deletes.join(", ")),
         (Message::Address, plan.releases.join(", ")),
     ];
     fields(language, lines) + &effects(language, &plan.quotas, &plan.refusals)
