@@ -2,6 +2,7 @@
 //!
 //! Rule: a password is never an argument: it is typed without echo, or a line of standard input.
 
+use super::record::escaped;
 use crate::failure::{CliError, REFUSED};
 use crate::login;
 use crate::session::{Answer, Session};
@@ -126,6 +127,14 @@ fn put(body: &mut Value, name: &str, value: Value) {
 
 /// By id or by name.
 async fn find(session: &Session<'_>, which: &str) -> Result<User, CliError> {
+    if which.starts_with("u-") {
+        match session.client.get(&format!("/users/{}", escaped(which))).await {
+            // Somebody may be called so.
+            Err(CliError::Refused(body))
+                if ["unknown_resource", "invalid_parameter"].contains(&body.reason.as_str()) => {}
+            other => return other,
+        }
+    }
     let users: Vec<User> = session.client.list("/users").await?;
     let known: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
     let found = users.into_iter().find(|user| user.id == which || user.name == which);

@@ -176,7 +176,7 @@ fn symbol(key: &str) -> String {
 
 /// `2015-04-28 06:22:55 UTC` of a key that names a moment, as a timestamp (yaml.org/type/timestamp).
 fn moment(key: &str, text: &str) -> Option<String> {
-    let named = key.ends_with("_at") || matches!(key, "at" | "since" | "time");
+    let named = key.ends_with("_at") || matches!(key, "at" | "since" | "until" | "time");
     let bare = text.strip_suffix(" UTC").filter(|bare| named && bare.len() == 19)?;
     let form = |(place, byte): (usize, u8)| match place {
         4 | 7 => byte == b'-',

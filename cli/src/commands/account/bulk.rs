@@ -109,7 +109,9 @@ async fn told(
     if let Some((collection, state)) = end.filter(|_| waiting.wait) {
         for id in &result.asked {
             let path = format!("{collection}/{id}");
-            let goal = Goal { path, id, states: &[state], after: 0, timeout: waiting.timeout() };
+            // What happened to it before is another story.
+            let after = wait::newest_event(&session.client, id).await?;
+            let goal = Goal { path, id, states: &[state], after, timeout: waiting.timeout() };
             match collection {
                 "/volumes" => drop(wait::until::<Volume>(session, goal).await?),
                 _ => drop(wait::until::<Instance>(session, goal).await?),

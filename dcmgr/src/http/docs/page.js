@@ -8,8 +8,13 @@ function element(name, attributes, ...children) {
   return made;
 }
 
+// What stands between backticks is code.
+function words(text) {
+  return String(text).split("`").map((part, place) => place % 2 ? element("code", {}, part) : part);
+}
+
 function table(head, rows) {
-  const line = (kind, cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, cell)));
+  const line = (kind, cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, ...words(cell))));
   return element("table", {}, line("th", head), ...rows.map((row) => line("td", row)));
 }
 
@@ -25,7 +30,13 @@ function fields(document_, content) {
   const schema = name && document_.components.schemas[name];
   if (!schema || !schema.properties) return [];
   const required = new Set(schema.required || []);
-  const kind = (field) => field.$ref ? field.$ref.split("/").pop() : [].concat(field.type || "").join(" | ");
+  const kind = (field) => {
+    if (field.$ref) return field.$ref.split("/").pop();
+    const choices = field.oneOf || field.anyOf;
+    if (choices) return choices.map(kind).join(" | ");
+    if (field.items) return kind(field.items) + "[]";
+    return [].concat(field.type || "").join(" | ");
+  };
   const rows = Object.entries(schema.properties).map(([key, field]) =>
     [key + (required.has(key) ? " *" : ""), kind(field), field.description || ""]);
   return [element("h4", {}, "Body: " + name), table(["name", "type", ""], rows)];
@@ -40,11 +51,11 @@ function operation(document_, verb, path, told) {
   const body = told.requestBody && told.requestBody.content;
   const ok = told.responses["200"] && told.responses["200"].content;
   const summary = element("summary", {},
-    element("span", { class: "verb" }, verb.toUpperCase()),
+    element("span", { class: "verb " + verb }, verb.toUpperCase()),
     element("span", { class: "path" }, path), " ",
-    element("span", { class: "about" }, told.summary || ""));
+    element("span", { class: "about" }, ...words(told.summary || "")));
   return element("details", { id: told.operationId }, summary,
-    element("p", {}, told.description || told.summary || ""),
+    element("p", {}, ...words(told.description || told.summary || "")),
     element("p", {}, "Roles: " + roles),
     ...(parameters.length ? [element("h4", {}, "Parameters"), table(["name", "in", ""], parameters)] : []),
     ...fields(document_, body), ...example("Example body", body),
@@ -78,7 +89,17 @@ function show(document_) {
   });
 }
 
+// A link to one operation opens it.
+function open() {
+  const one = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!one) return;
+  if (one.tagName === "DETAILS") one.open = true;
+  one.scrollIntoView();
+}
+
+window.addEventListener("hashchange", open);
+
 fetch("openapi.json")
   .then((answer) => answer.json())
-  .then(show)
+  .then((document_) => { show(document_); open(); })
   .catch((error) => document.getElementById("operations").append("openapi.json: " + error));
