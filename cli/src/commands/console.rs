@@ -52,11 +52,11 @@ pub async fn run(session: &mut Session<'_>, console: Console) -> Result<(), CliE
     }
     let id = names::id_of::<Instance>(&session.client, &console.instance).await?;
     let socket = open(session, &id).await?;
+    session.remark(Message::ConsoleOpened, &[("id", &id)]);
     if let Ok(before) = session.client.text(&format!("/instances/{id}/console_log?bytes={SHOWN_FIRST}")).await {
         session.out.write_all(before.as_bytes())?;
         session.out.flush()?;
     }
-    session.remark(Message::ConsoleOpened, &[("id", &id)]);
     let end = attend(session, socket).await;
     session.remark(Message::ConsoleLeft, &[("id", &id)]);
     let failed = |status, words| Err(CliError::own(status, session.language(), words, &[("id", &id)]));
