@@ -82,10 +82,10 @@ async fn terminal(port: &mut DuplexStream, name: &str) -> std::io::Result<()> {
                 line.clear();
             }
             // Backspace and delete.
+            8 | 127 if line.is_empty() => {}
             8 | 127 => {
-                if line.pop().is_some() {
-                    port.write_all(b"\x08 \x08").await?;
-                }
+                line.pop();
+                port.write_all(b"\x08 \x08").await?;
             }
             byte if line.len() < LINE_MAX => {
                 line.push(byte);
