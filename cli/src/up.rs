@@ -38,6 +38,7 @@ mod words;
 pub use backup::{BackupArgs, RestoreArgs, backup, restore};
 pub use enter::{EnterArgs, enter};
 pub use host_init::{HostInitArgs, host_init};
+pub use hosts::write_etc;
 
 use anyhow::Context;
 use layout::{Kind, Layout, Wish};

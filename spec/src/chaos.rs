@@ -1,5 +1,5 @@
-//! Chaos: a data center of real processes (MariaDB, RabbitMQ, two dcmgr, three hva, two sta, two nsa, simulated
-//! backends) under a mixed load, while processes are killed and frozen, links cut, disks filled, clocks stepped,
+//! Chaos: a data center of real processes (MariaDB, RabbitMQ, two dcmgr, three hva, two sta, two nsa with simulated
+//! backends, and, where the machine can, one hva on libvirt and Open vSwitch in a host of its own) under a mixed load, while processes are killed and frozen, links cut, disks filled, clocks stepped,
 //! messages replayed. At the end every accepted request has ended as asked or failed with a reason, nothing is lost,
 //! nothing is there twice, nothing is left behind, nothing is stuck.
 //!
@@ -13,6 +13,7 @@
 //!     load ─► ledger ◄─ judge ◄─ evidence                 ├─ rabbitmq    of its own, on one veth
 //!     faults ─► signals, links, files, clocks             ├─ dcmgr.1, dcmgr.2
 //!     probes ─► API, jobs, DHCP, DNS                      └─ hva.h1-3, sta.s1-2, nsa.n1-2
+//!                                                         └─ host.h4: libvirtd, ovs-vswitchd, guests; hva.h4 in it
 //! ```
 
 pub mod campaign;
@@ -22,6 +23,7 @@ pub mod evidence;
 pub mod fabric;
 pub mod faults;
 pub mod files;
+pub mod host;
 pub mod inject;
 pub mod judge;
 pub mod ledger;

@@ -370,7 +370,8 @@ impl World {
     /// # Errors
     /// Unknown.
     pub async fn instance(&self, id: &str) -> anyhow::Result<Instance> {
-        db::instances::get(&self.db, id, None).await?.with_context(|| format!("{id} is unknown"))
+        let found = db::instances::get(&self.db, id, None).await?.with_context(|| format!("{id} is unknown"))?;
+        Ok(found.instance)
     }
 
     /// # Errors

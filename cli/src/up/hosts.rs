@@ -10,6 +10,7 @@ use super::layout::{Layout, Wish, host_name};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,19 +25,29 @@ pub fn prepare(layout: &Layout, wish: &Wish, host: u16) -> io::Result<()> {
     for name in ["run", "lib", "log", "cache", "etc"] {
         files::folder(&dir.join(name), 0o755)?;
     }
-    let address = wish.host_address(host);
+    let hosts: Vec<(Ipv4Addr, String)> =
+        (1..=wish.hosts).map(|other| (wish.host_address(other), host_name(other))).collect();
+    write_etc(&dir, wish.host_address(host), host_uuid(layout, host), &hosts)
+}
+
+/// The settings of one host's daemons, for a host that lives inside namespaces and nowhere else: `dir` is what
+/// `arame host-init` gets, `address` its own on the management network.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_etc(dir: &Path, address: Ipv4Addr, host_uuid: uuid::Uuid, all: &[(Ipv4Addr, String)]) -> io::Result<()> {
+    files::folder(&dir.join("etc"), 0o755)?;
     let libvirtd = format!(
         "listen_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\nauth_tcp = \"none\"\nauth_unix_rw = \"none\"\n\
-         auth_unix_ro = \"none\"\nunix_sock_group = \"root\"\nhost_uuid = \"{}\"\n",
-        host_uuid(layout, host)
+         auth_unix_ro = \"none\"\nunix_sock_group = \"root\"\nhost_uuid = \"{host_uuid}\"\n"
     );
     let qemu = format!(
         "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\n\
          stdio_handler = \"file\"\nremember_owner = 0\ndynamic_ownership = 0\nmigration_host = \"{address}\"\n"
     );
     let mut hosts = "127.0.0.1 localhost\n".to_owned();
-    for other in 1..=wish.hosts {
-        hosts.push_str(&format!("{} {}\n", wish.host_address(other), host_name(other)));
+    for (address, name) in all {
+        hosts.push_str(&format!("{address} {name}\n"));
     }
     files::replace_if_different(&dir.join("etc/libvirtd.conf"), libvirtd.as_bytes(), 0o644)?;
     files::replace_if_different(&dir.join("etc/qemu.conf"), qemu.as_bytes(), 0o644)?;

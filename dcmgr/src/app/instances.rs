@@ -29,11 +29,11 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
     let wanted = db::instances::Filter { account: caller.scope(), states: &states, ended, host, filter: &filter };
     let counted = format!("instances {:?}", wanted.counted());
     let known = app.totals().get(&counted);
-    let (total, mut results) = db::instances::list(app.db(), &wanted, known).await.map_err(AppError::from)?;
+    let (total, shown) = db::instances::list(app.db(), &wanted, known).await.map_err(AppError::from)?;
     if known.is_none() {
         app.totals().keep(counted, total);
     }
-    changes::complete(app, &mut results).await?;
+    let results = changes::complete(app, shown).await?;
     Ok(Page { total, start: filter.start, limit: filter.limit, results })
 }
 
@@ -59,9 +59,8 @@ fn states_of(word: Option<&str>) -> Result<(Vec<&'static str>, Ended), Refusal> 
 
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Instance, Refusal> {
     let found = db::instances::get(app.db(), id, caller.scope()).await.map_err(AppError::from)?;
-    let mut found = found.ok_or_else(|| Refusal::unknown(id))?;
-    changes::complete(app, std::slice::from_mut(&mut found)).await?;
-    Ok(found)
+    let found = changes::complete(app, found.into_iter().collect()).await?;
+    found.into_iter().next().ok_or_else(|| Refusal::unknown(id))
 }
 
 /// A machine's size.

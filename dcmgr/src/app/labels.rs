@@ -126,6 +126,12 @@ macro_rules! labelled {
 
 labelled!(Instance, Image, SecurityGroup, SshKeyPair);
 
+impl<T: Labelled> Labelled for &mut T {
+    fn labelled(&mut self) -> (&str, &mut Vec<Label>) {
+        T::labelled(self)
+    }
+}
+
 /// Writes the labels into the views of a page.
 pub(super) async fn attach<T: Labelled>(app: &App, views: &mut [T]) -> Result<(), Refusal> {
     let ids: Vec<String> = views.iter_mut().map(|view| view.labelled().0.to_owned()).collect();

@@ -163,11 +163,12 @@ fn told(demand: &Demand, hosts: &[Candidate], chosen: Option<String>) -> api::Pl
     }
 }
 
-/// The chosen host, then those that do not fit, then the others; at most [`VERDICTS_MAX`], in the order of all.
+/// The chosen host and the one asked for, then those that do not fit, then the others; at most [`VERDICTS_MAX`], in the order of all.
 fn most_telling<'a>(demand: &Demand, hosts: &'a [Candidate], chosen: Option<&str>) -> Vec<&'a Candidate> {
     let mut places: Vec<usize> = (0..hosts.len()).collect();
     if places.len() > VERDICTS_MAX {
-        places.sort_by_key(|place| (chosen != Some(hosts[*place].host.as_str()), fits(demand, &hosts[*place])));
+        let is_named = |host: &str| chosen == Some(host) || demand.host.as_deref() == Some(host);
+        places.sort_by_key(|place| (!is_named(&hosts[*place].host), fits(demand, &hosts[*place])));
         places.truncate(VERDICTS_MAX);
         places.sort_unstable();
     }
@@ -334,6 +335,9 @@ mod tests {
         let names: Vec<&str> = told.verdicts.iter().map(|verdict| verdict.host.as_str()).collect();
         assert_eq!((names.len(), told.left_out), (VERDICTS_MAX, 950));
         assert!(["hn-7", "hn-500", "hn-777", "hn-900"].iter().all(|name| names.contains(name)), "{names:?}");
+        let asked = Demand { host: Some("hn-999".into()), memory_mib: 10_000, ..small_demand() };
+        let refused = super::told(&asked, &hosts, None);
+        assert!(refused.verdicts.iter().any(|verdict| verdict.host == "hn-999"), "the one asked for is told of");
         let few = super::told(&small_demand(), &hosts[..10], Some("hn-3".into()));
         assert_eq!((few.verdicts.len(), few.left_out), (10, 0));
     }

@@ -137,13 +137,14 @@ pub fn rank(demand: &Demand, hosts: &[Candidate]) -> Vec<String> {
     fitting.into_iter().map(|(_, _, host)| host).collect()
 }
 
-/// The one rule whose change would let the demand fit, of the host that needs the fewest changes. A host that has the
-/// room when others leave comes before one that never has it.
+/// The one rule whose change would let the demand fit, of the host that needs the fewest changes: of the host that was
+/// asked for, if one was. A host that has the room when others leave comes before one that never has it.
 pub fn smallest_change(verdicts: &[Verdict]) -> Option<(&Verdict, &Rule)> {
     let broken = |verdict: &Verdict| verdict.rules.iter().filter(|rule| !rule.ok).count();
     let nearest = verdicts.iter().filter(|verdict| !verdict.fits()).min_by_key(|verdict| {
         let too_small = verdict.rules.iter().any(|rule| rule.beyond.is_some());
-        (broken(verdict), too_small, verdict.rules.iter().map(|rule| rule.lacks).sum::<u64>())
+        let is_another = verdict.rules.iter().any(|rule| rule.name == "asked_for" && !rule.ok);
+        (is_another, broken(verdict), too_small, verdict.rules.iter().map(|rule| rule.lacks).sum::<u64>())
     })?;
     let mut broken: Vec<&Rule> = nearest.rules.iter().filter(|rule| !rule.ok).collect();
     broken.sort_by_key(|rule| rule.beyond.is_none());
@@ -228,6 +229,17 @@ mod tests {
         let verdicts = [judge(&demand(4000), &host("hn-a", 2048)), judge(&demand(4000), &host("hn-b", 200))];
         let (verdict, rule) = smallest_change(&verdicts).unwrap();
         assert_eq!((verdict.host.as_str(), rule.name, rule.lacks), ("hn-b", "memory_size", 104));
+    }
+
+    #[test]
+    fn of_a_host_that_was_asked_for_its_own_reason_is_told() {
+        let asked = Demand { host: Some("hn-b".into()), ..demand(4000) };
+        let verdicts = [judge(&asked, &host("hn-a", 0)), judge(&asked, &host("hn-b", 200))];
+        let (verdict, rule) = smallest_change(&verdicts).unwrap();
+        assert_eq!((verdict.host.as_str(), rule.name), ("hn-b", "memory_size"));
+        let unknown = Demand { host: Some("hn-c".into()), ..demand(100) };
+        let verdicts = [judge(&unknown, &host("hn-a", 0))];
+        assert_eq!(smallest_change(&verdicts).unwrap().1.name, "asked_for", "the control: there is no such host");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! API stands between the kit and what is true.
 
 use super::fabric::Fabric;
-use super::files::{self, AGENTS, API_PORT, BROKER, BROKER_PORT, DATABASE, Files, MANAGERS, NUMBERS};
-use super::program::{Program, Spec};
+use super::files::{self, API_PORT, BROKER, BROKER_PORT, DATABASE, Files, HOST, MANAGERS, NUMBERS, REAL};
+use super::host::{self, Host};
+use super::program::{Program, Spec, Within};
 use crate::processes::{Answer, until, world};
 use anyhow::{Context, bail, ensure};
 use mysql_async::prelude::Queryable;
@@ -54,6 +55,7 @@ pub struct Center {
     next: AtomicUsize,
     /// When each dcmgr last did not answer.
     silent: [Mutex<Option<Instant>>; 2],
+    with_host: bool,
 }
 
 async fn run(program: &str, arguments: &[String]) -> anyhow::Result<()> {
@@ -66,11 +68,11 @@ async fn run(program: &str, arguments: &[String]) -> anyhow::Result<()> {
 }
 
 impl Center {
-    /// Everything in a new folder and in this cell, until every agent is heard.
+    /// Everything in a new folder and in this cell, until every agent is heard; with a host on libvirt or without.
     ///
     /// # Errors
     /// Something does not come up; with the end of its log.
-    pub async fn up(programs: &Path) -> anyhow::Result<Center> {
+    pub async fn up(programs: &Path, with_host: bool) -> anyhow::Result<Center> {
         let mut folder = tempfile::Builder::new().prefix("arame-chaos-").tempdir()?;
         // What a failed campaign leaves is for a person to read; a good one forgets it.
         folder.disable_cleanup(true);
@@ -78,10 +80,11 @@ impl Center {
         for (name, number) in NUMBERS {
             fabric.join(name, number).await?;
         }
-        for agent in AGENTS {
+        for agent in files::agents(with_host) {
             let state = folder.path().join("state").join(agent);
             std::fs::create_dir_all(&state)?;
-            let words = ["-t", "tmpfs", "-o", STATE_SIZE, "tmpfs"].map(str::to_owned);
+            let size = if agent == REAL { host::STATE_SIZE } else { STATE_SIZE };
+            let words = ["-t", "tmpfs", "-o", size, "tmpfs"].map(str::to_owned);
             run("mount", &[words.to_vec(), vec![state.display().to_string()]].concat()).await?;
         }
         let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).build()?;
@@ -94,6 +97,7 @@ impl Center {
             token: String::new(),
             next: AtomicUsize::new(0),
             silent: Default::default(),
+            with_host,
         };
         center.files().all()?;
         center.token = std::fs::read_to_string(center.path("token"))?.trim().to_owned();
@@ -104,7 +108,16 @@ impl Center {
     }
 
     fn files(&self) -> Files<'_> {
-        Files { folder: self.folder.path(), fabric: &self.fabric }
+        Files { folder: self.folder.path(), fabric: &self.fabric, with_host: self.with_host }
+    }
+
+    /// Every agent there is.
+    pub fn agents(&self) -> Vec<&'static str> {
+        files::agents(self.with_host)
+    }
+
+    pub fn host(&self) -> Host {
+        Host::new(self.folder.path())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -124,11 +137,34 @@ impl Center {
         let mut all = self.fabric.words(name)?;
         all.extend(words);
         env.extend(files::clock_env(self.folder.path(), name).unwrap_or_default());
+        self.tend(name, Spec { words: all, env, ..self.spec(name) });
+        Ok(())
+    }
+
+    fn spec(&self, name: &str) -> Spec {
         let log = self.path(&format!("log/{name}.log"));
-        let program =
-            Arc::new(Program::new(Spec { name: name.to_owned(), words: all, env, folder: self.path("run"), log }));
+        let (words, env) = (Vec::new(), Vec::new());
+        Spec { name: name.to_owned(), words, env, folder: self.path("run"), log, within: None }
+    }
+
+    fn tend(&mut self, name: &str, spec: Spec) -> Arc<Program> {
+        let program = Arc::new(Program::new(spec));
         self.programs.insert(name.to_owned(), program.clone());
-        self.tending.spawn(async move { program.tend().await });
+        let tended = program.clone();
+        self.tending.spawn(async move { tended.tend().await });
+        program
+    }
+
+    /// The host on libvirt, and its agent in it.
+    async fn start_host(&mut self, arame: &Path, agent: Vec<String>) -> anyhow::Result<()> {
+        for words in Host::links() {
+            self.fabric.inside(REAL, &[&["ip"][..], &words].concat()).await?;
+        }
+        let words = [self.fabric.words(REAL)?, self.host().words(arame)].concat();
+        let host = self.tend(HOST, Spec { words, ..self.spec(HOST) });
+        let within = Within { host, ready: self.host().ready_file(), arame: arame.to_owned() };
+        let env = files::clock_env(self.folder.path(), REAL).unwrap_or_default();
+        self.tend(REAL, Spec { words: agent, env, within: Some(within), ..self.spec(REAL) });
         Ok(())
     }
 
@@ -167,20 +203,27 @@ impl Center {
         for name in MANAGERS {
             wanted.push((name, [vec![at("arame-dcmgr"), "serve".to_owned()], config(name), seed.clone()].concat()));
         }
-        for name in AGENTS {
+        for name in files::AGENTS {
             let kind = name.split('.').next().unwrap_or_default();
             wanted.push((name, [vec![at(&format!("arame-{kind}"))], config(name)].concat()));
         }
+        let real = [vec![at("arame-hva")], config(REAL)].concat();
         for (name, words) in wanted {
             self.add(name, words, Vec::new())?;
+        }
+        if self.with_host {
+            self.start_host(&programs.join("arame"), real).await?;
         }
         let heard = "SELECT COUNT(*) FROM arame.agents WHERE incarnation > 0";
         let images = "SELECT COUNT(*) FROM arame.facts WHERE name = 'image' AND value = 'yes'";
         let up = until("every agent is heard and the image is imported", async || {
-            let all = u64::try_from(AGENTS.len())?;
+            let all = u64::try_from(self.agents().len())?;
             Ok(self.number(heard).await.is_ok_and(|n| n == all) && self.number(images).await.is_ok_and(|n| n == 2))
         });
-        up.await.with_context(|| MANAGERS.iter().chain(&AGENTS).map(|name| self.log_tail(name, 8)).collect::<String>())
+        up.await.with_context(|| {
+            let names = MANAGERS.into_iter().chain(self.agents()).chain([HOST]);
+            names.map(|name| self.log_tail(name, 8)).collect::<String>()
+        })
     }
 
     /// # Errors
@@ -342,12 +385,17 @@ impl Center {
         self.number("SELECT COUNT(*) FROM arame.jobs WHERE open = 1").await
     }
 
-    /// The simulated worlds of the agents, from their files.
+    /// The simulated worlds of the agents, from their files, and what the host on libvirt has.
     ///
     /// # Errors
-    /// A file cannot be read.
-    pub fn worlds(&self) -> anyhow::Result<BTreeMap<String, Value>> {
-        AGENTS.iter().map(|agent| Ok(((*agent).to_owned(), world(&self.world_file(agent))?))).collect()
+    /// A file cannot be read, or the host does not answer.
+    pub async fn worlds(&self) -> anyhow::Result<BTreeMap<String, Value>> {
+        let simulated = files::AGENTS.iter().map(|agent| Ok(((*agent).to_owned(), world(&self.world_file(agent))?)));
+        let mut worlds = simulated.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        if self.with_host {
+            worlds.insert(REAL.to_owned(), self.host().world().await.context("the host on libvirt")?);
+        }
+        Ok(worlds)
     }
 
     pub fn world_file(&self, agent: &str) -> PathBuf {
@@ -373,7 +421,7 @@ impl Center {
             program.signal(Signal::SIGKILL);
         }
         until("every program is dead", async || Ok(self.programs().all(|program| !program.is_alive()))).await?;
-        for agent in AGENTS {
+        for agent in self.agents() {
             run("umount", &["-l".to_owned(), self.path(&format!("state/{agent}")).display().to_string()]).await?;
         }
         Ok(std::fs::remove_dir_all(self.folder.path())?)

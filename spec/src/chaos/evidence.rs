@@ -55,7 +55,7 @@ impl Evidence {
         let open_jobs = center.texts(jobs).await?;
         let nsas = ["nsa.n1", "nsa.n2"].map(|nsa| Ok((nsa.to_owned(), served(center, nsa)?)));
         let served = nsas.into_iter().collect::<anyhow::Result<_>>()?;
-        Ok(Evidence { book, machines, disks, worlds: center.worlds()?, served, findings, open_jobs })
+        Ok(Evidence { book, machines, disks, worlds: center.worlds().await?, served, findings, open_jobs })
     }
 }
 

@@ -113,9 +113,17 @@ impl Fabric {
     }
 
     async fn nft(&self, program: &str, rules: &str) -> anyhow::Result<()> {
+        self.inside(program, &["nft", rules]).await
+    }
+
+    /// Runs a command in a program's place.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn inside(&self, program: &str, command: &[&str]) -> anyhow::Result<()> {
         let words = self.words(program)?;
         let mut all: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-        all.extend(["nft", rules]);
+        all.extend(command);
         run(&words[0], &all).await
     }
 

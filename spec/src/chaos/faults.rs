@@ -3,7 +3,7 @@
 //! Rule: a deck holds every kind once, so that a short campaign meets all of them; what a seed decides (kind, program,
 //! how long) it decides here.
 
-use super::files::{AGENTS, BROKER, DATABASE, MANAGERS};
+use super::files::{self, AGENTS, BROKER, DATABASE, HOST, MANAGERS, REAL};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -31,10 +31,16 @@ pub enum Kind {
     StepClock,
     SlowAgent,
     Replay,
+    /// The process of one guest, from outside.
+    KillGuest,
+    KillLibvirt,
+    KillSwitch,
+    /// The power of the host on libvirt fails, with its agent.
+    LosePower,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 21] = [
         Kind::KillManager,
         Kind::KillAgent,
         Kind::KillBroker,
@@ -52,7 +58,14 @@ impl Kind {
         Kind::StepClock,
         Kind::SlowAgent,
         Kind::Replay,
+        Kind::KillGuest,
+        Kind::KillLibvirt,
+        Kind::KillSwitch,
+        Kind::LosePower,
     ];
+
+    /// Those that need a host on libvirt.
+    pub const OF_THE_HOST: [Kind; 4] = [Kind::KillGuest, Kind::KillLibvirt, Kind::KillSwitch, Kind::LosePower];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,6 +86,10 @@ impl Kind {
             Kind::StepClock => "clock step",
             Kind::SlowAgent => "slow agent",
             Kind::Replay => "messages replayed",
+            Kind::KillGuest => "kill a guest's process",
+            Kind::KillLibvirt => "kill libvirtd",
+            Kind::KillSwitch => "kill the switch",
+            Kind::LosePower => "a host loses power",
         }
     }
 }
@@ -113,7 +130,8 @@ impl Fault {
     }
 
     fn programs(&self) -> Vec<&'static str> {
-        [self.program].into_iter().chain(self.other).collect()
+        let within = Kind::OF_THE_HOST.contains(&self.kind).then_some(REAL);
+        [self.program].into_iter().chain(self.other).chain(within).collect()
     }
 
     /// A moment is caught by looking at the rows and at what is published: with a silent database the look would wait out
@@ -153,10 +171,11 @@ pub struct Deck {
     holds: Holds,
     /// Kinds this machine cannot do.
     without: Vec<Kind>,
+    agents: Vec<&'static str>,
 }
 
 /// Pairs of programs that talk to each other.
-const TALKING: [(&str, &str); 11] = [
+const TALKING: [(&str, &str); 12] = [
     ("dcmgr.1", DATABASE),
     ("dcmgr.2", DATABASE),
     ("dcmgr.1", BROKER),
@@ -164,6 +183,7 @@ const TALKING: [(&str, &str); 11] = [
     ("hva.h1", BROKER),
     ("hva.h2", BROKER),
     ("hva.h3", BROKER),
+    (REAL, BROKER),
     ("sta.s1", BROKER),
     ("sta.s2", BROKER),
     ("nsa.n1", BROKER),
@@ -174,8 +194,8 @@ const TALKING: [(&str, &str); 11] = [
 const STEP_SECONDS: i64 = 300;
 
 impl Deck {
-    pub fn new(holds: Holds, without: Vec<Kind>) -> Deck {
-        Deck { left: Vec::new(), holds, without }
+    pub fn new(holds: Holds, without: Vec<Kind>, with_host: bool) -> Deck {
+        Deck { left: Vec::new(), holds, without, agents: files::agents(with_host) }
     }
 
     pub fn draw(&mut self, rng: &mut StdRng) -> Fault {
@@ -194,9 +214,13 @@ impl Deck {
 
     fn fault(&self, kind: Kind, rng: &mut StdRng) -> Fault {
         let manager = MANAGERS.choose(rng).copied().unwrap_or(MANAGERS[0]);
-        let agent = AGENTS.choose(rng).copied().unwrap_or(AGENTS[0]);
+        let agent = self.agents.choose(rng).copied().unwrap_or(AGENTS[0]);
+        // An effect of a simulated backend takes as long as its file says; a real one as long as it does.
+        let simulated = AGENTS.choose(rng).copied().unwrap_or(AGENTS[0]);
         let lasting = Duration::from_millis(rng.random_range(self.holds.min_ms..=self.holds.max_ms));
-        let (one, other) = TALKING.choose(rng).copied().unwrap_or(TALKING[0]);
+        let talking: Vec<_> =
+            TALKING.into_iter().filter(|(one, _)| *one != REAL || self.agents.contains(one)).collect();
+        let (one, other) = talking.choose(rng).copied().unwrap_or(TALKING[0]);
         let step = if rng.random_bool(0.5) { STEP_SECONDS } else { -STEP_SECONDS };
         let any = if rng.random_bool(0.5) { manager } else { agent };
         let (program, partner, hold, step) = match kind {
@@ -205,13 +229,15 @@ impl Deck {
             Kind::KillBroker | Kind::WipeBroker => (BROKER, None, Duration::ZERO, 0),
             Kind::KillDatabase => (DATABASE, None, Duration::ZERO, 0),
             Kind::FreezeManager | Kind::FreezeInTransaction | Kind::FreezeRelay => (manager, None, lasting, 0),
-            Kind::FreezeAgent | Kind::FullDisk | Kind::SlowAgent => (agent, None, lasting, 0),
+            Kind::FreezeAgent | Kind::FullDisk => (agent, None, lasting, 0),
+            Kind::SlowAgent => (simulated, None, lasting, 0),
             Kind::FreezeBroker => (BROKER, None, lasting, 0),
             Kind::FreezeDatabase => (DATABASE, None, lasting, 0),
             Kind::CutBetween => (one, Some(other), lasting, 0),
             Kind::CutOff => (any, None, lasting, 0),
             Kind::StepClock => (self.clocked(any, rng), None, lasting, step),
             Kind::Replay => (agent, None, Duration::ZERO, 0),
+            Kind::KillGuest | Kind::KillLibvirt | Kind::KillSwitch | Kind::LosePower => (HOST, None, Duration::ZERO, 0),
         };
         Fault { kind, program, other: partner, hold, step }
     }
@@ -231,7 +257,7 @@ mod tests {
     #[test]
     fn a_deck_holds_every_kind_once_and_a_seed_draws_it_again() {
         let draw = |seed| {
-            let (mut rng, mut deck) = (StdRng::seed_from_u64(seed), Deck::new(Holds::SHORT, Vec::new()));
+            let (mut rng, mut deck) = (StdRng::seed_from_u64(seed), Deck::new(Holds::SHORT, Vec::new(), true));
             (0..Kind::ALL.len()).map(|_| deck.draw(&mut rng)).collect::<Vec<_>>()
         };
         let kinds: BTreeSet<Kind> = draw(7).iter().map(|fault| fault.kind).collect();

@@ -5,6 +5,7 @@
 //! passwords are known and worth nothing: nobody outside the cell reaches anything in it.
 
 use super::fabric::Fabric;
+use super::host::Host;
 use anyhow::Context;
 use arame_schema::jobs::exchange;
 use arame_schema::limits::DELIVERY_LIMIT;
@@ -20,6 +21,9 @@ pub const TAP: &str = "chaos.tap";
 pub const VHOST: &str = "arame";
 pub const MANAGERS: [&str; 2] = ["dcmgr.1", "dcmgr.2"];
 pub const AGENTS: [&str; 7] = ["hva.h1", "hva.h2", "hva.h3", "sta.s1", "sta.s2", "nsa.n1", "nsa.n2"];
+/// The hva on libvirt, where the machine can, and the host it lives in.
+pub const REAL: &str = "hva.h4";
+pub const HOST: &str = "host.h4";
 pub const DATABASE: &str = "mariadb";
 pub const BROKER: &str = "rabbitmq";
 
@@ -36,10 +40,16 @@ pub const DHCP_PORT: u16 = 6700;
 pub const NETWORK: &str = "nw-demo1";
 pub const DOMAIN: &str = "demo1.arame.internal";
 
+/// Memory of every machine of the load.
+pub const MEMORY_MIB: u32 = 192;
+
+/// What the image of the cell is: nothing to boot from.
+pub const IMAGE: [u8; 64 * 1024] = [0; 64 * 1024];
+
 const PASSWORD: &str = "of-the-cell";
 
 /// Every program with the last number of its address.
-pub const NUMBERS: [(&str, u8); 11] = [
+pub const NUMBERS: [(&str, u8); 12] = [
     (DATABASE, 2),
     (BROKER, 3),
     ("dcmgr.1", 11),
@@ -47,6 +57,7 @@ pub const NUMBERS: [(&str, u8); 11] = [
     ("hva.h1", 21),
     ("hva.h2", 22),
     ("hva.h3", 23),
+    (REAL, 24),
     ("sta.s1", 31),
     ("sta.s2", 32),
     ("nsa.n1", 41),
@@ -60,9 +71,20 @@ pub type Variables = Vec<(String, String)>;
 pub struct Files<'a> {
     pub folder: &'a Path,
     pub fabric: &'a Fabric,
+    /// There is a host on libvirt.
+    pub with_host: bool,
+}
+
+/// Every agent of a cell.
+pub fn agents(with_host: bool) -> Vec<&'static str> {
+    AGENTS.into_iter().chain(with_host.then_some(REAL)).collect()
 }
 
 impl Files<'_> {
+    fn agents(&self) -> Vec<&'static str> {
+        agents(self.with_host)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -85,10 +107,15 @@ impl Files<'_> {
         self.write("password", &format!("{PASSWORD}\n"))?;
         self.write("token", "a-token-of-the-cell\n")?;
         self.write("dcmgr-key", &"5a".repeat(32))?;
-        std::fs::write(self.path("images/simulated.raw"), [0u8; 64 * 1024])?;
-        for agent in AGENTS {
+        std::fs::write(self.path("images/simulated.raw"), IMAGE)?;
+        for agent in self.agents() {
             self.write(&format!("key-{agent}"), &format!("key of {agent}\n"))?;
             self.agent(agent, 0)?;
+        }
+        if self.with_host {
+            let host = Host::new(self.folder);
+            host.write(self.fabric.address(REAL)?)?;
+            host.know_image(&image_digest(), &IMAGE)?;
         }
         for (name, _) in NUMBERS {
             self.write(&format!("clock/{name}"), "+0\n")?;
@@ -138,6 +165,7 @@ impl Files<'_> {
         );
         let sim = format!("state_file = \"{dir}/world.json\"\nlatency_ms = {latency_ms}\n");
         match kind {
+            _ if agent == REAL => text += &Host::new(self.folder).section(),
             "hva" => write!(
                 text,
                 "[hva]\nhost = \"hn-{name}\"\ndriver = \"sim\"\ndata_dir = \"{dir}/data\"\n\
@@ -161,16 +189,16 @@ impl Files<'_> {
     }
 
     fn seed(&self) -> anyhow::Result<()> {
-        let mut text = String::from(
+        let mut text = format!(
             "[[account]]\nid = \"a-demo\"\n\n[[dc_network]]\nid = \"dcn-demo\"\nname = \"demo\"\nvlan_first = 101\n\
-             vlan_last = 199\n\n[[instance_type]]\nid = \"it-tiny\"\nname = \"tiny\"\ncpu_cores = 1\nmemory_mib = 192\n\
-             disk_mib = 512\n\n[[security_group]]\nid = \"sg-default\"\naccount = \"a-demo\"\nname = \"default\"\n\
+             vlan_last = 199\n\n[[instance_type]]\nid = \"it-tiny\"\nname = \"tiny\"\ncpu_cores = 1\n\
+             memory_mib = {MEMORY_MIB}\ndisk_mib = 512\n\n[[security_group]]\nid = \"sg-default\"\naccount = \"a-demo\"\nname = \"default\"\n\
              rule = \"icmp:-1,-1,ip4:0.0.0.0\\n\"\n\n",
         );
         let token = self.path("token");
         write!(text, "[[token]]\nid = \"tok-admin\"\naccount = \"a-demo\"\nrole = \"admin\"\n")?;
         write!(text, "secret_file = \"{}\"\n\n", token.display())?;
-        for agent in AGENTS {
+        for agent in self.agents() {
             let (kind, name) = agent.split_once('.').context("an agent's id has a kind")?;
             let node = match kind {
                 "hva" => format!("hn-{name}"),
@@ -193,8 +221,8 @@ impl Files<'_> {
             "[[image]]\nid = \"wmi-tiny\"\naccount = \"a-demo\"\nname = \"tiny\"\npublic = true\npath = \"{}\"\n\
              sha256 = \"{}\"\nsize_bytes = {}\nformat = \"raw\"\narch = \"x86_64\"\n",
             image.display(),
-            hex::encode(Sha256::digest([0u8; 64 * 1024])),
-            64 * 1024
+            image_digest(),
+            IMAGE.len()
         )?;
         self.write("etc/seed.toml", &text).map(drop)
     }
@@ -238,7 +266,7 @@ impl Files<'_> {
     }
 
     fn broker(&self) -> anyhow::Result<()> {
-        self.write("broker/definitions.json", &definitions().to_string())?;
+        self.write("broker/definitions.json", &definitions(&self.agents()).to_string())?;
         self.write("broker/plugins", "[].\n")?;
         let cookie = self.write("broker/.erlang.cookie", "ofthecell")?;
         std::fs::set_permissions(&cookie, std::os::unix::fs::PermissionsExt::from_mode(0o400))?;
@@ -301,6 +329,10 @@ fn rabbitmq_home() -> anyhow::Result<PathBuf> {
     homes.pop().context("RabbitMQ is not installed")
 }
 
+fn image_digest() -> String {
+    hex::encode(Sha256::digest(IMAGE))
+}
+
 /// RabbitMQ's own scheme: base64(salt ++ sha256(salt ++ password)).
 fn password_hash() -> String {
     use base64::Engine;
@@ -312,12 +344,12 @@ fn password_hash() -> String {
 }
 
 /// Users, permissions and policies as `arame up` sets them, and the tap.
-fn definitions() -> Value {
+fn definitions(agents: &[&str]) -> Value {
     let user = |name: &&str| {
         json!({ "name": name, "password_hash": password_hash(), "tags": "",
                 "hashing_algorithm": "rabbit_password_hashing_sha256" })
     };
-    let users: Vec<Value> = [MANAGER_USER].iter().chain(&AGENTS).map(user).collect();
+    let users: Vec<Value> = [MANAGER_USER].iter().chain(agents).map(user).collect();
     let all = json!({ "user": MANAGER_USER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*" });
     let permission = |agent: &&str| {
         let own = format!("^job\\.{}$", agent.replace('.', "\\."));
@@ -328,7 +360,7 @@ fn definitions() -> Value {
         json!({ "name": name, "vhost": VHOST, "type": "fanout", "durable": true, "auto_delete": false,
                 "internal": false, "arguments": {} })
     };
-    let permissions: Vec<Value> = std::iter::once(all).chain(AGENTS.iter().map(permission)).collect();
+    let permissions: Vec<Value> = std::iter::once(all).chain(agents.iter().map(permission)).collect();
     let exchanges: Vec<Value> = exchange::ALL.iter().copied().chain([TAP]).map(fanout).collect();
     let policy = |name: &str, pattern: &str, definition: Value| {
         json!({ "vhost": VHOST, "name": name, "pattern": pattern, "apply-to": "queues", "priority": 0,

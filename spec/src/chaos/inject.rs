@@ -6,7 +6,8 @@
 use super::center::Center;
 use super::fabric::Cut;
 use super::faults::{Fault, Kind};
-use super::files::BROKER;
+use super::files::{BROKER, HOST, REAL};
+use super::host;
 use super::tap::Tap;
 use anyhow::Context;
 use nix::sys::signal::Signal;
@@ -90,8 +91,17 @@ pub async fn inject(center: &Center, tap: &Tap, rng: &mut StdRng, fault: &Fault)
             let replayed = tokio::time::timeout(REPLAY_LIMIT, tap.replay(center, rng, REPLAYED)).await;
             replayed.unwrap_or(Ok(0))?.gt(&0).then_some(Heal::Nothing)
         }
+        Kind::KillGuest => host::kill_one("qemu-system-x86_64", |n| rng.random_range(0..n))?.map(|()| Heal::Nothing),
+        Kind::KillLibvirt => host::kill_one("libvirtd", |_| 0)?.map(|()| Heal::Nothing),
+        Kind::KillSwitch => host::kill_one("ovs-vswitchd", |_| 0)?.map(|()| Heal::Nothing),
+        Kind::LosePower => Some(lose_power(center).await?),
     };
     Ok(heal.map(|heal| Injected { heal, open }))
+}
+
+async fn lose_power(center: &Center) -> anyhow::Result<Heal> {
+    host::lose_power(center.program(HOST)?, center.program(REAL)?, &center.host().ready_file()).await?;
+    Ok(Heal::Nothing)
 }
 
 /// # Errors

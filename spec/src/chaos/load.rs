@@ -6,7 +6,7 @@
 //! decided by the seed and by what became of its things.
 
 use super::center::{Ask, Center, PATIENCE};
-use super::files::NETWORK;
+use super::files::{NETWORK, REAL};
 use super::ledger::{Disk, Ended, Entry, Ledger, Machine};
 use crate::wishes::{DiskEnd, End};
 use rand::rngs::StdRng;
@@ -27,6 +27,10 @@ const DISKS_MAX: usize = 2;
 /// Where machines are moved to and fro.
 const HOSTS: [&str; 2] = ["hn-h1", "hn-h2"];
 
+/// The host on libvirt, and how often a launch asks for it: placement, which spreads, would never choose one so small.
+const REAL_HOST: &str = "hn-h4";
+const WANTS_REAL: f64 = 0.3;
+
 /// Between two looks at a thing that is on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
@@ -39,6 +43,8 @@ const CHANGES_MIND: f64 = 0.2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Order {
     Launch,
+    /// On the host on libvirt.
+    LaunchReal,
     PowerOff(String),
     PowerOn(String),
     Reboot(String),
@@ -55,6 +61,7 @@ impl Order {
     fn word(&self) -> &'static str {
         match self {
             Order::Launch => "launch",
+            Order::LaunchReal => "launch on libvirt",
             Order::PowerOff(_) => "power off",
             Order::PowerOn(_) => "power on",
             Order::Reboot(_) => "reboot",
@@ -70,17 +77,18 @@ impl Order {
     /// Refusals that a repeated or overtaken question honestly gets.
     fn may_be_refused_with(&self) -> &'static [&'static str] {
         match self {
-            Order::Launch | Order::MakeDisk => &["out_of_host_capacity", "out_of_storage_capacity"],
+            Order::Launch | Order::LaunchReal | Order::MakeDisk => &["out_of_host_capacity", "out_of_storage_capacity"],
             Order::PowerOff(_) | Order::PowerOn(_) | Order::Reboot(_) => {
                 &["invalid_instance_state", "instance_migrating"]
             }
-            // Where it is already; with a disk; to a host that is not heard.
+            // Where it is already; with a disk; to a host that is not heard; from the one on libvirt.
             Order::Move(..) => &[
                 "invalid_instance_state",
                 "invalid_parameter",
                 "instance_migrating",
                 "instance_has_volumes",
                 "out_of_host_capacity",
+                "host_cannot_move",
             ],
             Order::Delete(_) => &["invalid_instance_state", "unknown_resource"],
             Order::Attach(..) => {
@@ -121,12 +129,26 @@ impl Client {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let order = self.order();
+            if self.is_not_for_libvirt(&order).await {
+                continue;
+            }
             if let Some(first) = self.send(&order).await {
                 self.perhaps_change(&order, first).await;
             }
             let rest = self.rng.random_range(0..REST_MAX_MS);
             tokio::time::sleep(Duration::from_millis(rest)).await;
         }
+    }
+
+    /// The cell's storage is simulated: no real guest can have a volume of it. Nor is there a host like it to move to.
+    async fn is_not_for_libvirt(&self, order: &Order) -> bool {
+        let (Order::Attach(_, id) | Order::Move(id, _)) = order else { return false };
+        if !self.center.agents().contains(&REAL) {
+            return false;
+        }
+        // Without an answer nobody knows: something else then.
+        let row = self.center.get(&format!("/instances/{id}")).await.unwrap_or_default();
+        row["host_node"] == REAL_HOST || row["state"] != "running"
     }
 
     /// Waits for what was asked for, or asks for something else before it is there.
@@ -198,7 +220,9 @@ impl Client {
             self.disks.iter().filter(|(_, end)| matches!(end, DiskEnd::On(_))).map(|(id, _)| id.clone()).collect();
         let mut choices = Vec::new();
         if self.machines.len() < MACHINES_MAX {
-            choices.extend([Order::Launch, Order::Launch, Order::Launch]);
+            let real = self.center.agents().contains(&REAL) && self.rng.random_bool(WANTS_REAL);
+            let launch = if real { Order::LaunchReal } else { Order::Launch };
+            choices.extend([launch.clone(), launch.clone(), launch]);
         }
         if self.disks.len() < DISKS_MAX {
             choices.push(Order::MakeDisk);
@@ -222,8 +246,8 @@ impl Client {
     /// Something else for the same thing, at once.
     fn other_mind(&mut self, order: &Order, thing: &str) -> Option<Order> {
         match order {
-            Order::Launch if self.rng.random_bool(0.5) => Some(Order::Delete(thing.to_owned())),
-            Order::Launch => Some(Order::PowerOff(thing.to_owned())),
+            Order::Launch | Order::LaunchReal if self.rng.random_bool(0.5) => Some(Order::Delete(thing.to_owned())),
+            Order::Launch | Order::LaunchReal => Some(Order::PowerOff(thing.to_owned())),
             Order::PowerOff(id) => Some(Order::PowerOn(id.clone())),
             Order::PowerOn(id) => Some(Order::Delete(id.clone())),
             Order::Attach(disk, _) => Some(Order::Detach(disk.clone())),
@@ -297,7 +321,7 @@ impl Client {
         let machine = |id: &str, state| (id.to_owned(), format!("/instances/{id}"), state);
         let disk = |id: &str, state| (id.to_owned(), format!("/volumes/{id}"), state);
         let (thing, path, state) = match order {
-            Order::Launch => {
+            Order::Launch | Order::LaunchReal => {
                 self.machines.insert(made.clone(), End::Running);
                 let new = Machine { name: name.to_owned(), end: End::Running, ran: false, reboots: 0, failed: false };
                 self.ledger.book().machines.insert(made.clone(), new);
@@ -425,9 +449,12 @@ impl Client {
 
 fn request(order: &Order, name: &str) -> (&'static str, String, Value) {
     match order {
-        Order::Launch => {
+        Order::Launch | Order::LaunchReal => {
             let vifs = json!({ "eth0": { "index": "0", "network": NETWORK } });
-            let body = json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": name, "vifs": vifs });
+            let mut body = json!({ "image_id": "wmi-tiny", "instance_type": "tiny", "hostname": name, "vifs": vifs });
+            if *order == Order::LaunchReal {
+                body["host_node_id"] = REAL_HOST.into();
+            }
             ("POST", "/instances".into(), body)
         }
         Order::PowerOff(id) => ("PUT", format!("/instances/{id}/poweroff"), json!({ "force": "true" })),

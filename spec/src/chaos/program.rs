@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
@@ -23,6 +23,29 @@ pub struct Spec {
     pub env: Vec<(String, String)>,
     pub folder: PathBuf,
     pub log: PathBuf,
+    /// Lives in this host, and is not started while that is down.
+    pub within: Option<Within>,
+}
+
+/// A host and how to get into it.
+#[derive(Debug, Clone)]
+pub struct Within {
+    pub host: Arc<Program>,
+    /// There when the host is up.
+    pub ready: PathBuf,
+    pub arame: PathBuf,
+}
+
+impl Within {
+    fn is_up(&self) -> bool {
+        self.host.is_alive() && self.ready.exists()
+    }
+
+    /// `arame enter` becomes the program: its process id is the one signals go to.
+    fn words(&self) -> anyhow::Result<Vec<String>> {
+        let outer = self.host.state().pid.context("the host is down")?;
+        Ok(vec![self.arame.display().to_string(), "enter".into(), "--host-of".into(), outer.to_string(), "--".into()])
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +81,7 @@ impl Program {
     /// Starts it, and again whenever it ends, for ever: the task is dropped with the campaign.
     pub async fn tend(&self) {
         loop {
-            if self.state().held {
+            if self.state().held || self.spec.within.as_ref().is_some_and(|within| !within.is_up()) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
@@ -79,7 +102,9 @@ impl Program {
 
     fn start(&self) -> anyhow::Result<Child> {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(&self.spec.log)?;
-        let (program, arguments) = self.spec.words.split_first().context("a program has a name")?;
+        let mut words = self.spec.within.as_ref().map(Within::words).transpose()?.unwrap_or_default();
+        words.extend(self.spec.words.iter().cloned());
+        let (program, arguments) = words.split_first().context("a program has a name")?;
         let mut command = Command::new(program);
         command.args(arguments).envs(self.spec.env.iter().cloned()).current_dir(&self.spec.folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);

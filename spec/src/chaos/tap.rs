@@ -4,7 +4,7 @@
 //! made up: a replayed message was sent once by a program.
 
 use super::center::Center;
-use super::files::{AGENTS, MANAGER_USER, TAP};
+use super::files::{MANAGER_USER, TAP};
 use anyhow::Context;
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use arame_framework::bus::{Address, Bus, Delivery, Durability, Source};
@@ -112,7 +112,7 @@ impl Tap {
             let to = Address::Agent(old.agent.clone());
             sent += usize::from(self.bus.publish(&to, durability(), old.body).await.is_ok());
         }
-        for agent in AGENTS {
+        for agent in center.agents() {
             let own: VecDeque<Old> =
                 lock(&self.kept).said.iter().filter(|old| old.agent.as_str() == agent).cloned().collect();
             let chosen = choose(&own, rng, count / 4 + 1);

@@ -5,7 +5,7 @@
 use super::super::advance::Cause;
 use super::super::{App, AppError, Caller, labels, vifs};
 use super::{get, lock_own, refuse_state};
-use crate::db::instances::Words;
+use crate::db::instances::{Shown, Words};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Instance, InstancePassword, Refusal, UpdateInstance};
 use arame_schema::model::instance::DesiredInstance;
@@ -14,19 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Addresses that mails would go to.
 const MAIL_ADDRESSES_MAX: usize = 16;
 
-/// Writes what stands in other tables into views: labels and monitors.
-pub(super) async fn complete(app: &App, views: &mut [Instance]) -> Result<(), Refusal> {
-    labels::attach(app, views).await?;
-    let ids: Vec<&str> = views.iter().map(|view| view.id.as_str()).collect();
+/// Writes what stands in other tables into the views that have some of it: labels and monitors.
+pub(super) async fn complete(app: &App, mut shown: Vec<Shown>) -> Result<Vec<Instance>, Refusal> {
+    let with_labels = shown.iter_mut().filter(|one| one.has_labels).map(|one| &mut one.instance);
+    labels::attach(app, &mut with_labels.collect::<Vec<_>>()).await?;
+    let monitored = shown.iter().filter(|one| one.has_monitors);
+    let ids: Vec<&str> = monitored.map(|one| one.instance.id.as_str()).collect();
     let mut of: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (resource, monitor) in db::monitors::of_many(app.db(), &ids).await.map_err(AppError::from)? {
         of.entry(resource).or_default().push(monitor);
     }
-    for view in views {
+    let mut views: Vec<Instance> = shown.into_iter().map(|one| one.instance).collect();
+    for view in &mut views {
         let found = of.remove(&view.id).unwrap_or_default();
         view.monitoring.items = found.into_iter().map(|one| (one.id.clone(), one.into())).collect();
     }
-    Ok(())
+    Ok(views)
 }
 
 pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateInstance) -> Result<Instance, Refusal> {

@@ -3,65 +3,119 @@
 use super::super::{Columns, Db, DbError};
 use arame_schema::api;
 use arame_schema::model::instance::InstanceState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-// Named one by one: the verdicts of a placement and the user data are long and not shown here.
+// Named one by one: the verdicts of a placement and the user data are long and not shown here. A row for each interface
+// and group of it, which is less work for the server than a question for each; what most machines have none of is only
+// looked for here. The hint keeps it from reading every open job when few are open.
 const VIEW: &str = "SELECT i.id, i.account_id, i.host_node_id, i.image_id, i.ssh_key_pair_id, i.instance_type, i.hostname, \
     i.display_name, i.cpu_cores, i.memory_mib, i.disk_mib, i.generation, i.state, i.failure_code, i.failure_message, \
-    i.created_at, i.updated_at, i.terminated_at, i.monitoring_enabled, i.monitoring_mail, k.display_name AS key_name, h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
+    i.created_at, i.updated_at, i.terminated_at, i.monitoring_enabled, i.monitoring_mail, k.display_name AS key_name, \
+    h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
-    (SELECT GROUP_CONCAT(CONCAT_WS('|', v.id, v.network_id, v.device_index, v.ipv4, v.mac, n.domain_name) \
-            ORDER BY v.device_index SEPARATOR ';') FROM network_vifs v JOIN networks n ON n.id = v.network_id \
-     WHERE v.instance_id = i.id AND v.deleted_at IS NULL) AS vifs, \
-    (SELECT GROUP_CONCAT(CONCAT_WS('|', m.vif_id, m.security_group_id) ORDER BY m.security_group_id SEPARATOR ';') \
-     FROM network_vif_security_groups m JOIN network_vifs v ON v.id = m.vif_id \
-     WHERE v.instance_id = i.id AND v.deleted_at IS NULL) AS vif_groups, \
-    (SELECT GROUP_CONCAT(CONCAT_WS('|', t.volume_id, v.state) ORDER BY t.created_at SEPARATOR ';') \
-     FROM attachments t JOIN volumes v ON v.id = t.volume_id WHERE t.instance_id = i.id AND t.open = 1) AS volumes, \
-    (SELECT CONCAT_WS('|', j.progress, j.progress_note) FROM jobs j WHERE j.thing = i.id AND j.open = 1 \
-     AND j.progress IS NOT NULL LIMIT 1) AS progress \
+    v.id AS vif_id, v.network_id, v.device_index, v.ipv4, v.mac, n.domain_name, m.security_group_id, \
+    j.progress, j.progress_note, \
+    (SELECT 1 FROM attachments t WHERE t.instance_id = i.id AND t.open = 1 LIMIT 1) AS has_volumes, \
+    (SELECT 1 FROM resource_labels l WHERE l.resource = i.id LIMIT 1) AS has_labels, \
+    (SELECT 1 FROM monitors o WHERE o.resource = i.id LIMIT 1) AS has_monitors \
     FROM instances i LEFT JOIN ssh_key_pairs k ON k.id = i.ssh_key_pair_id \
-    LEFT JOIN host_nodes h ON h.id = i.host_node_id LEFT JOIN agents a ON a.id = h.agent_id";
+    LEFT JOIN host_nodes h ON h.id = i.host_node_id LEFT JOIN agents a ON a.id = h.agent_id \
+    LEFT JOIN network_vifs v ON v.instance_id = i.id AND v.deleted_at IS NULL LEFT JOIN networks n ON n.id = v.network_id \
+    LEFT JOIN network_vif_security_groups m ON m.vif_id = v.id \
+    LEFT JOIN jobs j FORCE INDEX (one_open) ON j.thing = i.id AND j.open = 1 AND j.progress IS NOT NULL";
 
-fn vif_views(row: &mysql_async::Row, hostname: &str) -> Result<Vec<api::InstanceVif>, DbError> {
-    let vifs: Option<String> = row.col("vifs")?;
-    let groups: Option<String> = row.col("vif_groups")?;
-    let groups = groups.unwrap_or_default();
-    let mut views = Vec::new();
-    for vif in vifs.unwrap_or_default().split(';').filter(|vif| !vif.is_empty()) {
-        let parts: Vec<&str> = vif.split('|').collect();
-        let [id, network, index, ipv4, mac, domain] = parts[..] else {
-            return Err(super::super::row::strange("vifs", vif));
-        };
-        let address = ipv4.parse::<u32>().map_err(|e| super::super::row::strange("vifs", e))?;
-        let member = format!("{id}|");
-        views.push(api::InstanceVif {
-            vif_id: id.to_owned(),
-            network_id: network.to_owned(),
-            index: index.parse().map_err(|e: std::num::ParseIntError| super::super::row::strange("vifs", e))?,
-            ipv4: Some(api::VifIpv4 { address: std::net::Ipv4Addr::from(address).to_string(), nat_address: None }),
-            security_groups: groups.split(';').filter_map(|m| m.strip_prefix(&member)).map(str::to_owned).collect(),
-            mac_addr: Some(mac.to_owned()),
-            dns_name: Some(format!("{hostname}.{domain}")),
-        });
-    }
-    Ok(views)
+/// A view, and whether there is more to show of it than its own rows tell.
+#[derive(Debug)]
+pub struct Shown {
+    pub instance: api::Instance,
+    pub has_labels: bool,
+    pub has_monitors: bool,
+    has_volumes: bool,
 }
 
-fn view(row: &mysql_async::Row) -> Result<api::Instance, DbError> {
+/// What one row tells of an interface, which it shares with the rows of its other groups.
+fn add_vif(shown: &mut Shown, row: &mysql_async::Row) -> Result<(), DbError> {
+    let Some(id) = row.col::<Option<String>>("vif_id")? else { return Ok(()) };
+    let group: Option<String> = row.col("security_group_id")?;
+    let vifs = &mut shown.instance.vif;
+    if let Some(known) = vifs.iter_mut().find(|vif| vif.vif_id == id) {
+        // Also where two jobs of one machine tell their progress.
+        known.security_groups.extend(group.filter(|group| !known.security_groups.contains(group)));
+        return Ok(());
+    }
+    let domain: Option<String> = row.col("domain_name")?;
+    let address = std::net::Ipv4Addr::from(row.col::<u32>("ipv4")?).to_string();
+    vifs.push(api::InstanceVif {
+        vif_id: id,
+        network_id: row.text("network_id")?,
+        index: row.col("device_index")?,
+        ipv4: Some(api::VifIpv4 { address, nat_address: None }),
+        security_groups: group.into_iter().collect(),
+        mac_addr: Some(row.text("mac")?),
+        dns_name: domain.map(|domain| format!("{}.{domain}", shown.instance.hostname)),
+    });
+    Ok(())
+}
+
+/// The rows of each instance together, in the order in which they first came.
+fn gather(rows: &[mysql_async::Row]) -> Result<Vec<Shown>, DbError> {
+    let (mut all, mut at) = (Vec::<Shown>::new(), HashMap::<String, usize>::new());
+    for row in rows {
+        let number = match at.entry(row.text("id")?) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                all.push(view(row)?);
+                *new.insert(all.len() - 1)
+            }
+        };
+        add_vif(&mut all[number], row)?;
+    }
+    for shown in &mut all {
+        shown.instance.vif.sort_by_key(|vif| vif.index);
+        shown.instance.vif.iter_mut().for_each(|vif| vif.security_groups.sort());
+    }
+    Ok(all)
+}
+
+/// Writes the volumes into the views of those that have some, in the order of their attachment.
+async fn add_volumes(db: &Db, all: &mut [Shown]) -> Result<(), DbError> {
+    let ids: Vec<&str> = all.iter().filter(|one| one.has_volumes).map(|one| one.instance.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "SELECT t.instance_id, t.volume_id, v.state FROM attachments t JOIN volumes v ON v.id = t.volume_id \
+         WHERE t.instance_id IN ({}) AND t.open = 1 ORDER BY t.created_at",
+        vec!["?"; ids.len()].join(", ")
+    );
+    let found = db.rows(statement, ids).await?;
+    let mut of = HashMap::<String, Vec<api::InstanceVolume>>::new();
+    for row in &found {
+        let volume = api::InstanceVolume { vol_id: row.text("volume_id")?, state: row.text("state")? };
+        of.entry(row.text("instance_id")?).or_default().push(volume);
+    }
+    for shown in all {
+        shown.instance.volume = of.remove(&shown.instance.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn view(row: &mysql_async::Row) -> Result<Shown, DbError> {
     let id = row.text("id")?;
     let hostname = row.text("hostname")?;
     let state = row.text("state")?;
     let terminated_at = row.time_opt("terminated_at")?;
     let key: Option<String> = row.col("ssh_key_pair_id")?;
     let key_name: Option<String> = row.col("key_name")?;
-    let volumes: Option<String> = row.col("volumes")?;
     let failure: Option<String> = row.col("failure_code")?;
     let message: Option<String> = row.col("failure_message")?;
     let host: Option<String> = row.col("host_node_id")?;
-    let progress: Option<String> = row.col("progress")?;
+    let percent: Option<u8> = row.col("progress")?;
+    let note: Option<String> = row.col("progress_note")?;
     let display_name = row.text("display_name")?;
-    Ok(api::Instance {
-        vif: vif_views(row, &hostname)?,
+    let instance = api::Instance {
+        vif: Vec::new(),
         id,
         account_id: row.text("account_id")?,
         cpu_cores: row.col("cpu_cores")?,
@@ -75,12 +129,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Instance, DbError> {
         state: InstanceState::parse(&state).ok_or_else(|| super::super::row::strange("state", state))?,
         status: if row.flag("online")? { "online".into() } else { "offline".into() },
         ssh_key_pair: key.map(|uuid| api::KeyOfInstance { uuid, display_name: key_name }),
-        volume: volumes
-            .unwrap_or_default()
-            .split(';')
-            .filter_map(|v| v.split_once('|'))
-            .map(|(vol_id, state)| api::InstanceVolume { vol_id: vol_id.into(), state: state.into() })
-            .collect(),
+        volume: Vec::new(),
         hostname,
         ha_enabled: 0,
         hypervisor: row.col::<Option<String>>("host_hypervisor")?.unwrap_or_default(),
@@ -102,10 +151,14 @@ fn view(row: &mysql_async::Row) -> Result<api::Instance, DbError> {
                 .with("host", host.clone().unwrap_or_default())
         }),
         host_node: host,
-        progress: progress.and_then(|text| {
-            let (percent, note) = text.split_once('|')?;
-            Some(api::Progress { percent: percent.parse().ok()?, note: note.to_owned() })
-        }),
+        progress: percent.map(|percent| api::Progress { percent, note: note.unwrap_or_default() }),
+    };
+    let has = |column| Ok::<_, DbError>(row.col::<Option<u8>>(column)?.is_some());
+    Ok(Shown {
+        instance,
+        has_labels: has("has_labels")?,
+        has_monitors: has("has_monitors")?,
+        has_volumes: has("has_volumes")?,
     })
 }
 
@@ -179,7 +232,7 @@ impl Filter<'_> {
 
 /// A page, and how many there are of all its pages unless that is known. The page is chosen by an index alone; only its own
 /// rows are read.
-pub async fn list(db: &Db, to: &Filter<'_>, known: Option<u64>) -> Result<(u64, Vec<api::Instance>), DbError> {
+pub async fn list(db: &Db, to: &Filter<'_>, known: Option<u64>) -> Result<(u64, Vec<Shown>), DbError> {
     let (condition, values) = to.condition();
     let total = match known {
         Some(total) => total,
@@ -198,7 +251,9 @@ pub async fn list(db: &Db, to: &Filter<'_>, known: Option<u64>) -> Result<(u64, 
     let page = format!("SELECT i.seq FROM instances i WHERE {condition}{before} ORDER BY {order} LIMIT ? OFFSET ?");
     let statement = format!("{VIEW} JOIN ({page}) page ON page.seq = i.seq ORDER BY {order}");
     let found = db.rows(statement, positional(paged)).await?;
-    Ok((total, found.iter().map(view).collect::<Result<_, _>>()?))
+    let mut all = gather(&found)?;
+    add_volumes(db, &mut all).await?;
+    Ok((total, all))
 }
 
 fn positional(values: Vec<mysql_async::Value>) -> mysql_async::Params {
@@ -208,7 +263,9 @@ fn positional(values: Vec<mysql_async::Value>) -> mysql_async::Params {
     }
 }
 
-pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api::Instance>, DbError> {
+pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<Shown>, DbError> {
     let statement = format!("{VIEW} WHERE i.id = ? AND (? IS NULL OR i.account_id = ?)");
-    db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
+    let mut found = gather(&db.rows(statement, (id, account, account)).await?)?;
+    add_volumes(db, &mut found).await?;
+    Ok(found.pop())
 }

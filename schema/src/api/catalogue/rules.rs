@@ -23,6 +23,6 @@ pub static ALL: &[Sentence] = sentences! {
     "cpu_cores": "CPU コア", "CPU cores";
     "memory_size": "メモリー", "memory";
     "disk_space": "ディスク", "disk";
-    "asked_for": "指定されたホスト", "the host asked for";
+    "asked_for": "指定されたホスト", "host asked for";
     "not_tried": "まだ試していない", "not tried before";
 };
