@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod console;
 mod host;
 mod image;
 mod instance;
@@ -35,6 +36,8 @@ pub enum Rest {
     Instance(instance::Command),
     /// Log in to an instance / インスタンスにログインする
     Ssh(ssh::Ssh),
+    /// Its serial console at this terminal; Ctrl-] leaves / シリアルコンソールを開く（Ctrl-] で終了）
+    Console(console::Console),
     /// Block volumes / ボリューム
     #[command(subcommand, visible_alias = "volumes")]
     Volume(volume::Command),
@@ -134,6 +137,7 @@ impl Rest {
             Rest::InstanceType(command) => command.is_operators(),
             Rest::Instance(_)
             | Rest::Ssh(_)
+            | Rest::Console(_)
             | Rest::Volume(_)
             | Rest::Image(_)
             | Rest::Network(_)
@@ -162,6 +166,7 @@ impl Rest {
 pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliError> {
     match command {
         Rest::Instance(command) => instance::run(session, command).await,
+        Rest::Console(console) => console::run(session, console).await,
         Rest::Ssh(command) => ssh::run(session, command).await,
         Rest::Volume(command) => volume::run(session, command).await,
         Rest::Image(command) => image::run(session, command).await,

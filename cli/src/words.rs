@@ -33,6 +33,17 @@ messages! {
     BadAnswerNext: "URL が Arame の API かどうか、arame と dcmgr の版が同じかどうかを確かめてください。", "See whether the URL is an Arame API, and whether arame and dcmgr have the same version.";
     NoToken: "トークンがありません（{path}）。", "There is no token ({path}).";
     NoTokenNext: "arame login でログインするか、arame up を実行したフォルダーで実行するか、--dir または --token-file を指定してください。", "Log in with arame login, run it in the folder of arame up, or use --dir or --token-file.";
+    ConsoleOpened: "インスタンス {id} のシリアルコンソールです。Ctrl-] で終了します。何も表示されないときは Enter を押してください。", "Serial console of {id}. Ctrl-] leaves it. Press Enter if nothing is shown.";
+    ConsoleLeft: "\r\nコンソールを閉じました（{id}）", "\r\nthe console of {id} is closed";
+    ConsoleEnded: "インスタンス {id} のコンソールが終わりました。", "The console of {id} has ended.";
+    ConsoleEndedCause: "電源が切れたか、別のホストへ移ったか、ホストのエージェントが止まりました。", "The machine was switched off or moved to another host, or the agent of its host ended.";
+    ConsoleEndedNext: "arame instance show {id} で状態を確かめ、arame console {id} で開き直してください。", "See arame instance show {id}, and open it again with arame console {id}.";
+    ConsoleRevoked: "コンソールを開いた認証情報が無効になりました。", "The credential that opened the console lets in no more.";
+    ConsoleRevokedCause: "トークンが取り消されたか、ログアウトしたか、権限が変わりました。", "The token was revoked, the session has ended, or its rights were changed.";
+    ConsoleRevokedNext: "arame login でログインし直してください。", "Log in again with arame login.";
+    ConsoleLost: "コンソールの接続が切れました。", "The connection to the console was lost.";
+    ConsoleLostCause: "dcmgr が停止したか、ネットワークが切れました。ゲストは影響を受けません。", "dcmgr stopped, or the network failed. The guest is not affected.";
+    ConsoleLostNext: "arame console {id} で開き直してください。", "Open it again with arame console {id}.";
     OpenToken: "トークンのファイル {path} は他人にも読めます。", "The token's file {path} can be read by others.";
     OpenTokenCause: "ファイルのモードは {mode} です（0600 が必要）。", "Its mode is {mode}; it must be 0600.";
     OpenTokenNext: "chmod 600 {path} を実行してください。", "Run chmod 600 {path}";

@@ -9,6 +9,7 @@ pub mod advance;
 pub mod audit;
 pub mod audit_log;
 pub mod backups;
+pub mod consoles;
 pub mod credentials;
 pub mod dc_networks;
 pub mod error;
@@ -38,6 +39,7 @@ pub mod render;
 pub mod security_groups;
 pub mod sessions;
 pub mod ssh_key_pairs;
+pub mod streams;
 pub mod tokens;
 mod totals;
 pub mod usage;
@@ -79,6 +81,7 @@ struct Inner {
     events: watch::Sender<u64>,
     broker_up: AtomicBool,
     questions: Questions,
+    streams: streams::Streams,
     credentials: credentials::Credentials,
     passwords: passwords::Passwords,
     guard_turns: Arc<Semaphore>,
@@ -193,6 +196,7 @@ impl App {
             events: watch::channel(0).0,
             broker_up: AtomicBool::new(false),
             questions: Questions::default(),
+            streams: streams::Streams::default(),
             credentials: credentials::Credentials::default(),
             passwords: passwords::Passwords::default(),
             totals: totals::Totals::default(),
@@ -219,6 +223,10 @@ impl App {
 
     pub fn questions(&self) -> &Questions {
         &self.inner.questions
+    }
+
+    pub fn streams(&self) -> &streams::Streams {
+        &self.inner.streams
     }
 
     pub fn credentials(&self) -> &credentials::Credentials {

@@ -1,7 +1,7 @@
 //! The configuration of dcmgr: one TOML file, unknown fields refused, secrets are paths of files.
 
 use crate::db::pool;
-use arame_framework::config::Broker;
+use arame_framework::config::{Broker, StreamDoor};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,12 @@ pub struct Config {
     /// The listener for unchanged old clients; off unless it is here.
     #[serde(default)]
     pub compat: Option<Compat>,
+    /// Where agents bring the bytes of consoles. Unsaid: there are none.
+    #[serde(default)]
+    pub streams: Option<StreamDoor>,
+    /// Pages that may open consoles, beside those that are reached where the API is: `https://console.example`.
+    #[serde(default)]
+    pub console_origins: Vec<String>,
 }
 
 /// A listener that attaches a token to requests without one.

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod agents;
 pub mod audit;
 pub mod backups;
+pub mod consoles;
 pub mod dc_networks;
 pub mod error;
 pub mod events;

@@ -27,6 +27,7 @@ mod body;
 mod bulk;
 pub mod compat;
 mod conditional;
+mod consoles;
 mod credential;
 mod dc_networks;
 mod docs;
@@ -63,6 +64,7 @@ mod volumes;
 mod yaml;
 
 use app::App;
+use arame_schema::limits::CONSOLES_MAX;
 use axum::Router;
 use axum::http::header::ETAG;
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
@@ -87,6 +89,7 @@ pub struct Http {
     /// Ends the event streams, which would otherwise hold a graceful shutdown back.
     pub(crate) stop: CancellationToken,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) consoles: Arc<Semaphore>,
     /// The surface itself, for a look at a resource before it is changed.
     pub(crate) whole: Arc<OnceLock<Router>>,
 }
@@ -97,13 +100,15 @@ const COMPRESSED_FROM: u64 = 1024;
 /// The whole surface as a router.
 pub fn router(app: App, stop: CancellationToken) -> Router {
     let streams = Arc::new(Semaphore::new(events::STREAMS_MAX));
-    let http = Http { app, stop, streams, whole: Arc::default() };
+    let consoles = Arc::new(Semaphore::new(CONSOLES_MAX));
+    let http = Http { app, stop, streams, consoles, whole: Arc::default() };
     let whole = http.whole.clone();
     let (routes, _) = openapi::routes().split_for_parts();
     // A strong ETag is of the bytes that leave, so what has one leaves as it is; streams are not held back.
     let plain = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| !headers.contains_key(ETAG);
     let worth = SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::const_new("text/event-stream")).and(plain);
     let inner = routes
+        .merge(consoles::routes())
         .merge(observe::routes())
         .merge(docs::routes())
         .merge(status::routes())

@@ -8,6 +8,7 @@ use arame_dcmgr::db::{self, Db};
 use arame_dcmgr::{http, tasks};
 use arame_framework::bus::Bus;
 use arame_framework::bus::amqp::{AmqpBus, Role};
+use arame_framework::stream;
 use clap::{Parser, Subcommand};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,11 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let bus: Arc<dyn Bus> = bus;
     let mut running = tasks::start(&app, bus.clone(), rung, stop.clone()).await;
+    app.streams().allow(config.console_origins.clone());
+    if let Some(streams) = &config.streams {
+        let door = stream::road::door(streams, stop.clone()).await?;
+        running.spawn(tasks::streams::take(app.clone(), door, stop.clone()));
+    }
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -133,11 +139,12 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
         let (app, closing) = (app.clone(), closing.clone());
         servers.spawn(async move { http::serve_compat(app, listener, &secret, closing).await });
     }
-    servers.spawn(http::serve(app, listener, closing.clone()));
+    servers.spawn(http::serve(app.clone(), listener, closing.clone()));
     ended().await?;
     tracing::info!("stopping");
     closing.cancel();
     let _ = tokio::time::timeout(STOP_GRACE, async { while servers.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(STOP_GRACE, app.streams().none_is_open()).await;
     stop.cancel();
     let _ = tokio::time::timeout(STOP_GRACE, async { while running.join_next().await.is_some() {} }).await;
     bus.close().await;

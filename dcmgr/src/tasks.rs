@@ -4,6 +4,7 @@
 pub mod hear;
 pub mod questions;
 pub mod relay;
+pub mod streams;
 pub mod sweep;
 
 use crate::app::{App, Ring};
@@ -20,6 +21,9 @@ pub async fn start(app: &App, bus: Arc<dyn Bus>, rung: mpsc::Receiver<Ring>, sto
     tasks.spawn(relay::ring_again(app.clone(), bus.clone(), stop.clone()));
     tasks.spawn(relay::follow_link(app.clone(), bus.clone(), stop.clone()));
     tasks.spawn(questions::carry(app.clone(), bus.clone(), stop.clone()));
+    if let Some(door) = bus.door() {
+        tasks.spawn(streams::take(app.clone(), door, stop.clone()));
+    }
     tasks.spawn(sweep::run(app.clone(), stop.clone()));
     tasks.spawn(sweep::number_events(app.clone(), stop.clone()));
     hear::start(app, bus, &stop, &mut tasks).await;

@@ -7,6 +7,7 @@ pub mod account;
 pub mod audit;
 pub mod backup;
 pub mod catalogue;
+pub mod console;
 pub mod dc_network;
 pub mod error;
 pub mod event;
@@ -41,6 +42,7 @@ pub use audit::{Finding, FindingKind, FindingRule};
 pub use backup::{
     BackupObject, BackupStorage, CreateBackupObject, SetBackupStorage, StorageOfBackup, UpdateBackupObject,
 };
+pub use console::{ConsoleOpened, ConsoleTicket, OpenConsole};
 pub use dc_network::{CreateDcNetwork, DcNetwork, OfferingModes, UpdateDcNetwork};
 pub use error::ErrorBody;
 pub use event::Event;

@@ -68,3 +68,23 @@ pub const DHCP_LEASE_SECONDS: u32 = 86_400;
 /// Length of a password in bytes. NIST SP 800-63B section 5.1.1.2: at least 8, no rules of composition; the upper bound
 /// limits what hashing is given.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+
+/// A console's ticket is worth this long: a browser needs a moment to open its WebSocket, a thief shall not find more.
+pub const CONSOLE_TICKET_AGE: Duration = Duration::from_secs(30);
+
+/// Consoles open at once in one dcmgr, and streams at once of one agent: each costs a socket at either end and two buffers.
+pub const CONSOLES_MAX: usize = 256;
+pub const AGENT_STREAMS_MAX: usize = 32;
+
+/// Bytes a second of a stream each way, beyond a first burst of as many: a screen that is repainted needs a few, and one
+/// viewer must not fill the management network.
+pub const STREAM_BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
+
+/// A stream in which nothing moved for this long has no viewer any more.
+pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Longest a stream lives: a working day.
+pub const STREAM_AGE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Longest PNG of a screen: it travels in a message of the bus.
+pub const SCREENSHOT_BYTES_MAX: usize = 2 * 1024 * 1024;

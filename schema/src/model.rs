@@ -1,5 +1,6 @@
 //! The nouns of the data center. Pure: std, serde and checked types only.
 
+pub mod console;
 pub mod fact;
 pub mod id;
 pub mod instance;
@@ -10,6 +11,7 @@ pub mod usage;
 pub mod volume;
 pub mod volume_snapshot;
 
+pub use console::{ConsoleKind, NoConsole};
 pub use fact::{Fact, FactName, Observation};
 pub use id::*;
 pub use mac::MacAddress;

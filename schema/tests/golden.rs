@@ -6,7 +6,7 @@
 //! reader ignores them; what exists keeps its name and meaning, or `WIRE_VERSION` rises.
 
 use arame_schema::jobs::report::{
-    Ask, Heartbeat, Hello, Inventory, JobResult, Outcome, Reply, Retry, Unwelcome, Welcome,
+    Ask, Heartbeat, Hello, Inventory, JobResult, Outcome, Reply, Retry, StreamAsk, Unwelcome, Welcome,
 };
 use arame_schema::jobs::{Envelope, Job, control};
 use serde::Serialize;
@@ -116,6 +116,17 @@ fn every_control_kind_has_a_golden_envelope() {
     }
 }
 
+/// The body of a question whose answer is a stream.
+const ASK_STREAM: &str = "ask.stream";
+
+#[test]
+fn a_question_for_a_stream_is_a_question_to_those_who_know_no_streams() {
+    let value = golden(ASK_STREAM);
+    let asked: StreamAsk = same(ASK_STREAM, &value);
+    assert_eq!(serde_json::from_value::<Ask>(value).unwrap(), asked.ask);
+    assert!(!format!("{asked:?}").contains("3q2"), "a secret is printed");
+}
+
 #[test]
 fn every_report_reads_and_writes_the_same_and_ignores_fields_it_does_not_know() {
     for (name, check) in reports() {
@@ -174,6 +185,7 @@ fn a_kind_that_nobody_knows_is_not_a_job_and_keeps_its_name() {
 #[test]
 fn there_is_no_golden_file_that_no_test_reads() {
     let mut known: BTreeSet<String> = Job::KINDS.iter().map(|kind| (*kind).to_owned()).collect();
+    known.insert(ASK_STREAM.to_owned());
     known.extend(reports().iter().map(|(name, _)| (*name).to_owned()));
     known.extend(controls().iter().map(|(name, _)| (*name).to_owned()));
     let files: BTreeSet<String> = std::fs::read_dir(folder())

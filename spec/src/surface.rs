@@ -132,6 +132,21 @@ impl World {
     /// # Errors
     /// The database's, or the key's file.
     pub async fn second(&self) -> anyhow::Result<App> {
+        Ok(self.beside().await?.0)
+    }
+
+    /// A second dcmgr with everything that runs in it, until the token fires.
+    ///
+    /// # Errors
+    /// As [`World::second`].
+    pub async fn second_whole(&self) -> anyhow::Result<(App, CancellationToken)> {
+        let ((app, rung), stop) = (self.beside().await?, CancellationToken::new());
+        let mut tasks = arame_dcmgr::tasks::start(&app, self.broker.bus("dcmgr2"), rung, stop.clone()).await;
+        tokio::spawn(async move { while tasks.join_next().await.is_some() {} });
+        Ok((app, stop))
+    }
+
+    async fn beside(&self) -> anyhow::Result<(App, tokio::sync::mpsc::Receiver<arame_dcmgr::app::Ring>)> {
         use arame_dcmgr::app::Parts;
         use arame_dcmgr::db::secrets::Vault;
         use arame_dcmgr::db::{self, Db};
@@ -139,6 +154,6 @@ impl World {
         let installation = db::recovery::installation(&db).await?;
         let vault = Vault::open(&self.vault_key())?;
         let parts = Parts { db, vault, installation, infrastructure: Vec::new(), metrics: None };
-        Ok(App::new(parts).0)
+        Ok(App::new(parts))
     }
 }

@@ -10,6 +10,7 @@
 //! [`Work::cancelled`] of the older and runs after it; a job seen before is run again (handlers are idempotent);
 //! jobs of another incarnation are dropped; destructive jobs from an older database epoch are held.
 
+use crate::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
 use arame_schema::model::{Fact, FactName, Observation};
@@ -248,6 +249,12 @@ pub trait Agent: Send + Sync + 'static {
     /// Answers a read-only question; `Err` is a sentence.
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
         Err(format!("this agent does not understand the question `{}`", ask.question))
+    }
+
+    /// Opens the agent's own end of a stream; the framework brings it to the dcmgr that asks ([`crate::stream`]). `Err` is
+    /// a sentence, or one of the words that dcmgr knows.
+    async fn open(&self, ask: &Ask) -> Result<BoxedWire, String> {
+        Err(format!("this agent opens no stream `{}`", ask.question))
     }
 
     /// Why the agent wants no new placements, if so.

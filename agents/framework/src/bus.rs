@@ -7,8 +7,10 @@
 pub mod amqp;
 pub mod memory;
 
+use crate::stream::{Door, Road};
 use arame_schema::model::AgentId;
 use async_trait::async_trait;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -113,4 +115,14 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Closes the connection in good order.
     async fn close(&self);
+
+    /// The road of streams that this bus brings along. `None`: they go as the configuration says.
+    fn road(&self) -> Option<Arc<dyn Road>> {
+        None
+    }
+
+    /// dcmgr's end of that road, the first time it is asked for.
+    fn door(&self) -> Option<Door> {
+        None
+    }
 }

@@ -16,6 +16,42 @@ pub struct Common {
     /// The little an agent keeps of its own: highest epoch, tombstones (DESIGN 3.6).
     pub state_dir: PathBuf,
     pub broker: Broker,
+    #[serde(default)]
+    pub streams: Streams,
+}
+
+/// `[common.streams]`: where streams (consoles) are brought.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Streams {
+    /// The ends of every dcmgr, as they call themselves: `10.0.0.1:9003`, or the path of a unix socket. No other is dialed.
+    #[serde(default)]
+    pub dcmgr: Vec<String>,
+    /// Who signs dcmgr's certificates (PEM). Unsaid: only loopback and unix sockets are dialed.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Plain TCP to other addresses. Only the profile of a laboratory says true.
+    #[serde(default)]
+    pub laboratory: bool,
+}
+
+/// `[streams]` of dcmgr: where it takes them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamDoor {
+    /// `10.0.0.1:9003`, or the absolute path of a unix socket.
+    pub listen: String,
+    /// What agents dial, where that is another name. Each dcmgr has its own: no load balancer is between.
+    #[serde(default)]
+    pub reached_at: Option<String>,
+    /// PEM; both are needed where other machines reach it.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Plain TCP off loopback.
+    #[serde(default)]
+    pub laboratory: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +80,7 @@ mod tests {
     fn the_example_is_valid() {
         let file: File = toml::from_str(EXAMPLE).unwrap();
         assert_eq!((file.common.agent.as_str(), file.common.broker.port), ("hva.h1", 5672));
+        assert_eq!(file.common.streams.dcmgr, ["10.0.0.1:9003"]);
     }
 
     #[test]

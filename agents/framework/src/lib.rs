@@ -42,6 +42,8 @@
 //! ([`agent::Standing::observe`], before the look), or [`agent::Stopped`] with a code, a sentence, and whether trying again
 //! makes sense. Nothing retries but dcmgr.
 //!
+//! An agent that shows something live ([`agent::Agent::open`]) has streams: bytes both ways beside the bus, see [`stream`].
+//!
 //! # Its tests
 //!
 //! - [`bus::memory::MemoryBroker`] is a broker in the process: `bus("sta.s1")` connects the agent, `bus("dcmgr")` whoever
@@ -61,5 +63,6 @@ pub mod config;
 pub mod crash;
 pub mod rehearsal;
 pub mod runtime;
+pub mod stream;
 pub mod telemetry;
 pub mod testkit;

@@ -17,6 +17,7 @@ mod keeps;
 mod lanes;
 mod outbox;
 mod starting;
+mod streams;
 mod survey;
 mod work;
 
@@ -25,8 +26,10 @@ use crate::bus::amqp::{AmqpBus, Role};
 use crate::bus::{Address, Bus, Delivery, Durability, Link, Source};
 use crate::config::Common;
 use crate::rehearsal;
+use crate::stream::{self, Road};
 use anyhow::Context as _;
 use arame_schema::jobs::exchange;
+use arame_schema::limits::AGENT_STREAMS_MAX;
 use arame_schema::model::AgentId;
 use hello::{HELLO_INTERVAL, Identity, Schedule};
 use keeps::Keeps;
@@ -74,6 +77,15 @@ struct Context {
     counts: Counts,
     listing: ListingState,
     questions: Arc<Semaphore>,
+    streams: Streams,
+}
+
+/// What streams need beside the questions that ask for them.
+struct Streams {
+    road: Arc<dyn Road>,
+    places: Arc<Semaphore>,
+    /// Fires when the agent leaves.
+    over: CancellationToken,
 }
 
 #[derive(Default)]
@@ -124,6 +136,10 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let keeps = Keeps::open(&common.state_dir)?;
     let identity = Identity::read(&common)?;
+    let road = match bus.road() {
+        Some(road) => road,
+        None => Arc::new(stream::road::Configured::new(&common.streams)?),
+    };
     let context = Arc::new(Context {
         id: common.agent.clone(),
         outbox: Outbox::start(bus.clone()),
@@ -133,6 +149,7 @@ pub async fn run(
         counts: Counts::default(),
         listing: ListingState::default(),
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+        streams: Streams { road, places: Arc::new(Semaphore::new(AGENT_STREAMS_MAX)), over: CancellationToken::new() },
     });
     let (events, news) = mpsc::unbounded_channel();
     let runtime = Runtime {
@@ -299,6 +316,7 @@ impl Runtime {
     async fn drain(mut self, mut news: mpsc::UnboundedReceiver<Event>) {
         let end = Instant::now() + DRAIN_LIMIT;
         self.held.clear();
+        self.context.streams.over.cancel();
         self.lanes.stop();
         while !self.lanes.is_empty() {
             match tokio::time::timeout_at(end, news.recv()).await {

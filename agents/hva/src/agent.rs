@@ -4,6 +4,8 @@
 //! job answers was looked at after it, also when it failed.
 
 use crate::config::{Config, DriverKind, HvaConfig};
+use crate::console::relay::{self, Viewers};
+use crate::driver::consoles::{Consoles, NotShown};
 use crate::driver::files::Files;
 use crate::driver::libvirt::Libvirt;
 use crate::driver::sim::{Point, Sim};
@@ -16,11 +18,14 @@ use crate::switch::ovs::Ovs;
 use crate::{console, host, jobs, metadata};
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_framework::rehearsal;
+use arame_framework::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, FactReport, Retry};
-use arame_schema::model::{InstanceId, Observation};
+use arame_schema::model::{ConsoleKind, InstanceId, NoConsole, Observation};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -41,7 +46,17 @@ pub struct Hva {
     pub(crate) policy: ArcSwap<Policy>,
     standing: ArcSwapOption<Standing>,
     busy: Mutex<HashSet<String>>,
+    consoles: Arc<dyn Consoles>,
+    viewers: Viewers,
     sim: Option<Sim>,
+}
+
+/// Everything behind which there is a real host or the simulator.
+struct Drivers {
+    compute: Arc<dyn Compute>,
+    consoles: Arc<dyn Consoles>,
+    store: Arc<dyn Store>,
+    switch: Arc<dyn Switch>,
 }
 
 impl Hva {
@@ -59,8 +74,13 @@ impl Hva {
     /// A simulated host; the caller may keep `sim` to disturb it.
     pub async fn with_sim(config: HvaConfig, sim: Sim) -> Result<Arc<Self>, DriverError> {
         let policy = sim.policy();
-        let drivers = (Arc::new(sim.clone()), Arc::new(sim.clone()), Arc::new(sim.clone()));
-        Self::assemble(config, drivers.0, drivers.1, drivers.2, policy, Some(sim)).await
+        let drivers = Drivers {
+            compute: Arc::new(sim.clone()),
+            consoles: Arc::new(sim.clone()),
+            store: Arc::new(sim.clone()),
+            switch: Arc::new(sim.clone()),
+        };
+        Self::assemble(config, drivers, policy, Some(sim)).await
     }
 
     async fn with_libvirt(config: HvaConfig) -> Result<Arc<Self>, DriverError> {
@@ -70,11 +90,12 @@ impl Hva {
         let switch = config.switch.as_ref().ok_or_else(|| missing("hva.switch"))?;
         let files = Files::open(&config.data_dir)?;
         let policy = files.policy()?;
-        let compute = Libvirt::open(libvirt).await?;
+        let compute = Arc::new(Libvirt::open(libvirt).await?);
         let ports = files.list().await?.iter().flat_map(Record::ports).collect();
         let switch = Ovs::start(switch, config.metadata.enabled, policy.clone(), ports);
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
-        let hva = Self::assemble(config, Arc::new(compute), Arc::new(files), Arc::new(switch), policy, None).await?;
+        let drivers = Drivers { consoles: compute.clone(), compute, store: Arc::new(files), switch: Arc::new(switch) };
+        let hva = Self::assemble(config, drivers, policy, None).await?;
         tokio::spawn(console::keep_bounded(data_dir));
         if serve {
             tokio::spawn(metadata::server::serve(hva.guests.clone(), hva.switch.clone()));
@@ -84,12 +105,11 @@ impl Hva {
 
     async fn assemble(
         config: HvaConfig,
-        compute: Arc<dyn Compute>,
-        store: Arc<dyn Store>,
-        switch: Arc<dyn Switch>,
+        drivers: Drivers,
         policy: Policy,
         sim: Option<Sim>,
     ) -> Result<Arc<Self>, DriverError> {
+        let Drivers { compute, consoles, store, switch } = drivers;
         let guests = Arc::new(Directory::default());
         for record in store.list().await? {
             guests.put(&record);
@@ -105,6 +125,8 @@ impl Hva {
             policy: ArcSwap::from_pointee(policy),
             standing: ArcSwapOption::empty(),
             busy: Mutex::default(),
+            consoles,
+            viewers: Viewers::default(),
             sim,
         });
         if let Some(mut notices) = notices {
@@ -178,6 +200,11 @@ impl Hva {
     }
 }
 
+fn instance_of(ask: &Ask) -> Result<InstanceId, String> {
+    let named = ask.arguments["instance"].as_str().ok_or("the question names no instance")?;
+    named.parse().map_err(|e: arame_schema::model::IdError| e.to_string())
+}
+
 #[async_trait]
 impl Agent for Hva {
     fn profile(&self) -> Profile {
@@ -227,14 +254,14 @@ impl Agent for Hva {
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
         match ask.question.as_str() {
             "hva.console_log" => {
-                let instance: InstanceId = ask.arguments["instance"]
-                    .as_str()
-                    .ok_or("the question names no instance")?
-                    .parse()
-                    .map_err(|e: arame_schema::model::IdError| e.to_string())?;
+                let instance = instance_of(&ask)?;
                 let bytes = ask.arguments["bytes"].as_u64().unwrap_or(CONSOLE_BYTES_MAX).min(CONSOLE_BYTES_MAX);
                 let text = self.store.console_tail(&instance, bytes as usize).await;
                 text.map(Value::String).map_err(|e| e.to_string())
+            }
+            "hva.screenshot" => {
+                let picture = self.consoles.picture(&instance_of(&ask)?).await.map_err(NotShown::told)?;
+                Ok(Value::String(STANDARD.encode(picture.png()?)))
             }
             "hva.describe" => {
                 let instance = ask.arguments["instance"].as_str().ok_or("the question names no instance")?;
@@ -244,6 +271,23 @@ impl Agent for Hva {
                 serde_json::to_value(record).map_err(|e| e.to_string())
             }
             other => Err(format!("this host does not understand the question `{other}`")),
+        }
+    }
+
+    async fn open(&self, ask: &Ask) -> Result<BoxedWire, String> {
+        if ask.question != "hva.console" {
+            return Err(format!("this host opens no stream `{}`", ask.question));
+        }
+        let instance = instance_of(ask)?;
+        let kind = ask.arguments["kind"].as_str().unwrap_or_default();
+        match kind.parse::<ConsoleKind>()? {
+            ConsoleKind::Serial => {
+                let place = self.viewers.take(&instance).ok_or(NoConsole::InUse.as_str())?;
+                let guest = self.consoles.open(&instance, ConsoleKind::Serial).await.map_err(NotShown::told)?;
+                Ok(relay::relay(guest, place))
+            }
+            // QEMU shows one screen to many.
+            ConsoleKind::Vnc => self.consoles.open(&instance, ConsoleKind::Vnc).await.map_err(NotShown::told),
         }
     }
 

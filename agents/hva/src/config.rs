@@ -65,6 +65,16 @@ pub struct LibvirtConfig {
     /// are neither taken nor sent.
     #[serde(default)]
     pub migration_uri: Option<String>,
+    /// Folder of the guests' serial ports, as sockets; it need not outlive a restart of the host.
+    #[serde(default = "console_dir")]
+    pub console_dir: PathBuf,
+}
+
+/// Short, because a socket's whole path has 108 bytes.
+pub const CONSOLE_DIR: &str = "/run/arame-hva";
+
+fn console_dir() -> PathBuf {
+    CONSOLE_DIR.into()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -3,6 +3,8 @@
 //! Rule: a log never grows past [`LOG_MAX`] by more than one round's writing, and the newest half stays. QEMU has the
 //! file open for append, so it goes on at the new end (no rename: it would write into the old file).
 
+pub mod relay;
+
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

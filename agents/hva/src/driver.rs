@@ -3,6 +3,7 @@
 //! Rule: a verb names an end (`ensure_running`), is idempotent, never retries, and touches nothing that carries
 //! another installation's mark or none. What it answers it has seen. It decides nothing.
 
+pub mod consoles;
 pub mod files;
 pub mod images;
 pub mod libvirt;

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod metadata;
 pub mod policy;
 pub mod records;
+pub mod screen;
 pub mod switch;
 
 pub use agent::Hva;

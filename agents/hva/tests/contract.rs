@@ -11,6 +11,7 @@ use arame_hva::driver::sim::Sim;
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::*;
+use arame_schema::jobs::report::Ask;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{Fact, FactName};
 use fixtures::*;
@@ -26,6 +27,12 @@ trait Subject {
     fn things(&self) -> Vec<Value>;
     fn prepared(&self, spec: InstanceSpec) -> InstanceSpec;
     fn lose_disk(&self, instance: &str);
+    fn visit(&self, instance: &str, kind: &str, typed: &str, until: &str) -> Result<String, String>;
+    fn screenshot(&self, instance: &str) -> Result<Value, String>;
+    /// What a guest says on its serial port when it is up.
+    fn greeting(&self) -> &'static str;
+    /// Whether what was said on the serial port is in its log; the simulator's log is a fixed text.
+    fn logged(&self, instance: &str, said: &str) -> bool;
 
     fn job(&self, job: &Job, thing: &str, generation: u64) -> Answer {
         self.job_for(INSTALLATION, job, thing, generation)
@@ -98,6 +105,24 @@ impl Subject for SimSubject {
     fn lose_disk(&self, instance: &str) {
         self.runtime.block_on(self.sim.lose_disk(&instance.parse().unwrap())).unwrap();
     }
+
+    fn visit(&self, instance: &str, kind: &str, typed: &str, until: &str) -> Result<String, String> {
+        let wish = json!({ "instance": instance, "kind": kind, "typed": typed, "until": until });
+        self.runtime.block_on(lab::visit(&self.hva, &wish))
+    }
+
+    fn screenshot(&self, instance: &str) -> Result<Value, String> {
+        let arguments = json!({ "instance": instance });
+        self.runtime.block_on(self.hva.ask(Ask { question: "hva.screenshot".into(), arguments }))
+    }
+
+    fn greeting(&self) -> &'static str {
+        "simulated guest"
+    }
+
+    fn logged(&self, _: &str, _: &str) -> bool {
+        true
+    }
 }
 
 struct RealSubject {
@@ -120,6 +145,22 @@ impl Subject for RealSubject {
 
     fn lose_disk(&self, instance: &str) {
         std::fs::remove_file(self.agent.data.join("instances").join(instance).join("disk.qcow2")).unwrap();
+    }
+
+    fn visit(&self, instance: &str, kind: &str, typed: &str, until: &str) -> Result<String, String> {
+        self.agent.visit(instance, kind, typed, until)
+    }
+
+    fn screenshot(&self, instance: &str) -> Result<Value, String> {
+        self.agent.screenshot(instance)
+    }
+
+    fn greeting(&self) -> &'static str {
+        "GUEST-UP"
+    }
+
+    fn logged(&self, instance: &str, said: &str) -> bool {
+        self.agent.console(instance).contains(said)
     }
 }
 
@@ -273,6 +314,36 @@ fn observing_changes_nothing(host: &dyn Subject) {
     assert!(host.kinds_of("i-nothing").is_empty());
 }
 
+/// On, off, and on again: the serial port takes what is typed and is logged all the while, the screen is there.
+fn a_console_is_there_while_the_guest_runs_and_only_then(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("shown", 100, 22));
+    let off_is_said = |host: &dyn Subject| {
+        for kind in ["serial", "vnc"] {
+            assert_eq!(host.visit("i-shown", kind, "", "x"), Err("guest_off".to_owned()));
+        }
+        assert_eq!(host.screenshot("i-shown"), Err("guest_off".to_owned()));
+    };
+    off_is_said(host);
+    for round in 0..2u64 {
+        spec.power = Power::On;
+        host.apply(&spec, 1 + round * 2).done();
+        let seen = host.visit("i-shown", "serial", "", host.greeting()).unwrap();
+        assert!(seen.contains(host.greeting()), "{seen}");
+        let said = format!("\nanswer-{round}");
+        // A viewer that left makes room for the next.
+        let seen = host.visit("i-shown", "serial", &format!("echo answer-{round}\n"), &said).unwrap();
+        assert!(seen.contains(&said), "{seen}");
+        assert!(host.logged("i-shown", &said), "what a viewer saw is not in the log");
+        assert_eq!(host.visit("i-shown", "vnc", "", "RFB 003.008"), Ok("RFB 003.008\n".to_owned()));
+        let picture = host.screenshot("i-shown").unwrap();
+        assert!(picture.as_str().unwrap().starts_with("iVBORw0KGgo"), "no PNG: {picture}");
+        spec.power = off();
+        host.apply(&spec, 2 + round * 2).done();
+        off_is_said(host);
+    }
+    host.delete(&spec, 9).done();
+}
+
 type Clause = fn(&dyn Subject);
 
 macro_rules! contract {
@@ -298,6 +369,7 @@ contract![
     a_policy_never_goes_back,
     another_installations_instance_is_never_touched,
     observing_changes_nothing,
+    a_console_is_there_while_the_guest_runs_and_only_then,
 ];
 
 /// Not a test of its own: what `Lab::agent` starts inside a host.

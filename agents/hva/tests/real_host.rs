@@ -184,6 +184,7 @@ fn networks_are_isolated_and_the_firewall_changes_under_a_living_connection() {
     assert!(guest_pings(&ga, "10.99.0.77"), "positive control: guard off");
 
     what_the_switch_lost_comes_back(&lab);
+    drop((ga, gb, gc));
     an_agent_may_die(&lab, one, &a);
 }
 

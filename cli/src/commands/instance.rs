@@ -31,6 +31,8 @@ pub enum Command {
     },
     /// Show an instance / 詳細を表示する
     Show { instance: String },
+    /// Its serial console at this terminal; Ctrl-] leaves / シリアルコンソールを開く（Ctrl-] で終了）
+    Console(super::console::Console),
     /// Print the end of its serial console / コンソールログを表示する
     ConsoleLog {
         instance: String,
@@ -112,6 +114,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let view: Instance = names::get(&session.client, &instance).await?;
             session.print(&view, |language| show::one(language, &view))
         }
+        Command::Console(console) => super::console::run(session, console).await,
         Command::ConsoleLog { instance, bytes } => console_log(session, &instance, bytes).await,
         Command::Poweroff { instance, force, waiting } => {
             let wish = Wish { path: "/poweroff", body: json!({ "force": force }), states: &["halted"] };
@@ -152,7 +155,7 @@ async fn list(session: &mut Session<'_>, all: bool) -> Result<(), CliError> {
     session.print(&instances, |language| show::many(language, &instances))
 }
 
-async fn console_log(session: &mut Session<'_>, instance: &str, bytes: Option<u64>) -> Result<(), CliError> {
+pub(super) async fn console_log(session: &mut Session<'_>, instance: &str, bytes: Option<u64>) -> Result<(), CliError> {
     let id = names::id_of::<Instance>(&session.client, instance).await?;
     let bytes = bytes.map(|bytes| format!("?bytes={bytes}")).unwrap_or_default();
     let text = session.client.text(&format!("/instances/{id}/console_log{bytes}")).await?;

@@ -45,6 +45,13 @@ struct Common {
     key_file: PathBuf,
     state_dir: PathBuf,
     broker: Broker,
+    streams: Streams,
+}
+
+/// Where consoles are brought: dcmgr's socket, which every namespace of the data center sees.
+#[derive(Serialize)]
+struct Streams {
+    dcmgr: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +72,12 @@ struct Dcmgr {
     broker: Broker,
     #[serde(skip_serializing_if = "Option::is_none")]
     compat: Option<Compat>,
+    streams: StreamDoor,
+}
+
+#[derive(Serialize)]
+struct StreamDoor {
+    listen: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -262,7 +275,8 @@ impl Writer<'_> {
             user: agent.as_str().into(),
             password_file: self.layout.secret(&format!("broker-{agent}")),
         };
-        Ok(Common { agent: agent.clone(), key_file, state_dir, broker })
+        let streams = Streams { dcmgr: vec![self.layout.streams_socket()] };
+        Ok(Common { agent: agent.clone(), key_file, state_dir, broker, streams })
     }
 
     fn data_dir(&self, agent: &AgentId) -> io::Result<PathBuf> {
@@ -301,6 +315,7 @@ impl Writer<'_> {
                     user: MANAGER.into(),
                     password_file: self.layout.secret("broker-dcmgr"),
                 },
+                streams: StreamDoor { listen: self.layout.streams_socket() },
                 compat: self.wish.compat.clone().map(|listen| Compat { listen, token_file: self.layout.token("demo") }),
             },
         )

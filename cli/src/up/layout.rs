@@ -87,6 +87,11 @@ impl Layout {
         self.dir.join("db/s.sock")
     }
 
+    /// Where dcmgr takes streams (consoles).
+    pub fn streams_socket(&self) -> PathBuf {
+        self.dir.join("run/streams.sock")
+    }
+
     /// Namespaces of this data center all begin so.
     pub fn netns_prefix(&self) -> String {
         format!("arame-{}-", self.tag)

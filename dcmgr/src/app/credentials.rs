@@ -149,6 +149,21 @@ impl App {
         Ok(Caller { token, role, account, request, address: address.to_owned(), idempotency_key: None })
     }
 
+    /// Whom a token that was shown before acts as now: of what goes on while nobody shows it.
+    ///
+    /// # Errors
+    /// It does not let in any more.
+    pub async fn caller_of(&self, token: &str, wanted: Option<&str>, address: &str) -> Result<Caller, Refusal> {
+        let row = db::access::token_of_id(self.db(), token).await.map_err(AppError::from)?;
+        let row = row.ok_or_else(|| Refusal::new(Code::Unauthenticated))?;
+        let Standing { token, role, account } = match row.user.clone() {
+            None => self.of_token(row, wanted).await?,
+            Some(user) => self.of_session(row, &user, wanted).await?,
+        };
+        let request = crate::rehearsal::uuid_v7();
+        Ok(Caller { token, role, account, request, address: address.to_owned(), idempotency_key: None })
+    }
+
     async fn standing(&self, digest: &str, wanted: Option<&str>, address: &str) -> Result<Standing, Refusal> {
         let db = self.db();
         let row = db::access::token(db, digest).await.map_err(AppError::from)?;

@@ -11,7 +11,7 @@ use arame_schema::api::{Code, Refusal};
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// Fields that leave once.
-const SECRETS: [&str; 2] = ["secret", "private_key"];
+const SECRETS: [&str; 3] = ["secret", "private_key", "ticket"];
 
 /// The answer to an earlier request with the caller's key, if there was one and it is known.
 ///

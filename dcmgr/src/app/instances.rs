@@ -16,6 +16,7 @@ use crate::db::instances::Ended;
 use crate::db::{self, Tx};
 use arame_schema::api::{self, Code, Event, Instance, ListFilter, Page, Refusal};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
+use arame_schema::model::AgentId;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
     let (states, ended) = states_of(filter.state.as_deref())?;
@@ -192,18 +193,23 @@ pub async fn reboot(app: &App, caller: &Caller, id: &str) -> Result<Instance, Re
     get(app, caller, id).await
 }
 
-/// The end of the serial console's log, asked of the host.
-pub async fn console_log(app: &App, caller: &Caller, id: &str, bytes: u64) -> Result<String, Refusal> {
-    let instance = get(app, caller, id).await?;
-    let host = instance.host_node.unwrap_or_default();
+/// The agent of the host it is on.
+pub(super) async fn agent_of(app: &App, instance: &Instance) -> Result<AgentId, Refusal> {
+    let host = instance.host_node.clone().unwrap_or_default();
     let unavailable = |what: String| Refusal::new(Code::Unavailable).with("what", what);
     let hosts = db::nodes::host(app.db(), &host).await.map_err(AppError::from)?;
     let agent = hosts.map(|host| host.node_id).ok_or_else(|| unavailable(host.clone()))?;
-    let agent = agent.parse().map_err(|_| unavailable(agent.clone()))?;
+    agent.parse().map_err(|_| unavailable(agent.clone()))
+}
+
+/// The end of the serial console's log, asked of the host.
+pub async fn console_log(app: &App, caller: &Caller, id: &str, bytes: u64) -> Result<String, Refusal> {
+    let instance = get(app, caller, id).await?;
+    let agent = agent_of(app, &instance).await?;
     let arguments = serde_json::json!({ "instance": id, "bytes": bytes });
     match app.questions().ask(agent, "hva.console_log", arguments).await {
         Ok(answer) => Ok(answer.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
-        Err(sentence) => Err(unavailable(sentence)),
+        Err(sentence) => Err(Refusal::new(Code::Unavailable).with("what", sentence)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Read-only questions to agents (DESIGN 3.14): asked through whoever holds the bus, answered once or not at all.
 
-use arame_schema::jobs::report::{Ask, Reply};
+use arame_schema::jobs::report::{Ask, Dial, Reply, StreamAsk};
 use arame_schema::limits::ASK_TIMEOUT;
 use arame_schema::model::AgentId;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub struct Question {
 #[derive(Debug)]
 pub enum What {
     Ask(Ask),
+    /// A question whose answer is a stream.
+    Stream(StreamAsk),
     /// An inventory begun after this; its id comes back in it.
     Inventory,
 }
@@ -46,6 +48,19 @@ impl Questions {
     /// # Errors
     /// A sentence: nobody answered, or the agent's own.
     pub async fn ask(&self, agent: AgentId, question: &str, arguments: Value) -> Result<Value, String> {
+        self.send(agent, What::Ask(Ask { question: question.to_owned(), arguments })).await
+    }
+
+    /// Asks for a stream, which has been brought when this is answered.
+    ///
+    /// # Errors
+    /// As [`Questions::ask`].
+    pub async fn open(&self, agent: AgentId, question: &str, arguments: Value, stream: Dial) -> Result<(), String> {
+        let ask = Ask { question: question.to_owned(), arguments };
+        self.send(agent, What::Stream(StreamAsk { ask, stream })).await.map(drop)
+    }
+
+    async fn send(&self, agent: AgentId, what: What) -> Result<Value, String> {
         let id = crate::rehearsal::uuid_v7();
         let (sender, receiver) = oneshot::channel();
         {
@@ -55,9 +70,8 @@ impl Questions {
             }
             waiting.insert(id, sender);
         }
-        let ask = Ask { question: question.to_owned(), arguments };
         let sent = match self.out.get() {
-            Some(out) => out.try_send(Question { id, agent: agent.clone(), what: What::Ask(ask) }).is_ok(),
+            Some(out) => out.try_send(Question { id, agent: agent.clone(), what }).is_ok(),
             None => false,
         };
         let answered =

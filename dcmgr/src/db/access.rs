@@ -21,24 +21,30 @@ pub struct TokenRow {
     pub use_unnoted: bool,
 }
 
+const TOKENS: &str = "SELECT t.id, t.account_id, t.role, t.user_id, a.enabled, IFNULL(t.last_used_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE, 1) AS unnoted \
+                      FROM tokens t JOIN accounts a ON a.id = t.account_id \
+                      WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > UTC_TIMESTAMP(3))";
+
+fn token_row(row: &mysql_async::Row) -> Result<TokenRow, DbError> {
+    Ok(TokenRow {
+        id: row.text("id")?,
+        account: row.text("account_id")?,
+        role: row.text("role")?,
+        account_enabled: row.flag("enabled")?,
+        user: row.col("user_id")?,
+        use_unnoted: row.flag("unnoted")?,
+    })
+}
+
 pub async fn token(db: &Db, secret_sha256: &str) -> Result<Option<TokenRow>, DbError> {
-    let statement = "SELECT t.id, t.account_id, t.role, t.user_id, a.enabled, IFNULL(t.last_used_at < UTC_TIMESTAMP(3) - INTERVAL 1 MINUTE, 1) AS unnoted \
-                     FROM tokens t JOIN accounts a ON a.id = t.account_id \
-                     WHERE t.secret_sha256 = ? AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > UTC_TIMESTAMP(3))";
-    let found = db.rows(statement, (secret_sha256,)).await?;
-    found
-        .first()
-        .map(|row| {
-            Ok(TokenRow {
-                id: row.text("id")?,
-                account: row.text("account_id")?,
-                role: row.text("role")?,
-                account_enabled: row.flag("enabled")?,
-                user: row.col("user_id")?,
-                use_unnoted: row.flag("unnoted")?,
-            })
-        })
-        .transpose()
+    let found = db.rows(format!("{TOKENS} AND t.secret_sha256 = ?"), (secret_sha256,)).await?;
+    found.first().map(token_row).transpose()
+}
+
+/// The same by its id, of what was shown before.
+pub async fn token_of_id(db: &Db, id: &str) -> Result<Option<TokenRow>, DbError> {
+    let found = db.rows(format!("{TOKENS} AND t.id = ?"), (id,)).await?;
+    found.first().map(token_row).transpose()
 }
 
 /// Quotas of an account, its row locked: first lock of every allocation (DESIGN 3.11).

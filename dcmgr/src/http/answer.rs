@@ -38,7 +38,7 @@ pub fn refusal_response(refusal: Refusal, frame: Frame, bare: Response) -> Respo
     let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let wait = refusal.values.get("seconds").and_then(|seconds| HeaderValue::from_str(seconds).ok());
     let wait = wait.filter(|_| refusal.code == Code::TooManyFailures);
-    let mut response = (status, Json(error_body(refusal, frame))).into_response();
+    let mut response = (status, Json(told(refusal, frame))).into_response();
     if let Some(wait) = wait {
         response.headers_mut().insert(RETRY_AFTER, wait);
     }
@@ -54,28 +54,29 @@ pub fn refusal_response(refusal: Refusal, frame: Frame, bare: Response) -> Respo
     response
 }
 
-fn error_body(refusal: Refusal, frame: Frame) -> ErrorBody {
+/// A refusal in the reader's words.
+pub fn told(refusal: Refusal, frame: Frame) -> ErrorBody {
     let request_id = frame.request.to_string();
     let refusal = refusal.with("request", &request_id);
     let entry = catalogue::refusal(refusal.code);
-    let mut told = catalogue::told(&refusal, frame.language);
+    let mut words = catalogue::told(&refusal, frame.language);
     let mut detail = refusal.detail.map(|detail| *detail);
     if matches!(refusal.code, Code::OutOfHostCapacity | Code::OutOfStorageCapacity)
         && let Some(mut placement) = detail.clone().and_then(|d| serde_json::from_value::<Placement>(d).ok())
     {
         placement.localise(frame.language);
         if let Some(change) = &placement.smallest_change {
-            told.next_step = change.sentence.clone();
+            words.next_step = change.sentence.clone();
         }
         detail = serde_json::to_value(placement).ok();
     }
     ErrorBody {
         error: format!("{ERROR_MODULE}{}", entry.class),
-        message: told.sentence,
+        message: words.sentence,
         code: entry.number.to_string(),
         reason: entry.wire.to_owned(),
-        cause: told.cause,
-        next_step: told.next_step,
+        cause: words.cause,
+        next_step: words.next_step,
         language: frame.language.as_str().to_owned(),
         detail,
         request_id,
@@ -97,7 +98,7 @@ mod tests {
     fn every_refusal_has_the_originals_keys_first_and_words_in_both_languages() {
         for code in Code::ALL {
             for language in Language::ALL {
-                let text = serde_json::to_string(&error_body(Refusal::new(code), frame(language))).unwrap();
+                let text = serde_json::to_string(&told(Refusal::new(code), frame(language))).unwrap();
                 let keys = ["\"error\":\"Dcmgr::Endpoints::Errors::", "\"message\":\"", "\"code\":\"", "\"reason\":\""];
                 let places: Vec<usize> = keys.iter().map(|key| text.find(key).expect(key)).collect();
                 assert!(places.is_sorted(), "{text}");
@@ -111,7 +112,7 @@ mod tests {
         let change = SmallestChange::new("free_memory").with("host", "hn-1").with("amount", 256);
         let placement = Placement { smallest_change: Some(change), ..Placement::default() };
         let refusal = Refusal::new(Code::OutOfHostCapacity).with_detail(serde_json::to_value(&placement).unwrap());
-        let body = error_body(refusal, frame(Language::En));
+        let body = told(refusal, frame(Language::En));
         assert!(body.next_step.contains("256 MiB"), "{}", body.next_step);
         assert_eq!((body.code.as_str(), body.reason.as_str()), ("120", "out_of_host_capacity"));
         assert!(body.detail.unwrap()["smallest_change"]["sentence"].as_str().unwrap().contains("hn-1"));
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_defect_tells_its_request_and_nothing_of_its_inside() {
         let refusal = Refusal::new(Code::Internal);
-        let body = error_body(refusal, frame(Language::En));
+        let body = told(refusal, frame(Language::En));
         assert!(body.cause.contains(&Uuid::nil().to_string()), "{}", body.cause);
     }
 }

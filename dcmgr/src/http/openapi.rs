@@ -10,7 +10,7 @@ mod told;
 
 use super::{API, Http, roles};
 use super::{
-    accounts, audit, bulk, events, instances, jobs, reports, security_groups, sessions, ssh_key_pairs, users,
+    accounts, audit, bulk, consoles, events, instances, jobs, reports, security_groups, sessions, ssh_key_pairs, users,
     volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
@@ -47,6 +47,8 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(instances::reboot))
         .routes(routes!(instances::move_to, instances::cancel_move))
         .routes(routes!(instances::console_log))
+        .routes(routes!(consoles::ticket))
+        .routes(routes!(consoles::screenshot))
         .routes(routes!(instances::timeline))
         .routes(routes!(instances::placement))
         .routes(routes!(volumes::list, volumes::create))

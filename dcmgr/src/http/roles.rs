@@ -74,6 +74,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/instances/{id}/move", Right::Operate),
     ("DELETE", "/instances/{id}/move", Right::Operate),
     ("GET", "/instances/{id}/console_log", Right::Look),
+    ("POST", "/instances/{id}/console", Right::Change),
+    ("GET", "/instances/{id}/screenshot.png", Right::Look),
     ("GET", "/instances/{id}/timeline", Right::Look),
     ("GET", "/instances/{id}/placement", Right::Look),
     ("GET", "/jobs", Right::Look),

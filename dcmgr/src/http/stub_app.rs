@@ -304,6 +304,41 @@ absent!(instances:
         }
     }
 );
+pub mod consoles {
+    use super::sessions::Stranger;
+    use super::{App, Caller, nothing};
+    use arame_schema::api::{ConsoleTicket, Refusal};
+    use arame_schema::model::ConsoleKind;
+
+    pub struct Console {
+        pub kind: ConsoleKind,
+    }
+
+    pub type Wire = tokio::io::DuplexStream;
+
+    pub async fn ticket(_: &App, _: &Caller, id: &str, _: ConsoleKind) -> Result<ConsoleTicket, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+
+    pub async fn screenshot(_: &App, _: &Caller, id: &str) -> Result<Vec<u8>, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+
+    pub async fn open(_: &App, _: &Stranger, _: &str, _: &str) -> Result<(Console, Wire), Refusal> {
+        nothing("console").await
+    }
+
+    pub async fn show(_: &App, _: &Console) -> Result<Caller, Refusal> {
+        nothing("console").await
+    }
+
+    pub async fn close(_: &App, _: &Console) {}
+
+    pub fn origins(_: &App) -> &[String] {
+        &[]
+    }
+}
+
 absent!(images:
     list(filter: ListFilter, public: Option<bool>) -> Page<Image>;
     get(id: &str) -> Image;

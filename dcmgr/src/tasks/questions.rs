@@ -26,6 +26,7 @@ pub async fn carry(app: App, bus: Arc<dyn Bus>, stop: CancellationToken) {
         };
         let (kind, body, expires) = match question.what {
             What::Ask(ask) => (control::ASK, serde_json::to_value(ask).unwrap_or_default(), ASK_TIMEOUT),
+            What::Stream(ask) => (control::ASK, serde_json::to_value(ask).unwrap_or_default(), ASK_TIMEOUT),
             What::Inventory => (control::INVENTORY, serde_json::Value::Null, INVENTORY_EXPIRES),
         };
         let envelope = control_message(&question.agent, kind, question.id, body);

@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, outcome};
+use crate::app::{App, AppError, consoles, outcome};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -40,6 +40,9 @@ pub async fn run(app: App, stop: CancellationToken) {
             let swept = db::events::sweep(app.db()).await.and(db::usage::sweep(app.db()).await);
             if let Err(error) = swept {
                 tracing::warn!(%error, "old rows could not be swept");
+            }
+            if let Err(error) = consoles::sweep(&app).await {
+                tracing::warn!(%error, "consoles that were left behind could not be closed");
             }
         }
     }

@@ -97,6 +97,16 @@ pub enum Code {
     Recovering,
     /// `{id}`
     NotAdoptable,
+    /// `{id}`: a ticket that nobody made for it, or that was used before.
+    TicketUsed,
+    /// `{id}`
+    TicketTooOld,
+    /// `{id}`: another viewer has its console.
+    ConsoleInUse,
+    /// `{id}`: it was started by a version that gave it none.
+    NoConsole,
+    /// `{origin}`: pages from there may not open consoles.
+    OriginRefused,
     /// `{what}`: the verb, or the part of it, that no agent can do yet.
     NotImplemented,
     /// `{id}`
@@ -132,7 +142,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 62] = [
+    pub const ALL: [Code; 67] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -179,6 +189,11 @@ impl Code {
         Code::Unavailable,
         Code::Recovering,
         Code::NotAdoptable,
+        Code::TicketUsed,
+        Code::TicketTooOld,
+        Code::ConsoleInUse,
+        Code::NoConsole,
+        Code::OriginRefused,
         Code::NotImplemented,
         Code::UnknownDcNetwork,
         Code::DcNetworkNotPermitted,

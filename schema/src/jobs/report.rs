@@ -1,6 +1,6 @@
 //! What agents send: hello, heartbeats, outcomes, inventories, replies. They say what was seen, never a state.
 
-use crate::model::{AgentId, AgentKind, Fact, FactName, Observation};
+use crate::model::{AgentId, AgentKind, Fact, FactName, Observation, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -218,6 +218,24 @@ pub struct Ask {
     pub question: String,
     #[serde(default)]
     pub arguments: Value,
+}
+
+/// A question whose answer is a stream: the agent opens its own end and brings it to the dcmgr that asked. Who does not
+/// know streams reads an [`Ask`] here, and says that it does not understand the question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamAsk {
+    #[serde(flatten)]
+    pub ask: Ask,
+    pub stream: Dial,
+}
+
+/// Where an agent brings a stream, and by what it is let in, once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dial {
+    /// `10.0.0.1:9003`, `[::1]:9003`, or the absolute path of a unix socket: one that the agent's configuration names too.
+    pub to: String,
+    pub stream: Uuid,
+    pub secret: Secret,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -245,6 +245,7 @@ impl Center {
                 user: name.to_owned(),
                 password_file: PathBuf::new(),
             },
+            streams: Default::default(),
         };
         let (agent, driver) = build(self.folder(), name).await?;
         self.lock().drivers.insert(name.to_owned(), driver);

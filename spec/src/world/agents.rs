@@ -82,6 +82,7 @@ impl Start {
             key_file: if own.exists() { own } else { joined },
             state_dir: self.folder().join("state"),
             broker,
+            streams: Default::default(),
         })
     }
 

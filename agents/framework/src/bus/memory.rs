@@ -10,15 +10,30 @@ pub use broker::{Faults, Stats};
 
 use super::amqp::PUBLISH_LIMIT;
 use super::{Address, Bus, Death, Delivery, Durability, Link, PublishError, Source};
+use crate::stream::{BoxedWire, Door, Road};
 use arame_schema::model::AgentId;
 use async_trait::async_trait;
 use broker::{Acked, PartyId, State, SubscriptionId, Take};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 /// The broker all participants of one process share. Clones are the same broker.
 #[derive(Clone, Default)]
-pub struct MemoryBroker(Arc<Mutex<State>>);
+pub struct MemoryBroker(Arc<Mutex<State>>, Doors);
+
+/// Ends of dcmgrs by their names.
+type Doors = Arc<Mutex<HashMap<String, mpsc::Sender<BoxedWire>>>>;
+
+/// Doors made so far: no two have one name.
+static DOORS: AtomicU64 = AtomicU64::new(0);
+
+/// Callers of one dcmgr that have not been heard yet.
+const CALLERS: usize = 64;
+
+/// Bytes on their way on a stream.
+const STREAM_BYTES: usize = 16 * 1024;
 
 impl MemoryBroker {
     pub fn new() -> Self {
@@ -138,6 +153,19 @@ impl MemoryBus {
     }
 }
 
+/// Streams in memory: both ends are this process, and nothing of the machine is opened.
+#[async_trait]
+impl Road for MemoryBroker {
+    async fn dial(&self, to: &str) -> Result<BoxedWire, String> {
+        let door = self.1.lock().unwrap_or_else(PoisonError::into_inner).get(to).cloned();
+        let (here, there) = tokio::io::duplex(STREAM_BYTES);
+        match door {
+            Some(door) if door.send(Box::new(there)).await.is_ok() => Ok(Box::new(here)),
+            _ => Err(format!("{to} cannot be reached")),
+        }
+    }
+}
+
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, to: &Address, durability: Durability, body: Vec<u8>) -> Result<(), PublishError> {
@@ -162,6 +190,19 @@ impl Bus for MemoryBus {
 
     async fn close(&self) {
         self.broker.lock().leave(self.party);
+    }
+
+    fn road(&self) -> Option<Arc<dyn Road>> {
+        Some(Arc::new(self.broker.clone()))
+    }
+
+    fn door(&self) -> Option<Door> {
+        let (sender, callers) = mpsc::channel(CALLERS);
+        let mut doors = self.broker.1.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.retain(|_, door| !door.is_closed());
+        let name = format!("memory:{}:{}", self.user, DOORS.fetch_add(1, Ordering::Relaxed));
+        doors.insert(name.clone(), sender);
+        Some(Door { name, callers })
     }
 }
 

@@ -5,11 +5,11 @@
 //! answered `unsupported` by its id if it has one.
 
 use super::work::Assignment;
-use super::{Joined, Runtime, survey};
+use super::{Joined, Runtime, streams, survey};
 use crate::agent::Standing;
 use crate::bus::Delivery;
 use crate::rehearsal;
-use arame_schema::jobs::report::{Ask, JobResult, Outcome, Reply, Unwelcome, Welcome};
+use arame_schema::jobs::report::{Ask, JobResult, Outcome, Reply, StreamAsk, Unwelcome, Welcome};
 use arame_schema::jobs::{Envelope, control, exchange};
 use arame_schema::limits::{ASK_TIMEOUT, WIRE_VERSION};
 use serde::de::DeserializeOwned;
@@ -244,16 +244,24 @@ impl Runtime {
 
     fn asked(&self, envelope: &Envelope) {
         let (context, id) = (self.context.clone(), envelope.id);
-        let question = serde_json::from_value::<Ask>(envelope.body.clone());
+        let question = Question::of(envelope.body.clone());
         let permit = context.questions.clone().try_acquire_owned();
         rehearsal::spawn(async move {
             let answer = match (question, permit) {
                 (Err(error), _) => Err(format!("the question cannot be read: {error}")),
                 (_, Err(_)) => Err("too many questions at a time; ask again".into()),
-                (Ok(ask), Ok(_permit)) => match tokio::time::timeout(ASK_TIMEOUT, context.agent.ask(ask)).await {
-                    Ok(answer) => answer,
-                    Err(_) => Err(format!("no answer within {} s", ASK_TIMEOUT.as_secs())),
-                },
+                (Ok(question), Ok(_permit)) => {
+                    let answer = async {
+                        match question {
+                            Question::Plain(ask) => context.agent.ask(ask).await,
+                            Question::Stream(ask) => streams::open(&context, ask).await,
+                        }
+                    };
+                    match tokio::time::timeout(ASK_TIMEOUT, answer).await {
+                        Ok(answer) => answer,
+                        Err(_) => Err(format!("no answer within {} s", ASK_TIMEOUT.as_secs())),
+                    }
+                }
             };
             let reply = Reply { v: WIRE_VERSION, agent: context.id.clone(), asked: id, answer };
             survey::send(context.bus.as_ref(), exchange::REPLY, &reply, ASK_TIMEOUT).await;
@@ -269,6 +277,21 @@ impl Runtime {
             Err(error) => tracing::error!(error = format!("{error:#}"), "the confirmation is left in the queue"),
         }
         Flow::Continue(())
+    }
+}
+
+/// What an envelope asks: an answer, or a stream.
+enum Question {
+    Plain(Ask),
+    Stream(StreamAsk),
+}
+
+impl Question {
+    fn of(body: Value) -> serde_json::Result<Self> {
+        match body.get("stream") {
+            Some(_) => serde_json::from_value(body).map(Question::Stream),
+            None => serde_json::from_value(body).map(Question::Plain),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Rule: to the runtime it is the agent itself; it changes nothing of what that answers.
 
 use crate::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use crate::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, FactReport};
 use arame_schema::model::Observation;
@@ -38,6 +39,10 @@ impl Agent for Starting {
 
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
         self.agent.ask(ask).await
+    }
+
+    async fn open(&self, ask: &Ask) -> Result<BoxedWire, String> {
+        self.agent.open(ask).await
     }
 
     fn degraded(&self) -> Option<String> {

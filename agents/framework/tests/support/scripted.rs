@@ -122,7 +122,13 @@ impl Agent for Scripted {
 pub fn common(dir: &Path, agent: &str, broker: Broker) -> Common {
     std::fs::write(dir.join("key"), "a key\n").unwrap();
     std::fs::write(dir.join("machine_id"), "a machine\n").unwrap();
-    Common { agent: agent.parse().unwrap(), key_file: dir.join("key"), state_dir: dir.join("state"), broker }
+    Common {
+        agent: agent.parse().unwrap(),
+        key_file: dir.join("key"),
+        state_dir: dir.join("state"),
+        broker,
+        streams: Default::default(),
+    }
 }
 
 /// For the memory bus, which reads none of it.

@@ -1,4 +1,4 @@
-//! The hypervisor driver on libvirt: the only file (with its two children) that knows the binding.
+//! The hypervisor driver on libvirt: the only file (with its children) that knows the binding.
 //!
 //! Rules: every call runs on a blocking thread with a limit; a dead connection is opened again before a call, never
 //! after one failed; domains are defined persistent and never autostart; a domain without our mark is answered
@@ -6,6 +6,7 @@
 
 mod events;
 mod moves;
+mod screens;
 pub mod xml;
 
 use crate::blocking::{Blocking, BlockingError};
@@ -18,6 +19,8 @@ use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -73,10 +76,17 @@ fn failed(what: &str, error: &VirtError) -> DriverError {
 
 type Told<T> = Result<T, DriverError>;
 
+/// The folder of the guests' serial ports: libvirt makes them there and hands them to QEMU, nobody else comes in.
+fn make_private(dir: &Path) -> Told<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| DriverError::new("host_disk_error", format!("cannot make {}: {e}", dir.display()), Retry::Later))
+}
+
 impl Libvirt {
     /// Opens the connection and looks at how guests are confined: laboratory settings are refused elsewhere.
     pub async fn open(config: &LibvirtConfig) -> Told<Self> {
         events::start_loop();
+        make_private(&config.console_dir)?;
         let (tell, stopped) = mpsc::channel(NOTICES);
         let driver = Self {
             config: config.clone(),
@@ -517,7 +527,8 @@ fn define(link: &Connect, machine: &Machine, config: &LibvirtConfig) -> Told<()>
     let wanted = machine.spec.volumes.iter().map(|volume| &volume.attachment);
     let targets = xml::assign_targets(wanted, &known);
     let emulator = config.emulator.as_ref().map(|path| path.display().to_string());
-    let text = xml::domain(&machine, config.domain_type, emulator.as_deref(), &targets);
+    let serial = screens::serial_socket(&config.console_dir, &machine.spec.instance);
+    let text = xml::domain(&machine, config.domain_type, emulator.as_deref(), &serial, &targets);
     let domain = Domain::define_xml(link, &text).map_err(|e| failed("define", &e))?;
     if running {
         remark(&domain, &machine.mark, true)?;

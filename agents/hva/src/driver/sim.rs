@@ -4,6 +4,9 @@
 //! by the next process. It can be told to fail, hang or end the process at a named point. It touches nothing of the
 //! machine but that file.
 
+mod picture;
+mod rfb;
+mod terminal;
 mod trunk;
 mod world;
 

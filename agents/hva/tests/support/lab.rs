@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -320,6 +322,17 @@ impl Host {
         answer.as_str().unwrap_or_default().to_owned()
     }
 
+    /// Types into a console until it answers `until`, or says why it is not opened; see [`visit`].
+    pub fn visit(&self, instance: &str, kind: &str, typed: &str, until: &str) -> Result<String, String> {
+        let wish = json!({ "do": "open", "instance": instance, "kind": kind, "typed": typed, "until": until });
+        serde_json::from_value(self.ask_for(wish)).unwrap()
+    }
+
+    /// The screen as a PNG in base64, or why not.
+    pub fn screenshot(&self, instance: &str) -> Result<Value, String> {
+        serde_json::from_value(self.ask_for(json!({ "do": "screenshot", "instance": instance }))).unwrap()
+    }
+
     /// Kills the process as SIGKILL does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -333,20 +346,23 @@ impl Drop for Host {
     }
 }
 
-/// A guest's serial console, typed into through libvirt's pty. It stays open: QEMU looks once a second whether
-/// somebody has it open, and drops what a visitor typed who left before.
+/// A guest's serial console, typed into through its socket, which one may have at a time. What the guest writes is read
+/// from the log, and here thrown away: it must not wait for us.
 pub struct Console<'a> {
     agent: &'a Host,
     instance: String,
-    pty: std::fs::File,
+    port: UnixStream,
 }
 
 impl<'a> Console<'a> {
     /// Waits until the guest is up.
     pub fn booted(lab: &Lab, host: &str, agent: &'a Host, instance: &str) -> Self {
-        let (_, text) = lab.inside(host, &["virsh", "-c", "qemu:///system", "ttyconsole", instance]);
-        let pty = std::fs::OpenOptions::new().read(true).write(true).open(text.trim());
-        let console = Self { agent, instance: instance.to_owned(), pty: pty.unwrap() };
+        // The host's /run, seen from outside.
+        let path = lab.base.join(host).join("run/arame-hva").join(format!("{instance}.serial"));
+        let port = UnixStream::connect(path).unwrap();
+        let mut written = port.try_clone().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut written, &mut std::io::sink()));
+        let console = Self { agent, instance: instance.to_owned(), port };
         console.until("GUEST-UP", Duration::from_secs(60));
         console
     }
@@ -368,12 +384,19 @@ impl<'a> Console<'a> {
     pub fn shell(&self, line: &str) -> (bool, String) {
         let number = Uuid::new_v4().as_u128() as u64;
         let typed = format!("echo BEG''{number:x}; {line}; echo EN''D{number:x}=$?.\n");
-        (&self.pty).write_all(typed.as_bytes()).unwrap();
+        (&self.port).write_all(typed.as_bytes()).unwrap();
         let text = self.until(&format!("END{number:x}="), Duration::from_secs(90));
         let begin = format!("BEG{number:x}");
         let body = text.rsplit(&begin).next().unwrap_or_default();
         let (output, rest) = body.split_once(&format!("END{number:x}=")).unwrap_or((body, ""));
         (rest.starts_with("0."), output.replace('\r', "").trim().to_owned())
+    }
+}
+
+impl Drop for Console<'_> {
+    /// The reading thread has the socket open too.
+    fn drop(&mut self) {
+        let _ = self.port.shutdown(std::net::Shutdown::Both);
     }
 }
 
@@ -446,9 +469,40 @@ async fn perform(
             let limit = Duration::from_millis(message["ms"].as_u64().unwrap());
             json!(tokio::time::timeout(limit, standing.survey_wanted()).await.is_ok())
         }
+        "open" => json!(visit(hva, message).await),
+        "screenshot" => {
+            let arguments = json!({ "instance": message["instance"] });
+            json!(hva.ask(Ask { question: "hva.screenshot".into(), arguments }).await)
+        }
         _ => {
             let arguments = json!({ "instance": message["instance"] });
             hva.ask(Ask { question: "hva.console_log".into(), arguments }).await.unwrap_or(Value::Null)
         }
     }
+}
+
+/// Opens a console, types, and reads until something is seen; closes it. What was seen, or why it was not opened.
+pub async fn visit(hva: &Arc<Hva>, wish: &Value) -> Result<String, String> {
+    let arguments = json!({ "instance": wish["instance"], "kind": wish["kind"] });
+    let ask = Ask { question: "hva.console".into(), arguments };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut wire = loop {
+        match hva.open(&ask).await {
+            // The viewer before is still on its way out.
+            Err(why) if why == "console_in_use" && Instant::now() < deadline => tokio::task::yield_now().await,
+            opened => break opened?,
+        }
+    };
+    let (typed, until) = (wish["typed"].as_str().unwrap(), wish["until"].as_str().unwrap());
+    wire.write_all(typed.as_bytes()).await.map_err(|e| e.to_string())?;
+    let mut seen = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&seen).contains(until) {
+            if wire.read_buf(&mut seen).await.is_ok_and(|count| count == 0) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    Ok(String::from_utf8_lossy(&seen).into_owned())
 }

@@ -31,7 +31,13 @@ fn common(dir: &Path) -> Common {
     std::fs::write(&password_file, "secret\n").unwrap();
     // Nobody listens on port 1.
     let broker = Broker { host: "127.0.0.1".into(), port: 1, vhost: "arame".into(), user: AGENT.into(), password_file };
-    Common { agent: AGENT.parse().unwrap(), key_file, state_dir: dir.join("state"), broker }
+    Common {
+        agent: AGENT.parse().unwrap(),
+        key_file,
+        state_dir: dir.join("state"),
+        broker,
+        streams: Default::default(),
+    }
 }
 
 async fn read<T: DeserializeOwned>(from: &mut Receiver<Delivery>) -> T {

@@ -60,6 +60,7 @@ fn of_resources(method: &str, below: &str) -> Option<Value> {
         }
         ("PUT", "/instance_types/{id}") => json!({ "memory_size": 8192 }),
         ("PUT", "/instances/{id}") => json!({ "display_name": "web" }),
+        ("POST", "/instances/{id}/console") => json!({ "kind": "serial" }),
         ("PUT", "/instances/{id}/move") => json!({ "host_node_id": "hn-h2" }),
         ("PUT", "/images/{id}") => json!({ "display_name": "debian-12", "is_public": true }),
         ("PUT", "/volumes/{id}" | "/ssh_key_pairs/{id}" | "/backup_objects/{id}") => json!({ "display_name": "mine" }),

@@ -59,7 +59,7 @@ pub fn sample(schema: &Value, schemas: &Value, name: &str, of: &str, depth: u8) 
 fn object(schema: &Value, schemas: &Value, of: &str, depth: u8) -> Value {
     let Some(properties) = schema["properties"].as_object() else { return json!({}) };
     // What is said once, of a making, is no part of what is shown every time.
-    let shown = properties.iter().filter(|(name, _)| !["secret", "private_key"].contains(&name.as_str()));
+    let shown = properties.iter().filter(|(name, _)| !["secret", "private_key", "ticket"].contains(&name.as_str()));
     let fields = shown.map(|(name, field)| (name.clone(), sample(field, schemas, name, of, depth + 1)));
     Value::Object(fields.collect())
 }

@@ -55,6 +55,7 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
         return match below {
             "/reports" => &[Code::TooMany, Code::UnknownResource],
             "/instances/{id}/password" => &[Code::NoPassword],
+            "/instances/{id}/screenshot.png" => &[Code::InvalidInstanceState, Code::NoConsole],
             _ if below.ends_with("/labels/{name}") => &[Code::UnknownLabel],
             _ => &[],
         };

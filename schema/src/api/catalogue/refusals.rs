@@ -20,6 +20,7 @@ macro_rules! words {
 
 // After the macros, which they use.
 mod access;
+mod consoles;
 mod moves;
 mod resources;
 mod volumes;
@@ -39,6 +40,11 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::SignInFailed => access::sign_in_failed(),
         Code::Changed => access::changed(),
         Code::CompatRefused => access::compat_refused(),
+        Code::TicketUsed => consoles::ticket_used(),
+        Code::TicketTooOld => consoles::ticket_too_old(),
+        Code::ConsoleInUse => consoles::console_in_use(),
+        Code::NoConsole => consoles::no_console(),
+        Code::OriginRefused => consoles::origin_refused(),
         Code::InvalidParameter => entry!(
             "invalid_parameter",
             "InvalidParameter",

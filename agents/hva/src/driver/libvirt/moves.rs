@@ -27,24 +27,47 @@ const PROGRESS: Duration = Duration::from_secs(1);
 struct Places {
     disk: (String, String),
     console: (String, String),
+    /// A guest that an earlier version started has none.
+    serial: Option<(String, String)>,
 }
 
 impl Places {
     /// Of two definitions of the same guest.
     fn of(here: &str, there: &str) -> Option<Self> {
         let pair = |element: &str| Some((file_of(here, element)?, file_of(there, element)?));
-        Some(Self { disk: pair("<source file=")?, console: pair("<log file=")? })
+        let serial = pair("<source mode='bind' path=");
+        Some(Self { disk: pair("<source file=")?, console: pair("<log file=")?, serial })
     }
 
     /// The guest as it is here, with the files of the other host.
     fn moved(&self, xml: &str) -> String {
         let xml = xml.replace(&self.disk.0, &self.disk.1);
-        xml.replace(&self.console.0, &self.console.1)
+        let xml = xml.replace(&self.console.0, &self.console.1);
+        let xml = match &self.serial {
+            Some((here, there)) => xml.replace(here, there),
+            None => xml,
+        };
+        without_screen_sockets(xml)
     }
 }
 
+/// The socket of the screen is named by each libvirt for itself, after its own number of the guest.
+fn without_screen_sockets(mut xml: String) -> String {
+    const NAMED: &str = " socket='";
+    let mut from = 0;
+    while let Some(begin) = xml[from..].find(NAMED).map(|at| from + at) {
+        let value = begin + NAMED.len();
+        let Some(end) = xml[value..].find('\'').map(|at| value + at) else { break };
+        if xml[value..end].ends_with("/vnc.sock") {
+            xml.replace_range(begin..=end, "");
+        }
+        from = begin + 1;
+    }
+    xml
+}
+
 /// The file that an element names; every domain of ours has one boot disk and one log.
-fn file_of(xml: &str, element: &str) -> Option<String> {
+pub(super) fn file_of(xml: &str, element: &str) -> Option<String> {
     let rest = xml.split_once(element)?.1;
     let quote = rest.chars().next()?;
     Some(rest[1..].split_once(quote)?.0.to_owned())
@@ -217,5 +240,20 @@ mod tests {
         let places = Places::of(&of("/data/h1"), &of("/data/h2")).unwrap();
         assert_eq!(places.moved(&of("/data/h1")), of("/data/h2"));
         assert!(Places::of("<domain/>", &of("/x")).is_none(), "a domain that is not ours");
+        let with_serial = |dir: &str, number: u8| {
+            let screen = format!("/var/lib/libvirt/qemu/domain-{number}-i-a/vnc.sock");
+            let named = |name: &str| if number > 0 { format!(" {name}='{screen}'") } else { String::new() };
+            format!(
+                "{}<serial type='unix'><source mode='bind' path='{dir}/i-a.serial'/></serial>\
+                 <graphics type='vnc'{}><listen type='socket'{}/></graphics>",
+                of(dir),
+                named("socket"),
+                named("socket")
+            )
+        };
+        let (here, there) = (with_serial("/run/h1", 3), with_serial("/run/h2", 0));
+        assert_eq!(Places::of(&here, &there).unwrap().moved(&here), there, "no socket of this host is named there");
+        let older = Places::of(&of("/data/h1"), &there).unwrap();
+        assert_eq!(older.moved(&of("/data/h1")), of("/run/h2"), "started by an earlier version");
     }
 }

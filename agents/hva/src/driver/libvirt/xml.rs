@@ -13,12 +13,16 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::path::Path;
 use uuid::Uuid;
 
 /// Our namespace in a domain's metadata.
 pub const MARK_URI: &str = "https://arame.jp/xmlns/domain/1";
 pub const MARK_KEY: &str = "arame";
 const ALIAS: &str = "ua-";
+
+/// Room for 2560 by 1600 points of 32 bits; memory of the host only as far as the guest draws.
+const SCREEN_MEMORY_KIB: u32 = 16 * 1024;
 
 /// An element being built.
 #[derive(Debug, Clone)]
@@ -133,6 +137,7 @@ pub fn domain(
     machine: &Machine,
     kind: DomainType,
     emulator: Option<&str>,
+    serial: &Path,
     targets: &BTreeMap<AttachmentId, String>,
 ) -> String {
     let spec = &machine.spec;
@@ -157,7 +162,7 @@ pub fn domain(
         .holding(name("on_poweroff", &"destroy"))
         .holding(name("on_reboot", &"restart"))
         .holding(name("on_crash", &"destroy"))
-        .holding(devices(machine, kind, emulator, targets))
+        .holding(devices(machine, kind, emulator, targets).holding_all(consoles(machine, serial)))
         .render()
 }
 
@@ -169,12 +174,10 @@ fn devices(
 ) -> Element {
     let spec = &machine.spec;
     let volumes = spec.volumes.iter().filter_map(|volume| Some((volume, targets.get(&volume.attachment)?)));
-    // Boot disk and random numbers take one each; as many volumes as may ever be attached can come while it runs.
-    let ports = 2 + spec.nics.len() + VOLUMES_MAX.max(spec.volumes.len());
+    // Boot disk, random numbers and pointer take one each; as many volumes as may ever be attached can come while it runs.
+    let ports = 3 + spec.nics.len() + VOLUMES_MAX.max(spec.volumes.len());
     let mut nics: Vec<&Nic> = spec.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
-    let log = e("log").with("file", machine.console.display()).with("append", "on");
-    let port = e("target").with("type", "isa-serial").with("port", 0);
     e("devices")
         .holding_all(emulator.map(|path| e("emulator").saying(path)))
         .holding(e("controller").with("type", "pci").with("index", 0).with("model", "pcie-root"))
@@ -186,10 +189,23 @@ fn devices(
         .holding(boot_disk(machine))
         .holding_all(volumes.map(|(volume, target)| volume_disk(volume, target)))
         .holding_all(nics.into_iter().map(|nic| interface(nic, kind)))
-        .holding(e("serial").with("type", "pty").holding(log).holding(port))
-        .holding(e("console").with("type", "pty").holding(e("target").with("type", "serial").with("port", 0)))
         .holding(e("memballoon").with("model", "none"))
         .holding(rng())
+}
+
+/// The serial port, logged by QEMU whoever listens, and a screen with a pointer that needs no capturing. Both are reached
+/// by unix sockets of this host; libvirt names the screen's, in a folder that QEMU may write to.
+fn consoles(machine: &Machine, serial: &Path) -> [Element; 4] {
+    let log = e("log").with("file", machine.console.display()).with("append", "on");
+    let port = e("target").with("type", "isa-serial").with("port", 0);
+    let socket = e("source").with("mode", "bind").with("path", serial.display());
+    let listen = e("listen").with("type", "socket");
+    [
+        e("serial").with("type", "unix").holding(socket).holding(log).holding(port),
+        e("graphics").with("type", "vnc").with("sharePolicy", "force-shared").holding(listen),
+        e("video").holding(e("model").with("type", "vga").with("vram", SCREEN_MEMORY_KIB)),
+        e("input").with("type", "tablet").with("bus", "virtio"),
+    ]
 }
 
 fn rng() -> Element {
