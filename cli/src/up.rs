@@ -87,6 +87,10 @@ pub struct UpArgs {
     /// the absolute path of a socket. Whoever reaches it acts for the demo account.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", value_parser = only_here)]
     compat: Option<String>,
+    /// Addresses of this house that images may be registered from, also over plain http, such as 192.168.10.5/32. Whoever
+    /// has an account can have fetched what is served there. Public servers need no word, and https.
+    #[arg(long, value_name = "NETWORK")]
+    images_from: Vec<ipnet::IpNet>,
     /// First of three loopback ports of a simulated data center.
     #[arg(long, default_value_t = 9010)]
     port_base: u16,
@@ -145,6 +149,7 @@ impl UpArgs {
             management: self.management_network.trunc(),
             demo: self.demo_network.trunc(),
             compat: self.compat.clone(),
+            images_from: self.images_from.clone(),
         }
     }
 }

@@ -142,8 +142,15 @@ struct Sta {
     http_url: String,
     import_dirs: Vec<PathBuf>,
     export: Export,
+    fetch: Fetch,
     #[serde(skip_serializing_if = "Option::is_none")]
     sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Fetch {
+    allow_networks: Vec<ipnet::IpNet>,
+    refuse_networks: Vec<ipnet::IpNet>,
 }
 
 #[derive(Serialize)]
@@ -363,6 +370,11 @@ impl Writer<'_> {
             http_listen: http,
             http_url: format!("http://{http}"),
             import_dirs: vec![self.layout.path("images")],
+            fetch: Fetch {
+                allow_networks: self.wish.images_from.clone(),
+                // Whatever an operator allows, this is nobody's to fetch from.
+                refuse_networks: vec![self.wish.management.into()],
+            },
             export: Export {
                 driver: if real { "tgt" } else { "sim" },
                 portal: portal(self.wish),

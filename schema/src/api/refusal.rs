@@ -59,6 +59,8 @@ pub enum Code {
     InvalidVolumeState,
     /// `{id}`, `{state}`
     InvalidImageState,
+    /// `{id}`, `{reason}`: its bytes did not come whole, or are not let in. It waits for them still.
+    UploadFailed,
     /// `{line}`, `{text}`, `{reason}`
     InvalidSecurityGroupRule,
     /// `{reason}`
@@ -132,7 +134,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 62] = [
+    pub const ALL: [Code; 63] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -160,6 +162,7 @@ impl Code {
         Code::HostCannotMove,
         Code::InvalidVolumeState,
         Code::InvalidImageState,
+        Code::UploadFailed,
         Code::InvalidSecurityGroupRule,
         Code::InvalidPublicKey,
         Code::AlreadyExists,
