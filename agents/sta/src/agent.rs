@@ -352,6 +352,9 @@ impl Agent for Sta {
         if !self.config.http_url.is_empty() {
             endpoints.insert("http".to_owned(), self.config.http_url.clone());
         }
+        if !self.config.upload_url.is_empty() {
+            endpoints.insert("upload".to_owned(), self.config.upload_url.clone());
+        }
         Profile {
             kinds: Job::KINDS.into_iter().filter(|kind| kind.starts_with("sta.")).collect(),
             capacity: Capacity {

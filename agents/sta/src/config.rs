@@ -56,6 +56,9 @@ pub struct StaConfig {
     /// How others reach `http_listen`.
     #[serde(default)]
     pub http_url: String,
+    /// How dcmgr reaches it, to bring uploads, where that is another address.
+    #[serde(default)]
+    pub upload_url: String,
     /// `file://` sources are read only below these, symbolic links resolved.
     #[serde(default)]
     pub import_dirs: Vec<PathBuf>,

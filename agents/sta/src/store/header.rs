@@ -172,7 +172,7 @@ fn extended(head: &[u8]) -> Result<u64, Wrong> {
         return broken("its reference counts have no possible size");
     }
     let length = number::<4>(head, 100)?;
-    if length < 104 || length % 8 != 0 {
+    if length < 104 || !length.is_multiple_of(8) {
         return broken("its header has no possible length");
     }
     Ok(length)
@@ -199,7 +199,7 @@ fn tables(seen: Seen<'_>, cluster_bits: u64, disk: u64) -> Result<(), Wrong> {
     let cluster = 1u64 << cluster_bits;
     let inside = |offset: u64, bytes: u64| {
         let end = offset.checked_add(bytes);
-        offset % cluster == 0 && end.is_some_and(|end| end <= seen.size_bytes.next_multiple_of(cluster))
+        offset.is_multiple_of(cluster) && end.is_some_and(|end| end <= seen.size_bytes.next_multiple_of(cluster))
     };
     // One entry of the first table leads to a cluster of entries of the second, each of which leads to a cluster.
     let extended_l2 = number::<4>(seen.head, 4)? == 3 && number::<8>(seen.head, 72)? & (1 << 4) != 0;

@@ -117,6 +117,6 @@ pub async fn offer(app: &App, caller: &Caller, id: &str) -> Result<Place, Refusa
 /// Where a storage node's HTTP is reached.
 async fn http_of(tx: &mut Tx, agent: &str) -> Result<String, AppError> {
     let found = db::agents::find(tx, agent).await?;
-    let url = found.and_then(|row| row.endpoints.get("http").cloned());
+    let url = found.and_then(|row| row.endpoints.get("upload").or(row.endpoints.get("http")).cloned());
     Ok(url.ok_or_else(|| Refusal::new(Code::Unavailable).with("what", agent))?.trim_end_matches('/').to_owned())
 }
