@@ -65,6 +65,14 @@ impl Client {
         self.view(self.request(Method::PUT, path).json(body)).await
     }
 
+    /// A body of any length, as it comes; the answer comes when all of it is there.
+    pub async fn pour<T: DeserializeOwned>(&self, path: &str, length: u64, body: reqwest::Body) -> Result<T, CliError> {
+        let request = self.request(Method::PUT, path).header("content-type", "application/octet-stream");
+        let response = self.send(request.header("content-length", length).body(body)).await?;
+        let bytes = response.bytes().await.map_err(|source| self.unreadable(&source))?;
+        serde_json::from_slice(&bytes).map_err(|source| self.unreadable(&source))
+    }
+
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.view(self.request(Method::DELETE, path)).await
     }

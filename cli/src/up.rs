@@ -91,6 +91,10 @@ pub struct UpArgs {
     /// File of things to have in it (see `arame seed apply`): applied when it is up, by the operator's token.
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
+    /// Addresses of this house that images may be registered from, also over plain http, such as 192.168.10.5/32. Whoever
+    /// has an account can have fetched what is served there. Public servers need no word, and https.
+    #[arg(long, value_name = "NETWORK")]
+    images_from: Vec<ipnet::IpNet>,
     /// First of three loopback ports of a simulated data center.
     #[arg(long, default_value_t = 9010)]
     port_base: u16,
@@ -149,6 +153,7 @@ impl UpArgs {
             management: self.management_network.trunc(),
             demo: self.demo_network.trunc(),
             compat: self.compat.clone(),
+            images_from: self.images_from.clone(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
 use crate::table::plain;
 use crate::words::{Message, say};
-use arame_schema::api::{Event, Failure, Instance, Language, Volume, VolumeSnapshot};
+use arame_schema::api::{Event, Failure, Image, Instance, Language, Volume, VolumeSnapshot};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
@@ -58,6 +58,21 @@ impl Watched for Volume {
 
     fn has_failed(&self) -> bool {
         matches!(self.state.as_str(), "failed" | "lost")
+    }
+}
+
+impl Watched for Image {
+    fn state(&self) -> String {
+        self.state.clone()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// One that waits for an upload that broke off waits for a person.
+    fn has_failed(&self) -> bool {
+        self.state == "failed" || (self.state == "pending" && self.failure.is_some())
     }
 }
 

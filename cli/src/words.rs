@@ -106,6 +106,10 @@ messages! {
     NotRunning: "{state} です（動いているものだけを移せます）", "it is {state}; only running ones are moved";
     NoHostTakes: "受け入れられるホストがありません", "no other host takes it";
     Drained: "ホスト {host} にはインスタンスがありません", "no instance is on host {host}";
+    Uploading: "{name} を送信しています", "sending {name}";
+    FormatNeeded: "イメージの形式が分かりません: {name}", "The format of the image is not known: {name}";
+    FormatNeededCause: "名前の末尾が .qcow2 でも .raw でもありません。", "Its name ends neither in .qcow2 nor in .raw.";
+    FormatNeededNext: "--format raw または --format qcow2 を付けてください。", "Say --format raw or --format qcow2.";
     Deleted: "{id} を削除しました", "{id} was deleted";
     PrivateKeyOnce: "秘密鍵を {path} に保存しました（再表示はできません）", "the private key was written to {path}; it is not shown again";
     Decided: "{id} を処理しました", "{id}: done";

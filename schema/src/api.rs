@@ -48,7 +48,7 @@ pub use error::ErrorBody;
 pub use event::Event;
 pub use failure::{Failure, Progress};
 pub use health::Health;
-pub use image::{Image, UpdateImage};
+pub use image::{CreateImage, Image, ImageFormat, UpdateImage};
 pub use instance::{
     Instance, InstancePassword, InstanceVif, InstanceVolume, KeyOfInstance, UpdateInstance, UpdateMonitoring, VifIpv4,
 };

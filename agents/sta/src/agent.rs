@@ -9,7 +9,10 @@ use crate::export::tgt::TgtExport;
 use crate::export::tgt::socket::Socket;
 use crate::export::{self, Export, Target};
 use crate::faults::Faults;
+use crate::fetch::Fetch;
+use crate::http::Shelf;
 use crate::jobs;
+use crate::sandbox::Checker;
 use crate::sim::World;
 use crate::store::file::FileStore;
 use crate::store::folder::Folder;
@@ -21,6 +24,7 @@ use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::jobs::sta::StoredImage;
 use arame_schema::model::{Fact, FactName, Observation};
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -42,6 +46,7 @@ pub struct Sta {
     pub(crate) export: Arc<dyn Export>,
     pub(crate) volume_locks: Locks,
     pub(crate) image_locks: Locks,
+    pub(crate) fetch: Fetch,
     world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
     health: RwLock<Health>,
@@ -66,11 +71,12 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
     let latency = Duration::from_millis(sta.sim.latency_ms);
     let world = Arc::new(World::open(sta.sim.state_file.clone(), latency, faults.clone())?);
     let state_dir = &config.common.state_dir;
+    let checker = Checker::new(sta.fetch.checker_uid);
     let limit = sta.disk_mib.map(|mib| mib << 20);
     let images = || -> anyhow::Result<Images> {
         let data_dir = sta.data_dir.as_ref().context("sta.data_dir is missing")?;
         let folder = Arc::new(Folder::open(data_dir, state_dir)?);
-        Ok(Images { folder, import_dirs: sta.import_dirs.clone(), faults: faults.clone() })
+        Ok(Images { folder, import_dirs: sta.import_dirs.clone(), faults: faults.clone(), checker })
     };
     let store: Arc<dyn Store> = match sta.store {
         StoreKind::File => Arc::new(FileStore::new(images()?, limit)),
@@ -78,7 +84,7 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
             let pool = sta.zfs_pool.clone().context("sta.zfs_pool is missing")?;
             Arc::new(ZfsStore::new(images()?, pool, limit))
         }
-        StoreKind::Sim => Arc::new(SimStore::new(world.clone(), sta.import_dirs.clone(), limit)),
+        StoreKind::Sim => Arc::new(SimStore::new(world.clone(), sta.import_dirs.clone(), limit, checker)),
     };
     let (prefix, portal) = (sta.export.iqn_prefix.clone(), sta.export.portal.clone());
     let export: Arc<dyn Export> = match sta.export.driver {
@@ -95,8 +101,10 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
 
 impl Sta {
     pub fn new(config: StaConfig, store: Arc<dyn Store>, export: Arc<dyn Export>, world: Arc<World>) -> Self {
+        let fetch = Fetch::new(config.fetch.clone(), store.clone());
         Self {
             config,
+            fetch,
             store,
             export,
             world,
@@ -113,6 +121,11 @@ impl Sta {
 
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    /// What its HTTP serves and takes.
+    pub fn shelf(&self) -> Shelf {
+        Shelf { store: self.store.clone(), uploads: self.fetch.uploads.clone() }
     }
 
     /// The simulated world, and the faults of every driver: for whoever runs the agent in a simulated data center.
@@ -301,14 +314,18 @@ impl Sta {
     }
 
     pub(crate) fn image_fact(&self, owner: &str, image: Option<&Image>, observed: Observation) -> FactReport {
-        let url = image.map(|_| arame_schema::jobs::sta::StoredImage { url: self.image_url(owner) });
+        let stored = image.map(|image| StoredImage {
+            url: self.image_url(owner),
+            sha256: Some(image.sha256.clone()),
+            size_bytes: Some(image.size_bytes),
+        });
         FactReport {
             thing: owner.to_owned(),
             name: FactName::Image,
             value: if image.is_some() { Fact::Yes } else { Fact::No },
             generation: image.and_then(|image| image.mark.as_ref()).map_or(0, |mark| mark.generation),
             observed,
-            detail: url.and_then(|url| serde_json::to_value(url).ok()),
+            detail: stored.and_then(|stored| serde_json::to_value(stored).ok()),
         }
     }
 }
@@ -334,6 +351,9 @@ impl Agent for Sta {
         let mut endpoints = BTreeMap::from([("portal".to_owned(), self.export.portal().to_owned())]);
         if !self.config.http_url.is_empty() {
             endpoints.insert("http".to_owned(), self.config.http_url.clone());
+        }
+        if !self.config.upload_url.is_empty() {
+            endpoints.insert("upload".to_owned(), self.config.upload_url.clone());
         }
         Profile {
             kinds: Job::KINDS.into_iter().filter(|kind| kind.starts_with("sta.")).collect(),

@@ -16,15 +16,36 @@ pub enum CommandError {
     Failed { program: String, verb: String, code: i32, stderr: String },
 }
 
+/// What a program reads and where its output goes; output that is not piped is not answered.
+pub struct Streams {
+    pub input: Stdio,
+    pub output: Stdio,
+}
+
 /// Standard output of the program when it ended well.
 ///
 /// # Errors
 /// It could not be started, ran too long, or ended with another code than 0.
 pub async fn run(program: &str, arguments: &[String], limit: Duration) -> Result<String, CommandError> {
+    run_with(program, arguments, limit, Streams { input: Stdio::null(), output: Stdio::piped() }).await
+}
+
+/// The same with streams of the caller's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    program: &str,
+    arguments: &[String],
+    limit: Duration,
+    streams: Streams,
+) -> Result<String, CommandError> {
     let mut command = Command::new(program);
     // The C locale: messages are matched by their English text.
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(limit, command.output())
+    command.args(arguments).env("LC_ALL", "C").stdin(streams.input).stdout(streams.output).stderr(Stdio::piped());
+    let child = command.kill_on_drop(true).spawn();
+    let child = child.map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
+    let output = tokio::time::timeout(limit, child.wait_with_output())
         .await
         .map_err(|_| CommandError::Late { program: program.to_owned(), limit })?
         .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;

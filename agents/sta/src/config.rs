@@ -4,6 +4,8 @@
 
 use crate::faults::Fault;
 use arame_framework::config::Common;
+use arame_schema::limits::VOLUME_SIZE_MIB;
+use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,9 @@ pub struct StaConfig {
     /// How others reach `http_listen`.
     #[serde(default)]
     pub http_url: String,
+    /// How dcmgr reaches it, to bring uploads, where that is another address.
+    #[serde(default)]
+    pub upload_url: String,
     /// `file://` sources are read only below these, symbolic links resolved.
     #[serde(default)]
     pub import_dirs: Vec<PathBuf>,
@@ -61,6 +66,8 @@ pub struct StaConfig {
     pub disk_mib: Option<u64>,
     pub zfs_pool: Option<String>,
     pub export: ExportConfig,
+    #[serde(default)]
+    pub fetch: FetchConfig,
     #[serde(default)]
     pub sim: SimConfig,
 }
@@ -85,6 +92,49 @@ pub struct ExportConfig {
 fn iqn_prefix() -> String {
     "iqn.2026-11.jp.arame".to_owned()
 }
+
+/// `[sta.fetch]`: what users may have fetched as images, and from where.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FetchConfig {
+    /// Plain `http://` from anywhere. Without, it is fetched only from `allow_networks`.
+    pub allow_http: bool,
+    /// Addresses that may be fetched from although they are private, this machine's own, or the like.
+    pub allow_networks: Vec<IpNet>,
+    /// Addresses that may not, beside those that never may: the infrastructure's, where they are public ones.
+    pub refuse_networks: Vec<IpNet>,
+    /// The largest file, and the largest disk inside one.
+    pub image_mib_max: u64,
+    pub disk_mib_max: u64,
+    /// A fetch or an upload takes no longer.
+    pub minutes_max: u64,
+    /// A server or a client that says nothing for as long has gone.
+    pub silence_seconds: u64,
+    /// The authorities that vouch for https servers (PEM).
+    pub ca_file: PathBuf,
+    /// The user that `qemu-img` runs as: a number that nobody else has.
+    pub checker_uid: u32,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self {
+            allow_http: false,
+            allow_networks: Vec::new(),
+            refuse_networks: Vec::new(),
+            image_mib_max: 64 * 1024,
+            // The largest volume there is.
+            disk_mib_max: *VOLUME_SIZE_MIB.end(),
+            minutes_max: 6 * 60,
+            silence_seconds: 30,
+            ca_file: "/etc/ssl/certs/ca-certificates.crt".into(),
+            checker_uid: CHECKER_UID,
+        }
+    }
+}
+
+/// Of the range that Debian gives to users (policy section 9.2.2), its end, which no machine fills.
+pub const CHECKER_UID: u32 = 59_990;
 
 /// `[sta.sim]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -120,6 +170,9 @@ impl StaConfig {
         }
         if self.store == StoreKind::Zfs && self.zfs_pool.is_none() {
             return missing("sta.zfs_pool", "the zfs store keeps its volumes there");
+        }
+        if self.fetch.checker_uid == 0 {
+            return missing("sta.fetch.checker_uid", "qemu-img reads strangers' files and does not run as root");
         }
         if self.http_listen.is_some() && self.http_url.is_empty() {
             return missing("sta.http_url", "hosts fetch images from it");

@@ -1,14 +1,16 @@
-//! Serves images to the hosts: `GET` and `HEAD /images/<id>`, with ranges (RFC 9110 section 14), nothing else.
+//! Serves images to the hosts: `GET` and `HEAD /images/<id>`, with ranges (RFC 9110 section 14); and takes uploads from
+//! dcmgr: `PUT /uploads/<id>` with a ticket.
 //!
-//! Rule: only verified images of the store are served, read-only. It does not know who asks: it listens on the
-//! storage network.
+//! Rule: only verified images of the store are served, read-only; what is taken goes to the job that has the ticket, or
+//! nowhere. It does not know who asks: it listens on the storage network.
 
 pub mod range;
 
+use crate::fetch::uploads::{Turned, Uploads};
 use crate::store::{Image, Store, sentence};
 use arame_schema::model::ImageId;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
@@ -23,29 +25,61 @@ use tokio_util::io::ReaderStream;
 
 /// Read at a time: QEMU asks for pieces of about this size.
 const PIECE_BYTES: usize = 256 * 1024;
+/// How much an upload says that it has: it is sent in chunks, so that it can be broken off.
+pub const LENGTH: &str = "arame-length";
 
 pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(listen).await
 }
 
+/// What is served, and who waits for what is brought.
+#[derive(Clone)]
+pub struct Shelf {
+    pub store: Arc<dyn Store>,
+    pub uploads: Arc<Uploads>,
+}
+
 /// Until the process ends.
-pub async fn serve(listener: TcpListener, store: Arc<dyn Store>) {
+pub async fn serve(listener: TcpListener, shelf: Shelf) {
     let listener = listener.tap_io(|stream| {
         // A range answered late by Nagle's algorithm is a guest's disk that stutters.
         let _ = stream.set_nodelay(true);
     });
-    if let Err(error) = axum::serve(listener, router(store)).await {
+    if let Err(error) = axum::serve(listener, router(shelf)).await {
         tracing::error!(%error, "images are no longer served");
     }
 }
 
-pub fn router(store: Arc<dyn Store>) -> Router {
-    Router::new().route("/images/{image}", routing::get(image)).with_state(store)
+pub fn router(shelf: Shelf) -> Router {
+    let images = Router::new().route("/images/{image}", routing::get(image));
+    // A body is read by the job that takes it, within its own bounds.
+    let uploads = Router::new().route("/uploads/{image}", routing::put(upload)).layer(DefaultBodyLimit::disable());
+    images.merge(uploads).with_state(shelf)
 }
 
-async fn image(State(store): State<Arc<dyn Store>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+/// Answers when the job has all of it and has judged it.
+async fn upload(State(shelf): State<Shelf>, headers: HeaderMap, body: Body) -> Response {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let ticket = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let length = text(header::HeaderName::from_static(LENGTH)).and_then(|value| value.parse().ok());
+    let Some(ticket) = ticket else { return StatusCode::UNAUTHORIZED.into_response() };
+    match shelf.uploads.bring(ticket, body, length).await {
+        Ok(Ok((sha256, size_bytes))) => {
+            axum::Json(serde_json::json!({ "sha256": sha256, "size_bytes": size_bytes })).into_response()
+        }
+        Ok(Err((code, message))) => {
+            let told = axum::Json(serde_json::json!({ "code": code, "message": message }));
+            (StatusCode::UNPROCESSABLE_ENTITY, told).into_response()
+        }
+        Err(Turned::Unknown) => StatusCode::NOT_FOUND.into_response(),
+        Err(Turned::Busy) => StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Err(Turned::Dropped) => StatusCode::CONFLICT.into_response(),
+    }
+}
+
+async fn image(State(shelf): State<Shelf>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Ok(id) = name.parse::<ImageId>() else { return StatusCode::NOT_FOUND.into_response() };
-    match store.find_image(&id).await {
+    match shelf.store.find_image(&id).await {
         Ok(Some(image)) if image.mark.is_some() => answer(image, &headers).await,
         Ok(_) => StatusCode::NOT_FOUND.into_response(),
         // Not 404: a disk that is not mounted has not lost its images.

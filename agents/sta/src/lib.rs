@@ -3,7 +3,8 @@
 //! ```text
 //! jobs/<verb_noun>.rs ──► store/{file,zfs,sim}   where bytes live, each thing marked as ours
 //!          └────────────► export/{tgt,sim}       who may reach a volume: one target per attachment and epoch
-//! http.rs ──► store                              images, read-only
+//! fetch/{link,uploads} ──► store                 images from elsewhere; qemu-img looks at them in sandbox.rs
+//! http.rs ──► store, fetch/uploads               images, read-only; uploads, with a ticket
 //! ```
 //!
 //! Rule: a thing without our mark, or with another installation's, is never changed; an error never reads as
@@ -14,9 +15,11 @@ pub mod command;
 pub mod config;
 pub mod export;
 pub mod faults;
+pub mod fetch;
 pub mod http;
 pub mod jobs;
 pub mod mark;
+pub mod sandbox;
 pub mod sim;
 pub mod store;
 

@@ -28,7 +28,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(listen) = sta.http_listen() {
         let listener =
             arame_sta::http::bind(listen).await.with_context(|| format!("cannot serve images on {listen}"))?;
-        tokio::spawn(arame_sta::http::serve(listener, sta.store()));
+        tokio::spawn(arame_sta::http::serve(listener, sta.shelf()));
     }
     runtime::main(common, sta).await
 }

@@ -5,11 +5,13 @@
 
 pub mod file;
 pub mod folder;
+pub mod header;
 pub mod images;
 pub mod label;
 pub mod qcow2;
 pub mod sim;
 pub mod snapshots;
+pub mod staged;
 pub mod zfs;
 
 use crate::command::CommandError;
@@ -21,6 +23,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::ImageId;
 use async_trait::async_trait;
 pub use snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots};
+pub use staged::{Announced, Staged, Verified};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -60,13 +63,11 @@ pub struct NewVolume {
     pub mark: Mark,
 }
 
+/// An image from a file of the operator's.
 #[derive(Debug, Clone)]
 pub struct NewImage {
-    pub image: ImageId,
+    pub announced: Announced,
     pub source: String,
-    pub sha256: String,
-    pub size_bytes: u64,
-    pub format: DiskFormat,
     pub mark: Mark,
 }
 
@@ -95,6 +96,11 @@ pub trait Store: Snapshots {
     async fn list_images(&self) -> Result<Vec<Image>, StoreError>;
     /// Copies and verifies; the caller has seen that the image is not there and holds its lock.
     async fn import_image(&self, new: &NewImage, work: &Work) -> Result<(), StoreError>;
+    /// A place for an image's bytes, for nobody to see.
+    async fn stage_image(&self, image: &ImageId) -> Result<Staged, StoreError>;
+    /// What was staged and verified is the image; the caller has seen that it is not there and holds its lock.
+    async fn keep_image(&self, image: &ImageId, verified: Verified, mark: &Mark, work: &Work)
+    -> Result<(), StoreError>;
     /// Writes a newer mark on an image that is there.
     async fn mark_image(&self, image: &ImageId, mark: &Mark) -> Result<(), StoreError>;
     /// What does not exist is deleted.
@@ -158,7 +164,7 @@ impl StoreError {
         }
     }
 
-    fn code(&self) -> (&'static str, Retry) {
+    pub fn code(&self) -> (&'static str, Retry) {
         match self {
             StoreError::Unavailable { .. } => ("store_unavailable", Retry::Later),
             StoreError::DiskFull { .. } => ("disk_full", Retry::Elsewhere),

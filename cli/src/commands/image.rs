@@ -1,13 +1,16 @@
 //! `arame image …`
 
-use super::record;
+mod bring;
+
+use super::{Waiting, record};
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
 use crate::table::{self, fields};
 use crate::words::Message;
-use arame_schema::api::Image;
+use arame_schema::api::{Image, Language};
 use clap::Subcommand;
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -15,6 +18,26 @@ pub enum Command {
     List,
     /// Show an image / 詳細を表示する
     Show { image: String },
+    /// Register an image by the address of its file / アドレスから登録する
+    Register {
+        /// https://…
+        uri: String,
+        #[command(flatten)]
+        described: bring::Described,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Upload an image's file / ファイルをアップロードする
+    Upload {
+        file: PathBuf,
+        /// An image that waits for its bytes, instead of a new one / 送信待ちのイメージ
+        #[arg(long, value_name = "IMAGE", conflicts_with_all = ["name", "description", "arch", "public"])]
+        to: Option<String>,
+        #[command(flatten)]
+        described: bring::Described,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Change an image: display_name=… description=… / 変更する
     Update {
         image: String,
@@ -54,6 +77,10 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
                 table::table(language, &head, rows.collect())
             })
         }
+        Command::Register { uri, described, waiting } => bring::register(session, &uri, described, waiting).await,
+        Command::Upload { file, to, described, waiting } => {
+            bring::upload(session, &file, to.as_deref(), described, waiting).await
+        }
         Command::Update { image, given } => {
             let id = names::id_of::<Image>(&session.client, &image).await?;
             record::run(session, &record::IMAGES, record::Command::Update { id, given }).await
@@ -65,24 +92,26 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Show { image } => {
             let view: Image = names::get(&session.client, &image).await?;
-            session.print(&view, |language| {
-                let mut pairs = vec![
-                    (Message::Id, view.id.clone()),
-                    (Message::Name, view.display_name.clone().unwrap_or_default()),
-                    (Message::State, view.state.clone()),
-                    (Message::Size, table::size(view.size)),
-                    (Message::Format, view.file_format.clone()),
-                    (Message::Fingerprint, view.checksum.clone()),
-                    (Message::Description, view.description.clone()),
-                    (Message::Created, view.created_at.to_string()),
-                ];
-                if let Some(failure) = &view.failure {
-                    pairs.push((Message::Failure, failure.sentence.clone()));
-                    pairs.push((Message::Cause, failure.cause.clone()));
-                    pairs.push((Message::NextStep, failure.next_step.clone()));
-                }
-                fields(language, pairs)
-            })
+            session.print(&view, |language| shown(language, &view))
         }
     }
+}
+
+fn shown(language: Language, view: &Image) -> String {
+    let mut pairs = vec![
+        (Message::Id, view.id.clone()),
+        (Message::Name, view.display_name.clone().unwrap_or_default()),
+        (Message::State, view.state.clone()),
+        (Message::Size, table::size(view.size)),
+        (Message::Format, view.file_format.clone()),
+        (Message::Fingerprint, view.checksum.clone()),
+        (Message::Description, view.description.clone()),
+        (Message::Created, view.created_at.to_string()),
+    ];
+    if let Some(failure) = &view.failure {
+        pairs.push((Message::Failure, failure.sentence.clone()));
+        pairs.push((Message::Cause, failure.cause.clone()));
+        pairs.push((Message::NextStep, failure.next_step.clone()));
+    }
+    fields(language, pairs)
 }

@@ -11,7 +11,7 @@ use super::layout::{Kind, Layout, Wish, host_name};
 use arame_schema::model::AgentId;
 use serde::Serialize;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub const IQN: &str = "iqn.2026-11.jp.arame";
@@ -153,10 +153,19 @@ struct Sta {
     data_dir: PathBuf,
     http_listen: SocketAddr,
     http_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_url: Option<String>,
     import_dirs: Vec<PathBuf>,
     export: Export,
+    fetch: Fetch,
     #[serde(skip_serializing_if = "Option::is_none")]
     sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Fetch {
+    allow_networks: Vec<ipnet::IpNet>,
+    refuse_networks: Vec<ipnet::IpNet>,
 }
 
 #[derive(Serialize)]
@@ -375,9 +384,16 @@ impl Writer<'_> {
             node: node(agent),
             store: if real { "file" } else { "sim" },
             data_dir: self.data_dir(agent)?,
-            http_listen: http,
+            // In the fabric dcmgr, which is outside of it, comes by the link, as to the broker.
+            http_listen: if real { (Ipv4Addr::UNSPECIFIED, http.port()).into() } else { http },
             http_url: format!("http://{http}"),
+            upload_url: real.then(|| format!("http://{}:{}", self.layout.link_addresses().1, http.port())),
             import_dirs: vec![self.layout.path("images")],
+            fetch: Fetch {
+                allow_networks: self.wish.images_from.clone(),
+                // Whatever an operator allows, this is nobody's to fetch from.
+                refuse_networks: vec![self.wish.management.into()],
+            },
             export: Export {
                 driver: if real { "tgt" } else { "sim" },
                 portal: portal(self.wish),

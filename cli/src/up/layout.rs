@@ -26,6 +26,9 @@ pub struct Wish {
     /// Where unchanged old clients come in with the demo token, if anywhere: an address on loopback or a socket's path.
     #[serde(default)]
     pub compat: Option<String>,
+    /// Where images may be fetched from beside the public Internet.
+    #[serde(default)]
+    pub images_from: Vec<ipnet::IpNet>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -227,6 +230,7 @@ pub(crate) fn wish(kind: Kind) -> Wish {
         management: "10.99.0.0/24".parse().unwrap(),
         demo: "10.100.0.0/24".parse().unwrap(),
         compat: None,
+        images_from: Vec::new(),
     }
 }
 

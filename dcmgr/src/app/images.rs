@@ -1,6 +1,9 @@
-//! Images: a tenant's own and public ones. Renamed by their account, ended when no instance is made of them.
+//! Images: a tenant's own and public ones. Registered by an address or uploaded ([`bringing`]), renamed by their account,
+//! ended when no instance is made of them.
 //!
 //! Rule: a launch holds the image's row until its instance is there, a deletion locks it: none is made of what goes.
+
+pub mod bringing;
 
 use super::advance::{self, Cause};
 use super::{App, AppError, Caller, labels, once};
@@ -8,7 +11,7 @@ use crate::db::{self, Tx};
 use arame_schema::api::{Code, Image, ListFilter, Page, Refusal, UpdateImage};
 
 /// States a list may be narrowed to.
-const STATES: [&str; 5] = ["creating", "available", "failed", "deleting", "deleted"];
+const STATES: [&str; 6] = ["pending", "creating", "available", "failed", "deleting", "deleted"];
 
 pub async fn list(
     app: &App,

@@ -15,8 +15,8 @@ use super::{App, AppError, Caller, lists, moves};
 use crate::db::instances::Ended;
 use crate::db::{self, Tx};
 use arame_schema::api::{self, Code, Event, Instance, ListFilter, Page, Refusal};
-use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
 use arame_schema::model::AgentId;
+use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Instance>, Refusal> {
     let (states, ended) = states_of(filter.state.as_deref())?;

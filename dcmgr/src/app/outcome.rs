@@ -8,6 +8,7 @@ use crate::db::{self, Tx};
 use crate::plan::{Kind, Subject};
 use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{FactReport, JobResult, Outcome, Retry};
+use arame_schema::jobs::sta::StoredImage;
 use arame_schema::model::{Fact, FactName};
 
 /// Attempts of a job that may give up.
@@ -358,6 +359,8 @@ pub(super) struct Changed {
     hosts: Vec<(String, u64)>,
     volumes: Vec<String>,
     images: Vec<String>,
+    /// Images whose bytes are known from now on: every storage node may have them.
+    settled: Vec<String>,
 }
 
 impl Changed {
@@ -386,11 +389,22 @@ impl Changed {
             (FactName::Applied, _) => self.hosts.push((thing, report.generation)),
             (FactName::Image, Fact::Yes) => {
                 db::access::set_image_failure(tx, &thing, None).await?;
+                if self.settles(tx, report).await? {
+                    self.settled.push(thing.clone());
+                }
                 self.images.push(thing);
             }
             (FactName::Domain | FactName::Power | FactName::Exported | FactName::Snapshot | FactName::Image, _) => {}
         }
         Ok(())
+    }
+
+    async fn settles(&self, tx: &mut Tx, report: &FactReport) -> Result<bool, AppError> {
+        let stored = report.detail.clone().and_then(|detail| serde_json::from_value::<StoredImage>(detail).ok());
+        match stored.and_then(|stored| stored.sha256.zip(stored.size_bytes)) {
+            Some((sha256, size)) => Ok(db::access::settle_image(tx, &report.thing, &sha256, size).await?),
+            None => Ok(false),
+        }
     }
 
     /// Advances them, in the lock order of their kinds.
@@ -404,6 +418,9 @@ impl Changed {
         }
         for (host, version) in &self.hosts {
             self.instances.extend(db::instances::waiting_for_policy(tx, host, *version).await?);
+        }
+        for image in &self.settled {
+            advance::image::advance(tx, ringing, image, Cause::fact()).await?;
         }
         for image in &self.images {
             self.instances.extend(db::instances::waiting_for_image(tx, image).await?);

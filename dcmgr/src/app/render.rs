@@ -109,7 +109,7 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
             Ok(Body::Job(job.generation, Job::ResumeInstance(hva::ResumeInstance { instance: id(&job.thing)? })))
         }
         Kind::ApplyPolicy => apply_policy(app, tx, job).await,
-        Kind::ImportImage | Kind::DeleteImage => image(tx, job).await,
+        Kind::ImportImage | Kind::DeleteImage => image(app, tx, job).await,
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(tx, job).await,
         Kind::RollBackVolume => rollback(tx, job).await,
         Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => snapshot(tx, job).await,
@@ -352,20 +352,33 @@ async fn sources(tx: &mut Tx, source: &Source) -> Result<Vec<ipnet::Ipv4Net>, Ap
     })
 }
 
-async fn image(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+async fn image(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let Some(row) = db::access::find_image(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
     let body = match job.kind {
         Kind::ImportImage if !row.wanted => return Ok(Body::Obsolete),
         Kind::DeleteImage => Job::DeleteImage(sta::DeleteImage { image: id(&row.id)? }),
-        _ => Job::ImportImage(sta::ImportImage {
-            image: id(&row.id)?,
-            source: row.source,
-            sha256: row.sha256,
-            size_bytes: row.size_bytes,
-            format: format_of(&row.format),
-        }),
+        _ => Job::ImportImage(import(app, tx, job, &row).await?),
     };
     Ok(Body::Job(job.generation, body))
+}
+
+/// From another storage node where one has it, else from its source; an upload with the ticket that is shown.
+async fn import(app: &App, tx: &mut Tx, job: &JobRow, row: &ImageRow) -> Result<sta::ImportImage, AppError> {
+    let peer = match row.brought_by.is_some() && row.is_settled() {
+        true => advance::image::peer(tx, row, &job.agent).await?,
+        false => None,
+    };
+    let offered = row.is_uploaded() && row.is_offered() && peer.is_none();
+    let ticket = row.ticket_sealed.as_deref().filter(|_| offered);
+    Ok(sta::ImportImage {
+        image: id(&row.id)?,
+        peer: peer.is_some(),
+        source: peer.unwrap_or_else(|| row.source.clone()),
+        sha256: Some(row.sha256.clone()).filter(|known| !known.is_empty()),
+        size_bytes: Some(row.size_bytes).filter(|_| row.is_settled()),
+        format: format_of(&row.format),
+        ticket: ticket.map(|sealed| app.vault().unseal(sealed).map(Secret::new)).transpose()?,
+    })
 }
 
 async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {

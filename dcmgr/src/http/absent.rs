@@ -31,8 +31,6 @@ absent! {
     back_up_instance put "PUT" "/instances/{id}/backup";
     back_up_volume_of_instance put "PUT" "/instances/{id}/volumes/{volume}/backup";
     copy_image put "PUT" "/images/{id}/copy_to";
-    register_image post "POST" "/images";
-    upload_image put "PUT" "/images/{id}/content";
     back_up_volume put "PUT" "/volumes/{id}/backup";
     copy_backup put "PUT" "/backup_objects/{id}/copy_to";
     add_external_address post "POST" "/network_vifs/{id}/external_ip";

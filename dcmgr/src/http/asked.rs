@@ -89,6 +89,48 @@ impl FromRequest<Http> for Unasked {
     }
 }
 
+/// A permitted request whose body is read by its handler, piece by piece.
+pub struct Poured {
+    pub http: Http,
+    pub caller: Caller,
+    pub headers: HeaderMap,
+    pub body: axum::body::Body,
+    frame: Frame,
+    id: String,
+}
+
+impl Poured {
+    /// The `{id}` of the path, as [`Asked::id`].
+    pub fn id<T: FromStr + AsRef<str>>(&self, expected: &'static str) -> Result<T, Refused> {
+        self.id.parse().map_err(|_| bad_id(&self.id, expected))
+    }
+
+    /// How a view is answered in the reader's language, when the body is gone.
+    pub fn frame(&self) -> Frame {
+        self.frame
+    }
+}
+
+impl FromRequest<Http> for Poured {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, http: &Http) -> Result<Self, Refused> {
+        let (mut parts, body) = request.into_parts();
+        let frame = parts.extensions.get::<Frame>().copied().ok_or_else(|| defect("a request without a frame"))?;
+        let (mut caller, _) = caller(&parts, http, frame).await?;
+        // Bytes of any size are not remembered by a key: sent again they are compared with what is there.
+        caller.idempotency_key = None;
+        let path = path_parameters(&mut parts, http).await?;
+        let id = path.into_iter().find(|(name, _)| name == "id").map(|(_, value)| value).unwrap_or_default();
+        Ok(Poured { http: http.clone(), caller, headers: parts.headers, body, frame, id })
+    }
+}
+
+fn bad_id(text: &str, expected: &'static str) -> Refused {
+    let refusal = Refusal::new(Code::InvalidParameter).with("name", "id");
+    Refused(refusal.with("value", super::fields::short(text)).with("expected", expected))
+}
+
 /// The parameters, and the body as it came.
 async fn fields(parts: &Parts, payload: axum::body::Body) -> Result<(Fields, Vec<u8>), Refused> {
     let bytes = read(&parts.headers, payload).await?;
@@ -109,14 +151,7 @@ impl Asked {
     /// The `{id}` of the path, of this kind. The original answers 400 to a wrong prefix and 404 to an unknown id.
     pub fn id<T: FromStr + AsRef<str>>(&self, expected: &'static str) -> Result<T, Refused> {
         let text = self.raw_id();
-        text.parse().map_err(|_| {
-            Refused(
-                Refusal::new(Code::InvalidParameter)
-                    .with("name", "id")
-                    .with("value", super::fields::short(text))
-                    .with("expected", expected),
-            )
-        })
+        text.parse().map_err(|_| bad_id(text, expected))
     }
 
     /// The `{id}` of the path as it came.

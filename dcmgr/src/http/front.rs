@@ -27,6 +27,13 @@ use uuid::Uuid;
 /// Longest a request may take, body included: an audit that asks every agent anew is the slowest. Streams are exempt.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest an upload may take: a little more than a storage node gives it.
+pub const UPLOAD_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60 + 60);
+
+fn time_of(method: &Method, route: &str) -> Duration {
+    if *method == Method::PUT && route.ends_with("/images/{id}/content") { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT }
+}
+
 /// What the front knows of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame {
@@ -124,7 +131,7 @@ pub async fn frame(State(http): State<Http>, mut request: Request, next: Next) -
     let span = tracing::info_span!("request", id = %frame.request);
     async {
         let running = run_to_its_end(http, request, next);
-        let response = match tokio::time::timeout(REQUEST_TIMEOUT, running).await {
+        let response = match tokio::time::timeout(time_of(&method, &route), running).await {
             Ok(Some(response)) => response,
             Ok(None) | Err(_) => Refused(Refusal::new(Code::Unavailable).with("what", "dcmgr")).into_response(),
         };

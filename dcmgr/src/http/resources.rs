@@ -24,8 +24,9 @@ fn machines() -> OpenApiRouter<Http> {
         .routes(routes!(instances::password, instances::delete_password))
         .routes(routes!(monitors::of_instance, monitors::add_to_instance))
         .routes(routes!(monitors::one_of_instance, monitors::update_of_instance, monitors::delete_of_instance))
-        .routes(routes!(images::list, absent::register_image))
+        .routes(routes!(images::list, images::create))
         .routes(routes!(images::get, images::update, images::delete))
+        .routes(routes!(images::content::upload))
         .routes(routes!(instance_types::list, instance_types::create))
         .routes(routes!(instance_types::get, instance_types::update, instance_types::delete))
         .routes(routes!(
@@ -141,7 +142,6 @@ fn not_yet() -> OpenApiRouter<Http> {
         .routes(routes!(absent::back_up_instance))
         .routes(routes!(absent::back_up_volume_of_instance))
         .routes(routes!(absent::copy_image))
-        .routes(routes!(absent::upload_image))
         .routes(routes!(absent::back_up_volume))
         .routes(routes!(absent::copy_backup))
 }

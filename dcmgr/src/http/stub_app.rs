@@ -344,6 +344,23 @@ absent!(images:
     get(id: &str) -> Image;
     update(id: &str, change: UpdateImage) -> Image;
     delete(id: &str) -> Vec<String>;
+    {
+        pub mod bringing {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            #[allow(dead_code)]
+            pub enum Place {
+                Storage { url: String, ticket: String },
+                Compared { sha256: String },
+            }
+            pub async fn create(_: &App, _: &Caller, _: CreateImage) -> Result<Image, Refusal> {
+                Err(Refusal::new(Code::AccountNeeded))
+            }
+            pub async fn offer(_: &App, _: &Caller, id: &str) -> Result<Place, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+    }
 );
 absent!(dc_networks:
     list(filter: ListFilter, name: Option<&str>) -> Page<DcNetwork>;

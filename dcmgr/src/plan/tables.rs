@@ -169,13 +169,15 @@ fn the_table_of_an_attachment_reads_as_the_checked_in_text() {
 
 #[test]
 fn the_table_of_an_image_reads_as_the_checked_in_text() {
-    let header = "wanted present failed -> job";
+    let header = "wanted present obtainable failed -> job";
     let mut table = format!("{header}\n");
     for wanted in BOTH {
         for present in FACTS {
-            for failed in BOTH {
-                let next = image::next_job(image::Wish { wanted, generation: GENERATION, failed }, present);
-                line(&mut table, header, &[word(wanted), present.as_str(), word(failed), "->", job(next)]);
+            for (obtainable, failed) in BOTH.into_iter().flat_map(|one| BOTH.map(|other| (one, other))) {
+                let wish = image::Wish { wanted, generation: GENERATION, obtainable, failed };
+                let words = [word(wanted), present.as_str(), word(obtainable), word(failed)];
+                let next = job(image::next_job(wish, present));
+                line(&mut table, header, &[words[0], words[1], words[2], words[3], "->", next]);
             }
         }
     }

@@ -73,6 +73,8 @@ pub(super) enum Sabotage {
     RemoveBeforeKeep,
     /// A host is given disks while it may still do what is older than the wish.
     AttachWithoutClearing,
+    /// An image is asked for before anybody brings its bytes.
+    ImportBeforeOffer,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
 }

@@ -1,6 +1,7 @@
 //! The view of an image: the original's keys in its order, then ours.
 
 use super::{Failure, Label, Language, Localise, Progress, Timestamp};
+use crate::model::ImageId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -17,7 +18,7 @@ pub struct Image {
     pub arch: String,
     pub description: String,
     pub is_public: bool,
-    /// `creating`, `available`, `failed`, `deleting`, `deleted`.
+    /// `pending` (its bytes have to be uploaded), `creating`, `available`, `failed`, `deleting`, `deleted`.
     pub state: String,
     #[schema(value_type = Object)]
     pub features: Value,
@@ -41,9 +42,9 @@ pub struct Image {
     #[serde(default)]
     pub labels: Vec<Label>,
     // Ours from here on.
-    /// Bytes of the file.
+    /// Bytes of the file; 0 until they are known.
     pub size: u64,
-    /// SHA-256 of the file, lower-case hex.
+    /// SHA-256 of the file, lower-case hex; empty until it is known.
     pub checksum: String,
     /// Account name a person logs in as over SSH.
     pub login_user: Option<String>,
@@ -54,6 +55,61 @@ pub struct Image {
 impl Localise for Image {
     fn localise(&mut self, language: Language) {
         self.failure.localise(language);
+    }
+}
+
+/// With `uri` its bytes are fetched from there; without, they are uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateImage {
+    /// Of an operator's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<ImageId>,
+    /// `https://…`; `http://…` where the operator allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    pub file_format: ImageFormat,
+    /// SHA-256 of the file, hex: what comes must have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+    /// `x86_64` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_public: Option<bool>,
+}
+
+/// Of an image's file. It is always said, never guessed from the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    Raw,
+    Qcow2,
+}
+
+impl ImageFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ImageFormat::Raw => "raw",
+            ImageFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl std::str::FromStr for ImageFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "raw" => Ok(ImageFormat::Raw),
+            "qcow2" => Ok(ImageFormat::Qcow2),
+            _ => Err(()),
+        }
     }
 }
 

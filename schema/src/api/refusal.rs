@@ -59,6 +59,8 @@ pub enum Code {
     InvalidVolumeState,
     /// `{id}`, `{state}`
     InvalidImageState,
+    /// `{id}`, `{reason}`: its bytes did not come whole, or are not let in. It waits for them still.
+    UploadFailed,
     /// `{line}`, `{text}`, `{reason}`
     InvalidSecurityGroupRule,
     /// `{reason}`
@@ -142,7 +144,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 67] = [
+    pub const ALL: [Code; 68] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -170,6 +172,7 @@ impl Code {
         Code::HostCannotMove,
         Code::InvalidVolumeState,
         Code::InvalidImageState,
+        Code::UploadFailed,
         Code::InvalidSecurityGroupRule,
         Code::InvalidPublicKey,
         Code::AlreadyExists,

@@ -5,22 +5,39 @@ use crate::model::{AccountId, AttachmentId, ImageId, Secret, VolumeId, VolumeSna
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Bring an image's bytes into the store and verify them. Fact answered: `image`, with [`StoredImage`] as detail.
+/// Bring an image's bytes into the store and verify them. Fact answered: `image`, with [`StoredImage`] as detail; `maybe`
+/// while the bytes still come, so that the job is asked for again (no job is longer than its budget).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportImage {
     pub image: ImageId,
-    /// `file:///…` on the storage node (the operator's seed). Upload and https come with the REST issue.
+    /// `file:///…` on the storage node (the operator's seed), `https://…` or `http://…` anywhere, or [`UPLOAD`].
     pub source: String,
-    /// SHA-256 of the file, lower-case hex; a difference is `image_checksum_mismatch` and leaves nothing.
-    pub sha256: String,
-    pub size_bytes: u64,
+    /// SHA-256 of the file, lower-case hex; a difference is `image_checksum_mismatch` and leaves nothing. Absent where
+    /// nobody told it: what comes is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     pub format: DiskFormat,
+    /// The source is another storage node of this data center, not an address that a user gave.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub peer: bool,
+    /// Of an upload: whoever brings the bytes to this node shows it, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Secret>,
 }
 
-/// Where an imported image can be fetched.
+/// The source of an image whose bytes are brought to the storage node: `PUT <http of the node>/uploads/<image>`.
+pub const UPLOAD: &str = "upload:";
+
+/// Where an imported image can be fetched, and what it was found to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredImage {
     pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

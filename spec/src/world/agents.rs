@@ -112,9 +112,13 @@ impl Start {
                 arame_hva::Hva::with_sim(config.hva, sim).await?
             }
             "sta" => {
+                let listener = arame_sta::http::bind(([127, 0, 0, 1], 0).into()).await?;
+                let http = listener.local_addr()?;
+                // One address of loopback may be fetched from: the others stand for the infrastructure's.
                 let text = format!(
-                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://sta'\n\
+                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://{http}'\n\
                      import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
+                     [sta.fetch]\nallow_networks = ['127.0.0.1/32']\nimage_mib_max = 8\nsilence_seconds = 2\n\
                      [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",
                     root.display()
                 );
@@ -122,6 +126,8 @@ impl Start {
                 std::fs::write(&path, text)?;
                 let sta = arame_sta::agent::build(arame_sta::config::Config::read(&path)?).await?;
                 lock(&backends.storages).insert(name.clone(), sta.clone());
+                // In the agent's own runtime: it ends with it.
+                tokio::spawn(arame_sta::http::serve(listener, sta.shelf()));
                 sta
             }
             _ => {

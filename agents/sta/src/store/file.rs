@@ -11,12 +11,13 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Room, Snapshots, Store, StoreError, Volume, blocking, check_key, check_pace, folder,
-    qcow2,
+    Image, NewImage, NewVolume, Room, Snapshots, Staged, Store, StoreError, Verified, Volume, blocking, check_key,
+    check_pace, folder, qcow2,
 };
-use crate::command::{self, CommandError};
+use crate::command::CommandError;
 use crate::faults::Faults;
 use crate::mark::Mark;
+use crate::sandbox::Checker;
 use arame_framework::agent::Work;
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::model::ImageId;
@@ -49,7 +50,7 @@ impl FileStore {
         let missing = || StoreError::ImageMissing { image: id.clone() };
         let image = self.images.find(id).await?.ok_or_else(missing)?;
         let (Some(path), Some(format)) = (image.path, image.format) else { return Err(missing()) };
-        let needed = qcow2::virtual_size(id, format, &path).await?;
+        let needed = qcow2::virtual_size(id, format, &path, &self.images.checker).await?;
         if needed > new.size_bytes {
             return Err(StoreError::TooSmall { wanted: new.size_bytes, needed });
         }
@@ -100,7 +101,10 @@ impl Store for FileStore {
         let target = self.folder.volumes()?.join(&new.key);
         let temporary = Temporary::beside(&target)?;
         match self.origin(new).await? {
-            Some((image, DiskFormat::Qcow2)) => convert(&image, temporary.path(), work).await?,
+            Some((image, DiskFormat::Qcow2)) => {
+                temporary.file().set_len(new.size_bytes).map_err(StoreError::io("size", &target))?;
+                convert(&self.images.checker, &image, temporary.path(), work).await?;
+            }
             Some((image, DiskFormat::Raw)) => {
                 let (file, pace) = (copy_handle(&temporary)?, work.clone());
                 blocking(move || copy_sparse(&image, file, &pace)).await?;
@@ -162,6 +166,14 @@ impl Store for FileStore {
         self.images.import(new, work).await
     }
 
+    async fn stage_image(&self, image: &ImageId) -> Result<Staged, StoreError> {
+        self.images.stage(image).await
+    }
+
+    async fn keep_image(&self, image: &ImageId, verified: Verified, mark: &Mark, _: &Work) -> Result<(), StoreError> {
+        self.images.keep(image, verified, mark).await
+    }
+
     async fn mark_image(&self, image: &ImageId, mark: &Mark) -> Result<(), StoreError> {
         self.images.mark(image, mark).await
     }
@@ -204,15 +216,13 @@ fn copy_handle(temporary: &Temporary) -> Result<File, StoreError> {
     temporary.file().try_clone().map_err(StoreError::io("open", temporary.path()))
 }
 
-async fn convert(image: &Path, target: &Path, work: &Work) -> Result<(), StoreError> {
-    let (from, to) = (image.display().to_string(), target.display().to_string());
-    let arguments = ["convert", "-f", "qcow2", "-O", "raw", &from, &to].map(str::to_owned);
+async fn convert(checker: &Checker, image: &Path, target: &Path, work: &Work) -> Result<(), StoreError> {
     tokio::select! {
-        done = command::run("qemu-img", &arguments, work.budget_left()) => match done {
+        done = checker.convert((image, DiskFormat::Qcow2), (target, "raw"), work.budget_left()) => match done {
             Err(CommandError::Failed { stderr, .. }) if stderr.contains("No space left") => {
                 Err(StoreError::DiskFull { what: target.display().to_string() })
             }
-            other => Ok(other.map(|_| ())?),
+            other => Ok(other?),
         },
         () = work.cancelled().cancelled() => Err(StoreError::Overtaken),
     }

@@ -1,18 +1,18 @@
 //! The image folder: files copied in, verified while they are copied, never changed afterwards.
 //!
 //! Used by every store that has bytes. Rule: a source is read only below the configured folders, and an image gets
-//! its name only after its checksum, its size and its format were found right. It does not fetch from the network.
+//! its name only after its checksum, its size and its format were found right. It does not fetch from the network ([`crate::fetch`] does).
 
 use super::folder::{Folder, Temporary};
 use super::label::{self, ImageLabel, Label};
-use super::{Image, NewImage, StoreError, blocking, check_pace, folder, qcow2};
+use super::{Image, NewImage, Staged, StoreError, Verified, blocking, check_pace, folder};
 use crate::faults::Faults;
 use crate::mark::Mark;
+use crate::sandbox::Checker;
 use arame_framework::agent::Work;
 use arame_schema::model::ImageId;
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ pub struct Images {
     pub folder: Arc<Folder>,
     pub import_dirs: Vec<PathBuf>,
     pub faults: Arc<Faults>,
+    pub checker: Checker,
 }
 
 impl Images {
@@ -47,12 +48,36 @@ impl Images {
 
     pub async fn import(&self, new: &NewImage, work: &Work) -> Result<(), StoreError> {
         let (images, wanted, pace) = (self.clone(), new.clone(), work.clone());
-        let temporary = blocking(move || images.copy_in(&wanted, &pace)).await?;
-        qcow2::check_header(&new.image, new.format, &qcow2::head(temporary.path())?)?;
-        qcow2::virtual_size(&new.image, new.format, temporary.path()).await?;
+        let staged = blocking(move || images.copy_in(&wanted, &pace)).await?;
+        let verified = staged.finish(&new.announced, &self.checker).await?;
         check_pace(work)?;
-        let (images, new) = (self.clone(), new.clone());
-        blocking(move || images.keep(temporary, &new)).await
+        self.keep(&new.announced.image, verified, &new.mark).await
+    }
+
+    /// A place for the bytes, with its temporary name.
+    pub async fn stage(&self, image: &ImageId) -> Result<Staged, StoreError> {
+        let (images, name) = (self.clone(), image.as_str().to_owned());
+        blocking(move || {
+            images.faults.hit_blocking("import_image:before")?;
+            Ok(Staged::new(Some(Temporary::beside(&images.folder.images()?.join(name))?)))
+        })
+        .await
+    }
+
+    pub async fn keep(&self, image: &ImageId, verified: Verified, mark: &Mark) -> Result<(), StoreError> {
+        let (images, name, mark) = (self.clone(), image.as_str().to_owned(), mark.clone());
+        blocking(move || {
+            let target = images.folder.images()?.join(name);
+            let Verified { file: Some(temporary), sha256, format, .. } = verified else {
+                return Err(StoreError::Unavailable { reason: "the image was staged in another store".into() });
+            };
+            let found = ImageLabel { sha256, format };
+            label::write(temporary.file(), &target, &Label { image: Some(found), ..Label::of(mark) })?;
+            images.faults.hit_blocking("import_image:marked")?;
+            temporary.keep_as(&target)?;
+            Ok(images.faults.hit_blocking("import_image:after")?)
+        })
+        .await
     }
 
     pub async fn mark(&self, image: &ImageId, mark: &Mark) -> Result<(), StoreError> {
@@ -78,23 +103,13 @@ impl Images {
         .await
     }
 
-    fn copy_in(&self, new: &NewImage, work: &Work) -> Result<Temporary, StoreError> {
-        let target = self.folder.images()?.join(new.image.as_str());
+    fn copy_in(&self, new: &NewImage, work: &Work) -> Result<Staged, StoreError> {
+        let target = self.folder.images()?.join(new.announced.image.as_str());
         self.faults.hit_blocking("import_image:before")?;
         let source = open_source(&new.source, &self.import_dirs)?;
-        let temporary = Temporary::beside(&target)?;
-        copy_verified(source, &temporary, new, work)?;
+        let staged = read_all(source, Staged::new(Some(Temporary::beside(&target)?)), new, work)?;
         self.faults.hit_blocking("import_image:copied")?;
-        Ok(temporary)
-    }
-
-    fn keep(&self, temporary: Temporary, new: &NewImage) -> Result<(), StoreError> {
-        let target = self.folder.images()?.join(new.image.as_str());
-        let verified = ImageLabel { sha256: new.sha256.clone(), format: new.format };
-        label::write(temporary.file(), &target, &Label { image: Some(verified), ..Label::of(new.mark.clone()) })?;
-        self.faults.hit_blocking("import_image:marked")?;
-        temporary.keep_as(&target)?;
-        Ok(self.faults.hit_blocking("import_image:after")?)
+        Ok(staged)
     }
 }
 
@@ -152,50 +167,26 @@ pub fn open_source(origin: &str, dirs: &[PathBuf]) -> Result<File, StoreError> {
     Ok(opened)
 }
 
-/// Reads all of `source`, gives each block to `each`, and compares size and checksum.
-pub fn verify(
-    mut source: File,
-    new: &NewImage,
-    work: &Work,
-    mut each: impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mismatch = |reason: String| Err(StoreError::ChecksumMismatch { image: new.image.clone(), reason });
-    let (mut sum, mut block, mut done) = (Sha256::new(), vec![0u8; BLOCK], 0u64);
+/// Reads all of `source`, and no more than was announced.
+pub fn read_all(mut source: File, mut staged: Staged, new: &NewImage, work: &Work) -> Result<Staged, StoreError> {
+    let announced = new.announced.size_bytes.unwrap_or(u64::MAX);
+    let mut block = vec![0u8; BLOCK];
     loop {
         check_pace(work)?;
         let count = source
             .read(&mut block)
             .map_err(|source| StoreError::SourceMissing { origin: new.source.clone(), source })?;
         if count == 0 {
-            break;
+            return Ok(staged);
         }
-        done += count as u64;
-        if done > new.size_bytes {
-            return mismatch(format!("the source is longer than {} bytes", new.size_bytes));
+        staged.write(&block[..count])?;
+        let done = staged.size_bytes();
+        if done > announced {
+            let reason = format!("the source is longer than {announced} bytes");
+            return Err(StoreError::ChecksumMismatch { image: new.announced.image.clone(), reason });
         }
-        sum.update(&block[..count]);
-        each(&block[..count])?;
-        work.progress((done * 100 / new.size_bytes) as u8, "copying the image");
+        work.progress((u128::from(done) * 100 / u128::from(announced.max(1))) as u8, "copying the image");
     }
-    if done != new.size_bytes {
-        return mismatch(format!("the source has {done} bytes, announced were {}", new.size_bytes));
-    }
-    let found = hex::encode(sum.finalize());
-    if found == new.sha256 { Ok(()) } else { mismatch(format!("its SHA-256 is {found}")) }
-}
-
-/// Blocks of zeros become holes.
-fn copy_verified(source: File, target: &Temporary, new: &NewImage, work: &Work) -> Result<(), StoreError> {
-    let mut file = target.file();
-    verify(source, new, work, |block| {
-        let written = if block.iter().all(|byte| *byte == 0) {
-            file.seek(SeekFrom::Current(block.len() as i64)).map(|_| ())
-        } else {
-            file.write_all(block)
-        };
-        written.map_err(StoreError::io("write", target.path()))
-    })?;
-    file.set_len(new.size_bytes).map_err(StoreError::io("write", target.path()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Volumes and images of the simulated world.
 //!
 //! Rule: answers what the file store would answer. An image's source is read and verified like there, but its bytes
-//! are not kept; `sim://…` is a source without bytes, for a data center without files.
+//! are not kept; `sim://…` is a source without bytes, for a data center without files,
+//! and so is another simulated node.
 
 mod snapshots;
 
-use super::images::{open_source, verify};
-use super::{Image, NewImage, NewVolume, Room, Store, StoreError, Volume, blocking, check_key, check_pace, qcow2};
+use super::images::{open_source, read_all};
+use super::{
+    Image, NewImage, NewVolume, Room, Staged, Store, StoreError, Verified, Volume, blocking, check_key, check_pace,
+};
 use crate::faults::Faults;
 use crate::mark::Mark;
+use crate::sandbox::Checker;
 use crate::sim::{SimImage, SimVolume, State, World, WorldError};
 use arame_framework::agent::Work;
 use arame_schema::model::ImageId;
@@ -23,11 +27,12 @@ pub struct SimStore {
     world: Arc<World>,
     import_dirs: Vec<PathBuf>,
     room_bytes: u64,
+    checker: Checker,
 }
 
 impl SimStore {
-    pub fn new(world: Arc<World>, import_dirs: Vec<PathBuf>, limit_bytes: Option<u64>) -> Self {
-        Self { world, import_dirs, room_bytes: limit_bytes.unwrap_or(ROOM_BYTES) }
+    pub fn new(world: Arc<World>, import_dirs: Vec<PathBuf>, limit_bytes: Option<u64>, checker: Checker) -> Self {
+        Self { world, import_dirs, room_bytes: limit_bytes.unwrap_or(ROOM_BYTES), checker }
     }
 
     fn faults(&self) -> &Faults {
@@ -139,17 +144,31 @@ impl Store for SimStore {
 
     async fn import_image(&self, new: &NewImage, work: &Work) -> Result<(), StoreError> {
         check_pace(work)?;
-        if !new.source.starts_with("sim://") {
+        let told = &new.announced;
+        let without_bytes = ["sim://", "http://"].iter().any(|scheme| new.source.starts_with(scheme));
+        let verified = if without_bytes {
+            let (Some(sha256), Some(size_bytes)) = (told.sha256.clone(), told.size_bytes) else {
+                let reason = "an image without bytes needs a size and a checksum".to_owned();
+                return Err(StoreError::SourceRefused { origin: new.source.clone(), reason });
+            };
+            Verified { file: None, sha256, size_bytes, format: told.format }
+        } else {
             let (wanted, dirs, pace) = (new.clone(), self.import_dirs.clone(), work.clone());
-            blocking(move || verify_source(&wanted, &dirs, &pace)).await?;
-        }
-        let made = SimImage {
-            sha256: new.sha256.clone(),
-            size_bytes: new.size_bytes,
-            format: new.format,
-            mark: Some(new.mark.clone()),
+            let read = move || read_all(open_source(&wanted.source, &dirs)?, Staged::new(None), &wanted, &pace);
+            blocking(read).await?.finish(told, &self.checker).await?
         };
-        self.change("import_image", |state| state.images.insert(new.image.to_string(), made)).await.map(|_| ())
+        self.keep_image(&told.image, verified, &new.mark, work).await
+    }
+
+    async fn stage_image(&self, _: &ImageId) -> Result<Staged, StoreError> {
+        self.faults().hit("import_image:before").await?;
+        self.look(|_| Staged::new(None)).await
+    }
+
+    async fn keep_image(&self, id: &ImageId, verified: Verified, mark: &Mark, _: &Work) -> Result<(), StoreError> {
+        let Verified { sha256, size_bytes, format, .. } = verified;
+        let made = SimImage { sha256, size_bytes, format, mark: Some(mark.clone()) };
+        self.change("import_image", |state| state.images.insert(id.to_string(), made)).await.map(|_| ())
     }
 
     async fn mark_image(&self, id: &ImageId, mark: &Mark) -> Result<(), StoreError> {
@@ -172,14 +191,4 @@ impl Store for SimStore {
         })
         .await
     }
-}
-
-fn verify_source(new: &NewImage, dirs: &[PathBuf], work: &Work) -> Result<(), StoreError> {
-    let mut head = Vec::new();
-    verify(open_source(&new.source, dirs)?, new, work, |block| {
-        let room = 512usize.saturating_sub(head.len());
-        head.extend(block.iter().take(room));
-        Ok(())
-    })?;
-    qcow2::check_header(&new.image, new.format, &head)
 }

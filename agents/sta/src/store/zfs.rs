@@ -8,10 +8,14 @@ mod snapshots;
 pub mod words;
 
 use super::images::Images;
-use super::{Image, NewImage, NewVolume, Room, Store, StoreError, Volume, blocking, check_key, check_pace, qcow2};
+use super::{
+    Image, NewImage, NewVolume, Room, Staged, Store, StoreError, Verified, Volume, blocking, check_key, check_pace,
+    qcow2,
+};
 use crate::command::{self, CommandError};
 use crate::faults::Faults;
 use crate::mark::Mark;
+use crate::sandbox::Checker;
 use arame_framework::agent::Work;
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::model::ImageId;
@@ -89,12 +93,12 @@ impl ZfsStore {
             // Without its snapshot it is half-filled.
             self.zfs(&gold, words::destroy(&gold)).await?;
         }
-        let size = qcow2::virtual_size(image, format, &path).await?;
+        let size = qcow2::virtual_size(image, format, &path, &self.images.checker).await?;
         self.zfs(&gold, words::create(&gold, size, &mark)).await?;
         self.faults.hit("import_image:gold").await?;
         let device = device(&gold);
         appear(&device).await?;
-        fill(&path, format, &device, work).await?;
+        fill(&self.images.checker, (&path, format), &device, work).await?;
         self.zfs(&snapshot, vec!["snapshot".into(), snapshot.clone()]).await?;
         Ok(snapshot)
     }
@@ -116,15 +120,9 @@ async fn appear(device: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn fill(image: &Path, format: DiskFormat, device: &Path, work: &Work) -> Result<(), StoreError> {
-    let name = match format {
-        DiskFormat::Raw => "raw",
-        DiskFormat::Qcow2 => "qcow2",
-    };
-    let (from, to) = (image.display().to_string(), device.display().to_string());
-    let arguments = ["convert", "-n", "-f", name, "-O", "host_device", &from, &to].map(str::to_owned);
+async fn fill(checker: &Checker, image: (&Path, DiskFormat), device: &Path, work: &Work) -> Result<(), StoreError> {
     tokio::select! {
-        done = command::run("qemu-img", &arguments, work.budget_left()) => Ok(done.map(|_| ())?),
+        done = checker.convert(image, (device, "host_device"), work.budget_left()) => Ok(done?),
         () = work.cancelled().cancelled() => Err(StoreError::Overtaken),
     }
 }
@@ -223,7 +221,23 @@ impl Store for ZfsStore {
     async fn import_image(&self, new: &NewImage, work: &Work) -> Result<(), StoreError> {
         self.check_pool().await?;
         self.images.import(new, work).await?;
-        self.ensure_gold(&new.image, work).await.map(|_| ())
+        self.ensure_gold(&new.announced.image, work).await.map(|_| ())
+    }
+
+    async fn stage_image(&self, image: &ImageId) -> Result<Staged, StoreError> {
+        self.images.stage(image).await
+    }
+
+    async fn keep_image(
+        &self,
+        image: &ImageId,
+        verified: Verified,
+        mark: &Mark,
+        work: &Work,
+    ) -> Result<(), StoreError> {
+        self.check_pool().await?;
+        self.images.keep(image, verified, mark).await?;
+        self.ensure_gold(image, work).await.map(|_| ())
     }
 
     async fn mark_image(&self, image: &ImageId, mark: &Mark) -> Result<(), StoreError> {

@@ -205,9 +205,9 @@ async fn a_bad_image_leaves_nothing(kit: &Kit) {
     let good = kit.image("a", &[7; 4096], DiskFormat::Raw);
     let (mut wrong_sum, mut short, mut long, mut elsewhere, mut none) =
         (good.clone(), good.clone(), good.clone(), good.clone(), good.clone());
-    wrong_sum.sha256 = "00".repeat(32);
-    short.size_bytes = 4095;
-    long.size_bytes = 4097;
+    wrong_sum.sha256 = Some("00".repeat(32));
+    short.size_bytes = Some(4095);
+    long.size_bytes = Some(4097);
     elsewhere.source = "file:///etc/hostname".into();
     none.source += ".none";
     let not_qcow2 = kit.image("b", &[7; 4096], DiskFormat::Qcow2);

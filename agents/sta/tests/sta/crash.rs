@@ -21,6 +21,7 @@ async fn child() {
     let text = |name: &str| order[name].as_str().unwrap().to_owned();
     let place = Place {
         pool: None,
+        allowed: ALLOWED,
         root: text("root").into(),
         drivers: Drivers::FileTgt,
         portal: text("portal"),
@@ -233,4 +234,24 @@ async fn a_deletion_of_an_image_killed_at_any_point_converges() {
         assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "{at}");
         assert_eq!(kit.data_files(), [] as [&str; 0]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_killed_at_any_point_converges_and_leaves_no_temporary_file() {
+    let stranger = crate::stranger::Stranger::new(|_| crate::stranger::Say::Whole(vec![7; 100_000])).await;
+    for at in ["import_image:before", "import_image:marked", "import_image:after", "sta.image.import:answer"] {
+        let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+        let image = kit.fetch("a", &stranger.url("/a"), DiskFormat::Raw);
+        let job = Job::ImportImage(image.clone());
+        let kit = kit.release().await;
+        crash(&kit, at, &job, 1);
+        let kit = kit.restart().await;
+        assert!(!kit.data_files().iter().any(|name| name.starts_with(".tmp-")), "{at}: {:?}", kit.data_files());
+        for _ in 0..2 {
+            assert_eq!(value(&kit.run(job.clone(), 1).await), Fact::Yes, "{at}");
+        }
+        assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "{at}");
+        assert_eq!(kit.data_files(), [] as [&str; 0]);
+    }
+    assert!(stranger.asked().len() >= 6, "the fetches came from there: {:?}", stranger.asked());
 }

@@ -19,8 +19,8 @@ async fn served() -> Served {
     kit.run(Job::ImportImage(image.clone()), 1).await.unwrap();
     let listener = arame_sta::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(arame_sta::http::serve(listener, kit.sta().store()));
-    Served { kit, url, bytes, tag: format!("\"{}\"", image.sha256) }
+    tokio::spawn(arame_sta::http::serve(listener, kit.sta().shelf()));
+    Served { kit, url, bytes, tag: format!("\"{}\"", image.sha256.unwrap()) }
 }
 
 async fn get(served: &Served, headers: &[(&str, &str)]) -> (StatusCode, reqwest::header::HeaderMap, Vec<u8>) {

@@ -55,7 +55,12 @@ pub struct Place {
     pub faults: Vec<Fault>,
     /// With [`Drivers::Zfs`]: a dataset of its own.
     pub pool: Option<String>,
+    /// What images may be fetched from although it is on loopback.
+    pub allowed: &'static str,
 }
+
+/// One address of loopback: the others stand for the infrastructure's.
+pub const ALLOWED: &str = "127.0.0.1/32";
 
 impl Place {
     pub fn config(&self) -> String {
@@ -89,9 +94,15 @@ driver = "{export}"
 portal = "{portal}"
 control_port = 1
 ipc_socket = "{root}/tgtd"
+[sta.fetch]
+allow_networks = ["{}"]
+image_mib_max = 8
+silence_seconds = 1
+ca_file = "{root}/ca.pem"
 [sta.sim]
 state_file = "{root}/world.json"
 {}"#,
+            self.allowed,
             faults.collect::<String>()
         )
     }
@@ -186,7 +197,7 @@ impl Kit {
             Drivers::Sim | Drivers::File | Drivers::Zfs => None,
         };
         let pool = (drivers == Drivers::Zfs).then(|| new_dataset(&pool()));
-        let place = Place { root, drivers, portal, faults: Vec::new(), pool };
+        let place = Place { root, drivers, portal, faults: Vec::new(), pool, allowed: ALLOWED };
         let agent = Some(place.open().await.unwrap());
         Some(Kit { agent, place, standing: standing(), tgtd, _folder: folder })
     }
@@ -247,9 +258,24 @@ impl Kit {
         ImportImage {
             image: format!("wmi-{name}").parse().unwrap(),
             source: format!("file://{}", path.display()),
-            sha256: hex::encode(Sha256::digest(bytes)),
-            size_bytes: bytes.len() as u64,
+            sha256: Some(hex::encode(Sha256::digest(bytes))),
+            size_bytes: Some(bytes.len() as u64),
             format,
+            peer: false,
+            ticket: None,
+        }
+    }
+
+    /// The job that fetches an image from there.
+    pub fn fetch(&self, name: &str, source: &str, format: DiskFormat) -> ImportImage {
+        ImportImage {
+            image: format!("wmi-{name}").parse().unwrap(),
+            source: source.to_owned(),
+            sha256: None,
+            size_bytes: None,
+            format,
+            peer: false,
+            ticket: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::image::{Wish, next_job};
+use arame_schema::jobs::sta::StoredImage;
 use arame_schema::model::{Fact, FactName};
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
@@ -43,12 +44,31 @@ pub fn readiness(row: Option<ImageRow>, facts: &[FactRow]) -> Readiness {
     }
 }
 
+/// Whether a storage node can have the bytes now. The first time one of them brings them in, the others take them from it.
+async fn is_obtainable(tx: &mut Tx, row: &ImageRow, sta: &str) -> Result<bool, AppError> {
+    let Some(first) = &row.brought_by else { return Ok(true) };
+    let brings = first == sta && (!row.is_uploaded() || row.is_offered());
+    if !row.is_settled() {
+        return Ok(brings);
+    }
+    Ok(brings || !row.is_uploaded() || peer(tx, row, sta).await?.is_some())
+}
+
+/// Where another storage node serves the image.
+pub async fn peer(tx: &mut Tx, row: &ImageRow, sta: &str) -> Result<Option<String>, AppError> {
+    let serves = |fact: &FactRow| fact.name == FactName::Image && fact.value == Fact::Yes && fact.agent != sta;
+    let found = db::facts::of_thing(tx, &row.id).await?.into_iter().find(serves);
+    let stored = found.and_then(|fact| fact.detail).and_then(|detail| serde_json::from_value(detail).ok());
+    Ok(stored.map(|stored: StoredImage| stored.url))
+}
+
 pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(()) };
     let (present, generation) = db::facts::value(tx, id, sta, FactName::Image).await?;
+    let obtainable = present == Fact::Yes || is_obtainable(tx, &row, sta).await?;
     // Bytes of an older generation are not this image.
     let present = if present == Fact::Yes && generation < row.generation { Fact::Maybe } else { present };
-    let wish = Wish { wanted: row.wanted, generation: row.generation, failed: row.failure.is_some() };
+    let wish = Wish { wanted: row.wanted, generation: row.generation, obtainable, failed: row.failure.is_some() };
     let at = At { thing: id, agent: sta, account: None };
     let queued = queue(tx, ringing, at, next_job(wish, present), None, cause).await?;
     if let Some(Kind::ImportImage | Kind::DeleteImage) = queued.map(|wanted| wanted.kind) {

@@ -110,7 +110,12 @@ pub(super) fn check_request(request: &CreateInstance) -> Result<(), Refusal> {
 
 pub(super) async fn image_of(tx: &mut Tx, request: &CreateInstance, account: &str) -> Result<ImageRow, AppError> {
     let id = request.image_id.as_str();
-    Ok(db::access::usable_image(tx, id, account).await?.ok_or_else(|| Refusal::unknown(id))?)
+    let row = db::access::usable_image(tx, id, account).await?.ok_or_else(|| Refusal::unknown(id))?;
+    if row.is_uploaded() && !row.is_settled() && (!row.is_offered() || row.failure.is_some()) {
+        // Whoever has the bytes may never bring them: there is nothing to wait for.
+        return Err(Refusal::new(Code::InvalidImageState).with("id", id).with("state", "pending").into());
+    }
+    Ok(row)
 }
 
 /// Launches: everything is allocated, the first jobs are queued, or nothing is (DESIGN 3.11).

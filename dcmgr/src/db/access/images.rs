@@ -14,13 +14,36 @@ pub struct ImageRow {
     pub size_bytes: u64,
     pub format: String,
     pub generation: u64,
+    /// The agent that fetches or receives the bytes first; `None`: an operator's seed.
+    pub brought_by: Option<String>,
+    /// Of an upload: the generation at which somebody brings the bytes.
+    pub offered_generation: Option<u64>,
+    pub ticket_sealed: Option<String>,
     /// Why it could not be imported: code and message.
     pub failure: Option<(String, String)>,
     pub wanted: bool,
 }
 
-const IMAGE: &str = "SELECT id, account_id, arch, source, sha256, size_bytes, format, generation, failure_code, failure_message, \
-                     deleted_at IS NULL AS wanted FROM images";
+pub use arame_schema::jobs::sta::UPLOAD;
+
+impl ImageRow {
+    /// What its bytes are is known: they came once.
+    pub fn is_settled(&self) -> bool {
+        self.brought_by.is_none() || self.size_bytes > 0
+    }
+
+    pub fn is_uploaded(&self) -> bool {
+        self.source == UPLOAD
+    }
+
+    /// Somebody brings the bytes of an upload now.
+    pub fn is_offered(&self) -> bool {
+        self.offered_generation == Some(self.generation)
+    }
+}
+
+const IMAGE: &str = "SELECT id, account_id, arch, source, sha256, size_bytes, format, generation, brought_by, offered_generation, \
+                     ticket_sealed, failure_code, failure_message, deleted_at IS NULL AS wanted FROM images";
 
 fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
     Ok(ImageRow {
@@ -32,6 +55,9 @@ fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
         size_bytes: row.col("size_bytes")?,
         format: row.text("format")?,
         generation: row.col("generation")?,
+        brought_by: row.col("brought_by")?,
+        offered_generation: row.col("offered_generation")?,
+        ticket_sealed: row.col("ticket_sealed")?,
         failure: row
             .col::<Option<String>>("failure_code")?
             .map(|code| Ok::<_, DbError>((code, row.col::<Option<String>>("failure_message")?.unwrap_or_default())))
@@ -64,6 +90,50 @@ pub async fn set_image_failure(tx: &mut Tx, id: &str, failure: Option<(&str, &st
     Ok(())
 }
 
+/// An image that is to be brought in.
+#[derive(Debug, Clone, Copy)]
+pub struct NewImage<'a> {
+    pub id: &'a str,
+    pub account: &'a str,
+    pub display_name: &'a str,
+    pub description: &'a str,
+    pub is_public: bool,
+    pub arch: &'a str,
+    pub source: &'a str,
+    pub format: &'a str,
+    /// Empty: nobody told it.
+    pub sha256: &'a str,
+    pub brought_by: &'a str,
+}
+
+pub async fn insert_image(tx: &mut Tx, new: &NewImage<'_>) -> Result<(), DbError> {
+    let statement = "INSERT INTO images (id, account_id, display_name, description, is_public, arch, source, format, sha256, \
+                     brought_by, size_bytes, created_at, updated_at) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+    let n = new;
+    let words = (n.id, n.account, n.display_name, n.description, n.is_public);
+    let (id, account, name, description, is_public) = words;
+    let values = (id, account, name, description, is_public, n.arch, n.source, n.format, n.sha256, n.brought_by);
+    run(tx, statement, values).await?;
+    Ok(())
+}
+
+/// Somebody brings the bytes: a new generation of the wish, at this agent, with this ticket. What failed before is past.
+pub async fn offer_image(tx: &mut Tx, id: &str, agent: &str, ticket_sealed: &str) -> Result<(), DbError> {
+    let statement = "UPDATE images SET generation = generation + 1, offered_generation = generation, brought_by = ?, \
+                     ticket_sealed = ?, failure_code = NULL, failure_message = NULL, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (agent, ticket_sealed, id)).await?;
+    Ok(())
+}
+
+/// What the bytes were found to be when they were brought; from then on they are known. Answers whether this was news.
+pub async fn settle_image(tx: &mut Tx, id: &str, sha256: &str, size_bytes: u64) -> Result<bool, DbError> {
+    let statement = "UPDATE images SET sha256 = ?, size_bytes = ?, offered_generation = NULL, ticket_sealed = NULL, \
+                     updated_at = UTC_TIMESTAMP(3) \
+                     WHERE id = ? AND brought_by IS NOT NULL AND (size_bytes = 0 OR offered_generation IS NOT NULL)";
+    Ok(run(tx, statement, (sha256, size_bytes, id)).await? == 1)
+}
+
 /// What is given changes.
 pub async fn set_image_words(tx: &mut Tx, id: &str, change: &api::UpdateImage) -> Result<(), DbError> {
     let statement = "UPDATE images SET display_name = IFNULL(?, display_name), description = IFNULL(?, description), \
@@ -93,22 +163,37 @@ pub async fn users_of_image(tx: &mut Tx, id: &str) -> Result<Vec<String>, DbErro
 }
 
 const IMAGE_VIEW: &str = "SELECT m.*, EXISTS (SELECT 1 FROM facts f WHERE f.thing = m.id AND f.name = 'image' AND f.value = 'yes') \
-                          AS present FROM images m";
+                          AS present, IFNULL(m.offered_generation = m.generation, 0) AS offered, \
+                          EXISTS (SELECT 1 FROM facts f WHERE f.thing = m.id AND f.name = 'image' AND f.value = 'maybe') AS maybe, \
+                          (SELECT CONCAT_WS('|', j.progress, j.progress_note) FROM jobs j WHERE j.thing = m.id AND j.open = 1 \
+                          AND j.progress IS NOT NULL LIMIT 1) AS progress FROM images m";
+
+/// Bytes that were uploaded, that are nowhere any more, and that nobody brings again.
+const LOST: &str = "data_lost";
 
 fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
     let id = row.text("id")?;
     let display_name = row.text("display_name")?;
     let deleted_at = row.time_opt("deleted_at")?;
-    let failure: Option<String> = row.col("failure_code")?;
+    let mut failure: Option<String> = row.col("failure_code")?;
     let message: Option<String> = row.col("failure_message")?;
-    let present = row.flag("present")?;
+    let (present, maybe, offered) = (row.flag("present")?, row.flag("maybe")?, row.flag("offered")?);
+    let size: u64 = row.col("size_bytes")?;
+    let uploaded = row.text("source")? == UPLOAD;
+    if uploaded && size > 0 && !present && !maybe && !offered && deleted_at.is_none() {
+        failure.get_or_insert_with(|| LOST.to_owned());
+    }
+    // A broken upload leaves it waiting, with what went wrong.
+    let waits = uploaded && size == 0 && (!offered || failure.is_some());
     let state = match (&deleted_at, present, &failure) {
         (Some(_), true, _) => "deleting",
         (Some(_), false, _) => "deleted",
         (None, true, _) => "available",
+        (None, false, _) if waits => "pending",
         (None, false, Some(_)) => "failed",
         (None, false, None) => "creating",
     };
+    let progress: Option<String> = row.col("progress")?;
     Ok(api::Image {
         uuid: id.clone(),
         id,
@@ -134,11 +219,14 @@ fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
         vifs: Vec::new(),
         os_type: "linux".into(),
         labels: Vec::new(),
-        size: row.col("size_bytes")?,
+        size,
         checksum: row.text("sha256")?,
         login_user: Some("root".into()),
         failure: failure.map(|code| api::Failure::new(code).with("message", message.unwrap_or_default())),
-        progress: None,
+        progress: progress.and_then(|text| {
+            let (percent, note) = text.split_once('|')?;
+            Some(api::Progress { percent: percent.parse().ok()?, note: note.to_owned() })
+        }),
     })
 }
 

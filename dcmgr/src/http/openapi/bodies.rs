@@ -62,6 +62,8 @@ fn of_resources(method: &str, below: &str) -> Option<Value> {
         ("PUT", "/instances/{id}") => json!({ "display_name": "web" }),
         ("POST", "/instances/{id}/console") => json!({ "kind": "serial" }),
         ("PUT", "/instances/{id}/move") => json!({ "host_node_id": "hn-h2" }),
+        ("POST", "/images") => json!({ "display_name": "debian-12", "file_format": "qcow2",
+            "uri": "https://192.0.2.10/debian-12.qcow2", "description": "from the mirror" }),
         ("PUT", "/images/{id}") => json!({ "display_name": "debian-12", "is_public": true }),
         ("PUT", "/volumes/{id}" | "/ssh_key_pairs/{id}" | "/backup_objects/{id}") => json!({ "display_name": "mine" }),
         ("POST", "/backup_storages") => json!({ "storage_type": "local", "base_uri": "file:///srv/backup/" }),

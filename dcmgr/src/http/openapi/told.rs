@@ -132,6 +132,12 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         | ("PUT", "/instances/{id}/poweroff" | "/instances/{id}/poweron" | "/instances/{id}/reboot") => {
             &[Code::InvalidInstanceState]
         }
+        ("POST", "/images") => {
+            &[Code::AccountNeeded, Code::AlreadyExists, Code::OutOfStorageCapacity, Code::Recovering]
+        }
+        ("PUT", "/images/{id}/content") => {
+            &[Code::InvalidImageState, Code::OutOfStorageCapacity, Code::Recovering, Code::UploadFailed]
+        }
         ("POST", "/volumes") => &[Code::AccountNeeded, Code::OutOfStorageCapacity, Code::ExceedQuota, Code::Recovering],
         ("DELETE", "/volumes/{id}") => &[Code::VolumeAttached, Code::VolumeHasSnapshots, Code::InvalidVolumeState],
         ("PUT", "/volumes/{id}/attach") => {

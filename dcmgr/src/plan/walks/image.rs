@@ -1,5 +1,6 @@
-//! Every history of an image on one storage node: imported, unwanted, wanted again; outcomes lost, failed and late; its
-//! bytes lost. An image is made again from its source: nothing of it is ever lost for good.
+//! Every history of an image on one storage node: imported or uploaded, unwanted, wanted again; outcomes lost, failed and
+//! late; its bytes lost. A seeded or registered image is made again from its source: nothing of it is ever lost for good.
+//! An uploaded one waits until its bytes are brought (again).
 
 use super::{Sabotage, is_false, seen};
 use crate::plan::image::{Wish, next_job};
@@ -21,6 +22,9 @@ struct Job {
 struct State {
     wanted: bool,
     generation: u8,
+    /// Somebody has to bring the bytes; `offered` is the generation at which somebody does.
+    uploaded: bool,
+    offered: u8,
     failed: bool,
     present: Fact,
     seen_generation: u8,
@@ -48,7 +52,10 @@ impl Images {
     fn advance(&self, s: &mut State, attempt: u8) {
         let older = s.present == Fact::Yes && s.seen_generation < s.generation;
         let present = if older { Fact::Maybe } else { s.present };
-        let wish = Wish { wanted: s.wanted, generation: s.generation.into(), failed: s.failed };
+        let offered = s.offered == s.generation || self.is(Sabotage::ImportBeforeOffer);
+        // What is there already needs nobody's bytes to be marked anew.
+        let obtainable = !s.uploaded || offered || s.present == Fact::Yes;
+        let wish = Wish { wanted: s.wanted, generation: s.generation.into(), obtainable, failed: s.failed };
         let open = s.open.map(|job| Open { kind: job.kind, generation: job.generation.into() });
         match step(open, next_job(wish, present)) {
             Step::Nothing => {}
@@ -74,10 +81,15 @@ impl Images {
         s.seen_generation = if s.exists { s.carries } else { 0 };
         s.drifted = false;
         s.failed &= !s.exists;
+        if s.exists {
+            // They came: nobody brings them any more.
+            s.offered = 0;
+        }
     }
 
     fn failed(&self, s: &mut State, job: Job) {
-        if job.kind == Kind::ImportImage && job.attempt >= ATTEMPTS_MAX {
+        // An upload that broke off does not come again by itself.
+        if job.kind == Kind::ImportImage && (job.attempt >= ATTEMPTS_MAX || s.uploaded) {
             s.failed = true;
             return self.advance(s, 1);
         }
@@ -103,6 +115,13 @@ impl Images {
     }
 
     fn job_steps(&self, s: &State, job: Job, steps: &mut Steps<State>) {
+        if job.kind == Kind::ImportImage && s.uploaded && s.offered != job.generation && !s.exists {
+            // Nobody brings the bytes.
+            let mut unmet = State { open: None, ..*s };
+            self.observe(&mut unmet);
+            self.failed(&mut unmet, job);
+            return steps.work("an upload that nobody brings", unmet);
+        }
         let mut known = State { open: None, ..*s };
         let refused = self.act(&mut known, job);
         self.observe(&mut known);
@@ -161,6 +180,8 @@ impl Model for Images {
         let mut start = State {
             wanted: true,
             generation: 1,
+            uploaded: false,
+            offered: 0,
             failed: false,
             present: Fact::No,
             seen_generation: 0,
@@ -173,8 +194,10 @@ impl Model for Images {
             wishes: self.wishes,
             troubles: self.troubles,
         };
+        let mut waits = State { uploaded: true, ..start };
         self.advance(&mut start, 1);
-        vec![start]
+        self.advance(&mut waits, 1);
+        vec![start, waits]
     }
 
     fn follow(&self, s: &State, steps: &mut Steps<State>) {
@@ -203,6 +226,12 @@ impl Model for Images {
             self.advance(&mut told, 1);
             steps.trouble_at_rest("an incomplete inventory", told);
         }
+        if s.wishes > 0 && s.wanted && s.uploaded && !s.exists {
+            let generation = s.generation + 1;
+            let mut brought = State { generation, offered: generation, failed: false, wishes: s.wishes - 1, ..*s };
+            self.advance(&mut brought, 1);
+            steps.wish("its bytes are brought", brought);
+        }
         if s.wishes > 0 {
             let wanted = !s.wanted;
             let mut changed = State { wanted, generation: s.generation + 1, failed: false, wishes: s.wishes - 1, ..*s };
@@ -221,6 +250,7 @@ impl Model for Images {
             (false, false) => None,
             (true, _) if s.failed && s.troubles == self.troubles => Some("failed without a trouble"),
             (true, _) if s.failed => None,
+            (true, false) if s.uploaded && s.offered != s.generation => None,
             (true, true) if s.carries >= s.generation => None,
             (true, _) => Some("not there as wished"),
         }
@@ -240,6 +270,7 @@ fn every_rule_left_out_shows_in_a_history_of_an_image() {
         Sabotage::SettleLateOutcome,
         Sabotage::ForgetToSupersede,
         Sabotage::ConcludeFromIncompleteListing,
+        Sabotage::ImportBeforeOffer,
     ] {
         assert_found(&format!("image, {sabotage:?}"), &Images { sabotage, wishes: 3, troubles: 4 });
     }

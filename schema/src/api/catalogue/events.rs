@@ -17,6 +17,7 @@ macro_rules! sentences {
 
 pub static ALL: &[Sentence] = sentences! {
     "create_requested": "作成が依頼されました（{by}）", "creation was asked for by {by}";
+    "upload_begun": "アップロードが始まりました（{by}）", "an upload was begun by {by}";
     "delete_requested": "削除が依頼されました（{by}）", "deletion was asked for by {by}";
     "power_on_requested": "電源投入が依頼されました（{by}）", "power on was asked for by {by}";
     "power_off_requested": "電源断が依頼されました（{by}）", "power off was asked for by {by}";

@@ -61,6 +61,61 @@ pub static ALL: &[FailureEntry] = failures! {
          "外部ファイルに依存しない単独のイメージに変換して登録してください。"),
         ("The image was refused for safety.", "It refers to other files or holds what is not allowed: {message}",
          "Convert it to an image that stands alone, and register that.");
+    "image_url_refused":
+        ("このアドレスからはイメージを取得しません。", "アドレスの形か、転送先が許可されていません: {message}",
+         "https のアドレスで登録し直してください。http や内部のサーバーは、管理者がストレージノードの設定（sta.fetch）で許可できます。"),
+        ("An image is not fetched from this address.", "The address, or where it leads, is not allowed: {message}",
+         "Register it again with an https address. An operator may allow http or a server of the house (sta.fetch in the storage node's configuration).");
+    "image_address_refused":
+        ("このサーバーからはイメージを取得しません。", "名前が指す先が、公開されたインターネットのアドレスではありません: {message}",
+         "公開サーバーに置いて登録し直すか、イメージをアップロードしてください。内部のサーバーは管理者が許可できます（sta.fetch.allow_networks）。"),
+        ("An image is not fetched from this server.", "Its name leads to an address that is not the public Internet's: {message}",
+         "Put it on a public server and register it again, or upload it. An operator may allow a server of the house (sta.fetch.allow_networks).");
+    "image_host_unknown":
+        ("イメージのサーバーの名前が見つかりません。", "ストレージノードから名前を引けませんでした: {message}",
+         "綴りを確かめて登録し直してください。名前が正しければ管理者がストレージノードの DNS を確認してください。"),
+        ("The name of the image's server was not found.", "The storage node could not resolve it: {message}",
+         "Check the spelling and register it again. If it is right, an operator should look at the storage node's DNS.");
+    "image_server_unreachable":
+        ("イメージのサーバーに接続できませんでした。", "接続または TLS の確立に失敗しました: {message}",
+         "サーバーの稼働と証明書を確かめて登録し直すか、イメージをアップロードしてください。"),
+        ("The image's server could not be reached.", "The connection or its TLS failed: {message}",
+         "See that the server runs and that its certificate is good, and register the image again; or upload it.");
+    "image_not_found":
+        ("アドレスにイメージがありません。", "サーバーが、無い、または見せられないと答えました: {message}",
+         "アドレスを確かめ、誰でも読めるものを登録し直してください。"),
+        ("There is no image at the address.", "The server says that it is not there, or not for everybody: {message}",
+         "Check the address and register one again that everybody may read.");
+    "image_server_error":
+        ("イメージのサーバーが思わぬ答えを返しました。", "サーバーの応答: {message}",
+         "時間をおいて登録し直すか、別のサーバーを使ってください。"),
+        ("The image's server answered strangely.", "It said: {message}",
+         "Register it again later, or from another server.");
+    "image_too_large":
+        ("イメージが大きすぎます。", "受け入れる上限を超えています: {message}",
+         "イメージを小さくする（qcow2 に変換する）か、管理者に上限（sta.fetch.image_mib_max）を相談してください。"),
+        ("The image is too large.", "It is more than is let in: {message}",
+         "Make it smaller (as qcow2), or ask an operator about the limit (sta.fetch.image_mib_max).");
+    "image_server_silent":
+        ("イメージの転送が止まりました。", "サーバーから十分な速さでデータが届きません: {message}",
+         "速いサーバーから登録し直すか、イメージをアップロードしてください。"),
+        ("The image's bytes stopped to come.", "The server does not send, or too slowly: {message}",
+         "Register it again from a faster server, or upload it.");
+    "image_took_too_long":
+        ("イメージの転送が制限時間内に終わりませんでした。", "時間の上限に達しました: {message}",
+         "速いサーバーから登録し直すか、管理者に上限（sta.fetch.minutes_max）を相談してください。"),
+        ("The image's bytes did not all come in time.", "The limit of time was met: {message}",
+         "Register it again from a faster server, or ask an operator about the limit (sta.fetch.minutes_max).");
+    "image_broke_off":
+        ("イメージの転送が途中で切れました。", "サーバーとの接続が途切れたか、告げられた長さと違います: {message}",
+         "もう一度登録してください。続く場合は別のサーバーを使ってください。"),
+        ("The image's bytes broke off.", "The connection was lost, or the length is not what the server said: {message}",
+         "Register it again. If it happens again, use another server.");
+    "upload_broken":
+        ("アップロードが途中で切れました。", "内容が最後まで届きませんでした: {message}",
+         "イメージは引き続きアップロードを待っています。初めから送り直してください（arame image upload）。"),
+        ("The upload broke off.", "Its bytes did not all come: {message}",
+         "The image waits for them still. Send them again from their begin (arame image upload).");
     "image_unavailable" | "image_unreachable" | "image_missing" | "image_source_missing":
         ("イメージを取得できませんでした。", "ストレージノードからイメージを受け取れません: {message}",
          "ストレージノードの稼働を確かめてください（arame storage list）。復帰後に自動で再試行します。"),

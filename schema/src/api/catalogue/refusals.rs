@@ -21,6 +21,7 @@ macro_rules! words {
 // After the macros, which they use.
 mod access;
 mod consoles;
+mod images;
 mod moves;
 mod resources;
 mod volumes;
@@ -360,6 +361,7 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "See its state with arame volume list and try again when it is so."
             )
         ),
+        Code::UploadFailed => images::upload_failed(),
         Code::InvalidImageState => entry!(
             "invalid_image_state",
             "InvalidImageID",
