@@ -70,6 +70,11 @@ pub fn step(wish: Wish, sides: [At; 2], around: Around) -> Step {
             Job::Retain => Step::Use { host, may: sides[index(host)].may_use, generation },
             // Of two hosts that have nothing of it neither is asked to start it.
             Job::Detach | Job::Start if nowhere(sides) => Step::Lost,
+            // That nothing is seen there does not forbid what is still on its way: a removal under this wish does. A host
+            // that is not heard is left without: what comes to wait there is removed when it is seen ([`stray`]).
+            Job::Detach if sides[index(host)].generation < generation && !around.silent[index(host)] => {
+                Step::Do { job: Job::Remove, host, generation }
+            }
             Job::Detach => Step::Use { host, may: false, generation },
             Job::Start => Step::Lost,
             Job::Fence => Step::Wait(Awaited::Guest(host)),
@@ -80,6 +85,16 @@ pub fn step(wish: Wish, sides: [At; 2], around: Around) -> Step {
                 Step::Do { job, host, generation }
             }
         },
+    }
+}
+
+/// What is done about a guest seen on a host that no move leads to. Only what waits is removed: it holds nothing; all else
+/// may be a newest disk.
+pub fn stray(held: Held) -> Option<Job> {
+    match held {
+        Held::Between(Guest::Waiting) => Some(Job::Remove),
+        Held::Between(Guest::Maybe) => Some(Job::Observe),
+        Held::Between(Guest::Absent | Guest::Running | Guest::Paused | Guest::HandedOver) | Held::Off => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod image;
 mod instance;
 mod meeting;
 mod migration;
+mod moving;
 mod rollback;
 mod snapshot;
 mod volume;
@@ -73,6 +74,8 @@ pub(super) enum Sabotage {
     RemoveBeforeKeep,
     /// A host is given disks while it may still do what is older than the wish.
     AttachWithoutClearing,
+    /// What comes to wait on a host after its move had ended is not looked at.
+    LeaveStrays,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
 }
