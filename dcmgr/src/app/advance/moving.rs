@@ -230,7 +230,8 @@ async fn leave(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cau
     settle_state(tx, ringing, row, all, true, cause).await
 }
 
-/// Removes what came to wait on another host after its move had ended: a receive that was late.
+/// Removes what is on another host although no move leads there: a receive that was late, or what a host that was not heard
+/// when the move ended still has.
 pub async fn remove_strays(
     tx: &mut Tx,
     ringing: &mut Ringing,
@@ -241,7 +242,7 @@ pub async fn remove_strays(
     let facts = db::facts::of_thing(tx, &row.id).await?;
     let others = facts.iter().filter(|fact| fact.agent != own && fact.name == FactName::Domain);
     for agent in others.map(|fact| fact.agent.as_str()) {
-        let kind = match moving::stray(held_at(&facts, agent).0) {
+        let kind = match moving::stray(held_at(&facts, own).0, held_at(&facts, agent).0) {
             Some(Job::Remove) => Kind::DeleteInstance,
             Some(_) => Kind::ObserveInstance,
             None => continue,

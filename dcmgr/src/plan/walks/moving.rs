@@ -169,7 +169,11 @@ impl Moves {
         if Self::is_rung_in_vain(s, host) {
             return;
         }
-        let job = if self.is(Sabotage::LeaveStrays) { None } else { stray(s.sides[index(host)].held) };
+        let job = if self.is(Sabotage::LeaveStrays) {
+            None
+        } else {
+            stray(s.sides[index(s.wish)].held, s.sides[index(host)].held)
+        };
         if let Some(job) = job {
             self.queue(s, Open { job, host, generation: s.generation });
         }
