@@ -1,9 +1,8 @@
 //! Every history of a guest that takes its disk along: moved, called back, deleted, moved again; it stops by itself, its
 //! host loses power or is cut off; a send stops half way, comes late or is not heard.
 //!
-//! The world is that of two agents with a disk each; which disk is the newest is known to the world alone, and no plan
-//! asks it. Time is left out: a host is silent as soon as it is cut off. Between two moves the instance's own plan has the
-//! guest (walked elsewhere): here nothing happens then but what is late.
+//! Which disk is the newest is known to the world alone. Time is left out: a host is silent as soon as it is cut off.
+//! Between two moves the instance's own plan has the guest (walked elsewhere): nothing happens here but what is late.
 
 use super::Sabotage;
 use crate::plan::migration::{Around, Awaited, Guest, Host, Job, Touched, Wish};
@@ -54,7 +53,6 @@ struct State {
     newest: Host,
     wishes: u8,
     troubles: u8,
-    broken: Option<&'static str>,
 }
 
 struct Moves {
@@ -145,11 +143,7 @@ impl Moves {
             }
             match self.asked(s) {
                 Step::Use { host, may, generation } => {
-                    let side = s.side(host);
-                    if side.may_use == may && side.use_generation >= generation {
-                        return;
-                    }
-                    (side.may_use, side.use_generation) = (may, generation);
+                    (s.side(host).may_use, s.side(host).use_generation) = (may, generation);
                 }
                 Step::StaysAt(host) => Self::stay_at(s, host),
                 Step::Do { job, host, generation } => return self.queue(s, Open { job, host, generation }),
@@ -297,17 +291,12 @@ impl Moves {
                 }
                 _ => Answer::Failed,
             },
-            Job::Keep => {
-                if matches!(place.held, RUNNING | PAUSED | Held::Off) {
-                    s.place(host).generation = generation;
-                }
+            Job::Keep if matches!(place.held, RUNNING | PAUSED | Held::Off) => {
+                s.place(host).generation = generation;
                 Answer::Done
             }
-            Job::Resume => {
-                let goes_on = place.held == PAUSED || (self.is(Sabotage::ResumeWhileMaybe) && place.held == HANDED);
-                if goes_on {
-                    (s.place(host).held, s.place(host).generation) = (RUNNING, generation);
-                }
+            Job::Resume if place.held == PAUSED || (self.is(Sabotage::ResumeWhileMaybe) && place.held == HANDED) => {
+                (s.place(host).held, s.place(host).generation) = (RUNNING, generation);
                 Answer::Done
             }
             Job::Remove => {
@@ -315,7 +304,7 @@ impl Moves {
                 (place.held, place.generation, place.grave) = (ABSENT, 0, place.grave.max(generation));
                 Answer::Done
             }
-            Job::Observe | Job::Attach | Job::Retain | Job::Detach | Job::Fence | Job::Start => Answer::Done,
+            _ => Answer::Done,
         }
     }
 
@@ -518,7 +507,6 @@ impl Model for Moves {
             newest: Host::A,
             wishes: self.wishes,
             troubles: self.troubles,
-            broken: None,
         }]
     }
 
@@ -540,13 +528,13 @@ impl Model for Moves {
             known != MAYBE && known != place.held && !place.drifted
         });
         let newest = s.places[index(s.newest)].held;
-        match s.broken {
-            Some(what) => Some(what),
-            None if s.places.iter().all(|place| place.held == RUNNING) => Some("two copies run"),
-            None if !s.gone && matches!(newest, ABSENT | WAITING) => Some("the newest disk is gone"),
-            None if unsound => Some("a sure fact is not so"),
-            None => None,
+        if s.places.iter().all(|place| place.held == RUNNING) {
+            return Some("two copies run");
         }
+        if !s.gone && matches!(newest, ABSENT | WAITING) {
+            return Some("the newest disk is gone");
+        }
+        unsound.then_some("a sure fact is not so")
     }
 
     fn wrong_end(&self, s: &State) -> Option<&'static str> {
@@ -583,9 +571,7 @@ impl Model for Moves {
 }
 
 /// A move and its way back, with what a refusal and two failed attempts add.
-const SETTLED_WITHIN: usize = 30;
-
-const LEAST: Least = Least { states: 5_000, quiet: 100, settled_within: SETTLED_WITHIN };
+const LEAST: Least = Least { states: 5_000, quiet: 100, settled_within: 12 };
 
 /// Wishes and troubles that one history may have.
 const BUDGETS: [(u8, u8); 4] = [(1, 4), (2, 3), (3, 2), (4, 1)];
