@@ -214,6 +214,15 @@ impl Processes {
         self.folder.path().join(name)
     }
 
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The administrator's.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listen)
     }

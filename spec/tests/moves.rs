@@ -238,3 +238,24 @@ async fn a_guest_that_was_given_away_and_not_let_run_is_let_run_later() -> anyho
     ensure!(*starts == 1, "its guest began {starts} times");
     ends(&world, &made.id).await
 }
+
+/// Where it came from is dead before anything was removed there. Found by the walk of the plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_has_arrived_does_not_wait_for_the_host_it_came_from() -> anyhow::Result<()> {
+    let mut world = World::start(Size::default()).await?;
+    let made = running(&world, "web1").await?;
+    let held = kept(&world, "hva.h1", "hva.instance.delete");
+    begun(&world, &made.id).await?;
+    world.until("it is to be removed where it was", async || Ok(!held.bodies().is_empty())).await?;
+    ensure!(places(&world, &made.id)?.len() == 2, "the control: something of it is left where it was");
+    world.kill_agent("hva.h1").await;
+    drop(held);
+    let row = world.instance_in(&made.id, InstanceState::Running).await?;
+    ensure!(row.host_node.as_deref() == Some(TO), "it is on {:?}", row.host_node);
+    let again = app::instances::reboot(&world.app, &world.demo(), &made.id).await;
+    ensure!(again.is_ok(), "{again:?}");
+    world.start_agent("hva.h1", 0).await?;
+    world.until("nothing is left where it was", async || Ok(places(&world, &made.id)? == ["hva.h2"])).await?;
+    is_only_on(&world, &made.id, TO).await?;
+    ends(&world, &made.id).await
+}

@@ -7,6 +7,7 @@ use crate::db::{self, Tx};
 use crate::rehearsal::{self, Sabotage};
 use arame_schema::jobs::report::{Hello, Welcome};
 use arame_schema::limits::{HEARTBEAT_INTERVAL, INVENTORY_INTERVAL};
+use arame_schema::model::FactName;
 use uuid::Uuid;
 
 /// Why a host that was reinstalled, exchanged or copied is not taken for the one that joined.
@@ -161,9 +162,16 @@ async fn storage(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result
 /// A host that is back: what failed there for a passing reason is tried again (DESIGN 3.10).
 async fn host(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
     advance::snapshot::policy(tx, ringing, &agent.node, Cause::fact()).await?;
-    for instance in db::instances::on_host(tx, &agent.node).await? {
-        db::instances::forget_passing_failure(tx, &instance).await?;
-        advance::instance::advance(tx, ringing, &instance, Cause::fact()).await?;
+    let own = db::instances::on_host(tx, &agent.node).await?;
+    for instance in &own {
+        db::instances::forget_passing_failure(tx, instance).await?;
+        advance::instance::advance(tx, ringing, instance, Cause::fact()).await?;
+    }
+    // What a move left here while this host was not heard.
+    let here = db::facts::of_agent(tx, &agent.id).await?.into_iter();
+    let here = here.filter(|fact| fact.name == FactName::Domain && fact.value.may_be_so());
+    for left in here.map(|fact| fact.thing).filter(|thing| !own.contains(thing)) {
+        advance::instance::advance(tx, ringing, &left, Cause::fact()).await?;
     }
     Ok(())
 }

@@ -301,12 +301,14 @@ pub async fn on_host(tx: &mut Tx, host: &str) -> Result<Vec<String>, DbError> {
     rows(tx, statement, (host, host)).await?.iter().map(|row| row.text("id")).collect()
 }
 
-/// Live instances without an open job whose state is one that must end: the sweep looks at them again.
+/// Live instances without an open job whose state is one that must end: the sweep looks at them again. A move may go on
+/// without a host that is not heard, whatever is open there.
 pub async fn unsettled(db: &Db) -> Result<Vec<String>, DbError> {
     let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL \
         AND i.state IN ('pending', 'initializing', 'starting', 'migrating', 'halting', 'shuttingdown') \
         AND i.state_since < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
-        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 200";
+        AND NOT EXISTS (SELECT 1 FROM jobs j JOIN agents a ON a.id = j.agent_id WHERE j.thing = i.id AND j.open = 1 \
+        AND (i.state <> 'migrating' OR a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND)) ORDER BY i.seq LIMIT 200";
     db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()
 }
 

@@ -64,22 +64,59 @@ pub fn step(wish: Wish, sides: [At; 2], around: Around) -> Step {
     let facts = Facts { sides: [side(0), side(1)] };
     match next(wish, facts, around) {
         Next::Settled => Step::Settled,
+        Next::Wait(Awaited::Guest(host)) if host != wish.host && runs_here(wish, sides) => left(host, sides, wish),
         Next::Wait(awaited) => Step::Wait(awaited),
         Next::Do { job, host, generation } => match job {
             Job::Attach => Step::Use { host, may: true, generation },
             Job::Retain => Step::Use { host, may: sides[index(host)].may_use, generation },
             // Of two hosts that have nothing of it neither is asked to start it.
             Job::Detach | Job::Start if nowhere(sides) => Step::Lost,
+            // That nothing is seen there does not forbid what is still on its way: a removal under this wish does. A host
+            // that is not heard is left without: what comes to wait there is removed when it is seen ([`stray`]).
+            Job::Detach if sides[index(host)].generation < generation && !around.silent[index(host)] => {
+                Step::Do { job: Job::Remove, host, generation }
+            }
             Job::Detach => Step::Use { host, may: false, generation },
             Job::Start => Step::Lost,
             Job::Fence => Step::Wait(Awaited::Guest(host)),
             Job::Receive | Job::Send | Job::Keep | Job::Resume | Job::Remove | Job::Observe => {
                 if job == Job::Remove && loses_the_newest(sides, host) {
-                    return Step::Lost;
+                    let other = host.other();
+                    let unknown =
+                        sides[index(other)].held == Held::Between(Guest::Maybe) && around.silent[index(other)];
+                    return if unknown { Step::Wait(Awaited::Guest(other)) } else { Step::Lost };
                 }
                 Step::Do { job, host, generation }
             }
         },
+    }
+}
+
+/// It runs where it is to be, under the wish.
+fn runs_here(wish: Wish, sides: [At; 2]) -> bool {
+    let here = sides[index(wish.host)];
+    here.held == Held::Between(Guest::Running) && here.generation >= wish.generation
+}
+
+/// The move does not wait for a host that may never come back: what is left there is given away or waits, can run nothing,
+/// and is removed when it is seen again ([`stray`]).
+fn left(host: Host, sides: [At; 2], wish: Wish) -> Step {
+    match sides[index(host)] {
+        At { may_use: true, .. } => Step::Use { host, may: false, generation: wish.generation },
+        At { held: Held::Between(Guest::Running | Guest::Paused), .. } => Step::Wait(Awaited::Guest(host)),
+        At { .. } => Step::Settled,
+    }
+}
+
+/// What is done about a guest seen on a host that no move leads to, `own` being what its own host holds. What waits holds
+/// nothing, and what was given away is older than what it was given to; all else may be a newest disk.
+pub fn stray(own: Held, held: Held) -> Option<Job> {
+    let is_kept = matches!(own, Held::Off | Held::Between(Guest::Running | Guest::Paused));
+    match held {
+        Held::Between(Guest::Waiting) => Some(Job::Remove),
+        Held::Between(Guest::HandedOver) if is_kept => Some(Job::Remove),
+        Held::Between(Guest::Maybe) => Some(Job::Observe),
+        Held::Between(Guest::Absent | Guest::Running | Guest::Paused | Guest::HandedOver) | Held::Off => None,
     }
 }
 

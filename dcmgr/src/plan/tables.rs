@@ -1,7 +1,9 @@
 //! Every plan's whole table, printed and compared with the checked-in text in `tables/`: a change of a plan is read there
 //! as the cases it changes. `ARAME_BLESS=1` writes them. Wishes stand at generation 2; a thing carries 1 (older) or 2.
 
-use super::{Wanted, attachment, backup, image, instance, migration, rollback, snapshot, volume, volume_snapshot};
+use super::{
+    Wanted, attachment, backup, image, instance, migration, moving, rollback, snapshot, volume, volume_snapshot,
+};
 use arame_schema::model::Fact;
 use arame_schema::model::instance::DesiredInstance::{Gone, Off, On};
 use std::fmt::Write;
@@ -282,6 +284,48 @@ fn the_table_of_a_migration_reads_as_the_checked_in_text() {
         }
     }
     compare("migration", &table);
+}
+
+fn stepped(step: moving::Step) -> String {
+    let place = |host| if host == migration::Host::A { "here" } else { "there" };
+    match step {
+        moving::Step::Do { job, host, generation } => told(migration::Next::Do { job, host, generation }),
+        moving::Step::Use { host, may: true, .. } => format!("may be used {}", place(host)),
+        moving::Step::Use { host, may: false, .. } => format!("may not be used {}", place(host)),
+        moving::Step::StaysAt(host) => format!("stays {}", place(host)),
+        moving::Step::Wait(awaited) => told(migration::Next::Wait(awaited)),
+        moving::Step::Lost => "lost".into(),
+        moving::Step::Settled => "settled".into(),
+    }
+}
+
+#[test]
+fn the_table_of_a_move_with_its_disk_reads_as_the_checked_in_text() {
+    let header = "here.... generation used there... generation used silent. -> step";
+    let mut table = format!("{header}\n");
+    let held: Vec<(moving::Held, &str)> = migration::Guest::ALL
+        .map(|guest| (moving::Held::Between(guest), guest.as_str()))
+        .into_iter()
+        .chain([(moving::Held::Off, "off")])
+        .collect();
+    for ((here, here_word), (there, there_word)) in held.iter().flat_map(|here| held.iter().map(move |t| (here, t))) {
+        for bits in 0..16_u8 {
+            let [new_here, new_there, used_here, used_there] = [8, 4, 2, 1].map(|bit| bits & bit != 0);
+            let of = |new| if new { GENERATION } else { 1 };
+            let at =
+                |held, new, may_use| moving::At { held, generation: of(new), may_use, use_generation: of(may_use) };
+            for (silent, name) in [([false, false], "-"), ([false, true], "there")] {
+                let sides = [at(*here, new_here, used_here), at(*there, new_there, used_there)];
+                let around = migration::Around { silent, may_fence: false, sending: [false; 2] };
+                let wish = migration::Wish { host: migration::Host::A, generation: GENERATION };
+                let step = stepped(moving::step(wish, sides, around));
+                let (new, used) = ([new_here, new_there].map(|new| age(of(new))), [used_here, used_there].map(word));
+                let cells = [*here_word, new[0], used[0], *there_word, new[1], used[1], name, "->", &step];
+                line(&mut table, header, &cells);
+            }
+        }
+    }
+    compare("moving", &table);
 }
 
 #[cfg(test)]

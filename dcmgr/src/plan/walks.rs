@@ -10,6 +10,7 @@ mod image;
 mod instance;
 mod meeting;
 mod migration;
+mod moving;
 mod rollback;
 mod snapshot;
 mod volume;
@@ -75,6 +76,8 @@ pub(super) enum Sabotage {
     AttachWithoutClearing,
     /// An image is asked for before anybody brings its bytes.
     ImportBeforeOffer,
+    /// What comes to wait on a host after its move had ended is not looked at.
+    LeaveStrays,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
 }

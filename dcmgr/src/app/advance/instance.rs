@@ -21,6 +21,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     if db::moves::of_instance(tx, id).await?.is_some() {
         return Box::pin(moving::advance(tx, ringing, &row, cause)).await;
     }
+    moving::remove_strays(tx, ringing, &row, &agent, cause).await?;
     let attachments = db::volumes::attachments_of_instance(tx, id).await?;
     let disks_settled = disks_settled(tx, &row, &attachments, &agent).await?;
     let facts = Facts { disks_settled, ..facts_at(tx, id, &agent).await? };

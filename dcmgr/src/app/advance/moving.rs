@@ -230,6 +230,33 @@ async fn leave(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cau
     settle_state(tx, ringing, row, all, true, cause).await
 }
 
+/// Removes what is on another host although no move leads there: a receive that was late, or what a host that was not heard
+/// when the move ended still has.
+pub async fn remove_strays(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    row: &InstanceRow,
+    own: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    let facts = db::facts::of_thing(tx, &row.id).await?;
+    let others = facts.iter().filter(|fact| fact.agent != own && fact.name == FactName::Domain);
+    for agent in others.map(|fact| fact.agent.as_str()) {
+        let kind = match moving::stray(held_at(&facts, own).0, held_at(&facts, agent).0) {
+            Some(Job::Remove) => Kind::DeleteInstance,
+            Some(_) => Kind::ObserveInstance,
+            None => continue,
+        };
+        let at = At { thing: &row.id, agent, account: Some(&row.account) };
+        let wanted = Wanted { kind, generation: row.generation };
+        let queued = queue(tx, ringing, at, Some(wanted), None, cause).await?;
+        if queued.is_some() && kind == Kind::DeleteInstance {
+            set_maybe(tx, &row.id, agent).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether what an agent tells of an instance is older than the end of a send that is open at the other host.
 pub async fn is_hidden(tx: &mut Tx, open: Option<&MoveRow>, agent: &str) -> Result<bool, AppError> {
     let Some(other) = open.and_then(|open| Some(&open.end(open.side_of(agent)?.other()).agent)) else {
