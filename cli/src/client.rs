@@ -82,6 +82,11 @@ impl Client {
         response.text().await.map_err(|source| self.unreadable(&source))
     }
 
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, CliError> {
+        let response = self.send(self.request(Method::GET, path).timeout(ANSWER_TIMEOUT)).await?;
+        Ok(response.bytes().await.map_err(|source| self.unreadable(&source))?.to_vec())
+    }
+
     /// Every row of a list, page by page.
     pub async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CliError> {
         let mut rows = Vec::new();

@@ -4,17 +4,18 @@ mod create;
 mod show;
 
 use super::{Waiting, record};
-use crate::failure::{CliError, WAIT_FAILED};
+use crate::failure::{CliError, USAGE, WAIT_FAILED};
 use crate::names;
 use crate::session::Session;
 use crate::table;
 use crate::wait::{self, Goal};
-use crate::words::Message;
+use crate::words::{Message, say};
 use arame_schema::api::{
     DeletePlan, Event, HostNode, Instance, InstancePassword, Placement, SecurityGroup, SshKeyPair,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 pub use create::Create;
 pub(super) use show::addresses;
@@ -40,6 +41,8 @@ pub enum Command {
         #[arg(long)]
         bytes: Option<u64>,
     },
+    /// A picture of its screen, into a PNG file / 画面を PNG ファイルに保存する
+    Screenshot { instance: String, file: PathBuf },
     /// Switch off / 電源を切る
     Poweroff {
         instance: String,
@@ -116,6 +119,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Console(console) => super::console::run(session, console).await,
         Command::ConsoleLog { instance, bytes } => console_log(session, &instance, bytes).await,
+        Command::Screenshot { instance, file } => screenshot(session, &instance, &file).await,
         Command::Poweroff { instance, force, waiting } => {
             let wish = Wish { path: "/poweroff", body: json!({ "force": force }), states: &["halted"] };
             change(session, &instance, wish, waiting).await
@@ -162,6 +166,17 @@ pub(super) async fn console_log(session: &mut Session<'_>, instance: &str, bytes
     session.print(&json!({ "id": id, "console_log": text }), |_| {
         if text.ends_with('\n') || text.is_empty() { text.clone() } else { format!("{text}\n") }
     })
+}
+
+async fn screenshot(session: &mut Session<'_>, instance: &str, file: &Path) -> Result<(), CliError> {
+    let id = names::id_of::<Instance>(&session.client, instance).await?;
+    let picture = session.client.bytes(&format!("/instances/{id}/screenshot.png")).await?;
+    let path = file.display().to_string();
+    std::fs::write(file, &picture).map_err(|source| {
+        let sentence = say(session.language(), Message::FileUnwritable, &[("path", &path)]);
+        CliError::because(USAGE, sentence, source, session.word(Message::FileNext).into())
+    })?;
+    session.print(&json!({ "id": id, "file": path, "bytes": picture.len() }), |_| format!("{path}\n"))
 }
 
 /// A change of power: what is sent, and the states that fulfil it.

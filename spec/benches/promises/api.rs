@@ -84,7 +84,7 @@ async fn hammer(
                 times.push(sent.elapsed());
                 at += CLIENTS;
             }
-            Ok(times)
+            anyhow::Ok(times)
         });
     }
     let mut all = Vec::new();

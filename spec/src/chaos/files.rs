@@ -44,7 +44,7 @@ pub const DOMAIN: &str = "demo1.arame.internal";
 pub const MEMORY_MIB: u32 = 192;
 
 /// What the image of the cell is: nothing to boot from.
-pub const IMAGE: [u8; 64 * 1024] = [0; 64 * 1024];
+pub static IMAGE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 const PASSWORD: &str = "of-the-cell";
 
