@@ -1,6 +1,6 @@
 //! What tenants do with volumes.
 
-mod room;
+pub(super) mod room;
 
 use super::advance::{self, Cause};
 use super::instances::record;

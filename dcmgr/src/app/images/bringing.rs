@@ -76,9 +76,7 @@ async fn choose_agent(tx: &mut Tx) -> Result<String, AppError> {
     let room =
         |node: &&arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
     let best = nodes.iter().filter(fits).max_by_key(room);
-    Ok(best
-        .map(|node| node.node_id.clone())
-        .ok_or_else(|| Refusal::new(Code::OutOfStorageCapacity).with("needed", "1 MiB"))?)
+    Ok(best.map(|node| node.node_id.clone()).ok_or_else(|| super::super::volumes::room::refuse(&nodes, 1))?)
 }
 
 /// Somebody brings the bytes of an image: opens it for them.

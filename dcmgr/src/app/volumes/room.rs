@@ -47,9 +47,13 @@ pub(super) async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, 
             return Ok(node.id.clone());
         }
     }
+    Err(refuse(&nodes, needed_mib).into())
+}
+
+/// That none takes so much, with the verdict of each.
+pub fn refuse(nodes: &[StorageNode], needed_mib: u64) -> Refusal {
     let refusal = Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB"));
-    let told = serde_json::to_value(told(&nodes, needed_mib)).unwrap_or_default();
-    Err(refusal.with_detail(told).into())
+    refusal.with_detail(serde_json::to_value(told(nodes, needed_mib)).unwrap_or_default())
 }
 
 fn told(nodes: &[StorageNode], needed_mib: u64) -> Placement {

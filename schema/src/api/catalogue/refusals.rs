@@ -208,14 +208,14 @@ pub fn refusal(code: Code) -> RefusalEntry {
             109,
             400,
             (
-                "{needed} のボリュームを置けるストレージノードがありません。",
+                "{needed} を置けるストレージノードがありません。",
                 "どのストレージノードも条件を満たしません。それぞれの理由は detail にあります（空き、応答、配置の有効・無効）。",
-                "小さいサイズにするか、不要なボリュームを削除してください。arame storage list で空きを確認できます。"
+                "小さいサイズにするか、不要なものを削除してください。arame storage list で空きを確認できます。"
             ),
             (
-                "No storage node takes a volume of {needed}.",
+                "No storage node takes {needed} more.",
                 "Each does not for a reason that the detail names: its room, its agent, or its scheduling.",
-                "Choose a smaller size, or delete volumes that are not needed. arame storage list shows the room."
+                "Choose a smaller size, or delete what is not needed. arame storage list shows the room."
             )
         ),
         Code::ExceedQuota => entry!(
