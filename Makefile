@@ -16,7 +16,7 @@ SEED ?= 1
 ARAME = $(TARGET)/release/arame
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build up down status test simulate chaos bench lint fmt clean-data clean
+.PHONY: help packages pages build up down status test simulate chaos bench lint fmt clean-data clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,10 @@ help: ## list these commands
 packages: ## install the Debian packages that are missing; says which and why
 	scripts/install-packages
 
-build: ## build all programs, optimised
+pages: ## build the pages of the web console; needs Node.js 18 or later
+	scripts/build-pages
+
+build: pages ## build all programs, optimised
 	$(CARGO) build --release --workspace --locked
 
 up: packages build ## install what is missing, build, start a data center

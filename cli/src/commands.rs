@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod console;
+mod copies;
 mod host;
 mod image;
 mod instance;
@@ -20,6 +21,7 @@ mod storage;
 mod token;
 mod user;
 mod volume;
+mod volume_backup;
 mod volume_snapshot;
 
 use crate::failure::CliError;
@@ -89,7 +91,7 @@ pub enum Rest {
     /// Places for backups / バックアップの保存先
     #[command(subcommand)]
     BackupStorage(record::Command),
-    /// Records of backups / バックアップの記録
+    /// Backups, and records of such / バックアップ
     #[command(subcommand)]
     BackupObject(record::Command),
     /// What was used, from when to when / 利用記録

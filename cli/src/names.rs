@@ -111,7 +111,7 @@ pub async fn id_of_any(client: &Client, text: &str) -> Result<String, CliError> 
 }
 
 /// Of ids that events and jobs are about.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 11] = [
     Instance::PREFIX,
     Volume::PREFIX,
     VolumeSnapshot::PREFIX,
@@ -121,6 +121,7 @@ const PREFIXES: [&str; 10] = [
     HostNode::PREFIX,
     StorageNode::PREFIX,
     "att-",
+    "bo-",
     "a-",
 ];
 

@@ -84,6 +84,9 @@ pub struct UpArgs {
     /// Address of the API.
     #[arg(long, default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
+    /// Address of the web console, or `off` [default: the port before the API's].
+    #[arg(long, value_name = "ADDRESS", value_parser = webui_place)]
+    webui: Option<WebuiPlace>,
     /// Let old clients of Wakame-vdc in without a credential, with the demo account's token, here: a loopback address or
     /// the absolute path of a socket. Whoever reaches it acts for the demo account.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", value_parser = only_here)]
@@ -134,6 +137,23 @@ fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
     made.with_context(|| format!("the data center's folder {} (--dir)", dir.display()))
 }
 
+/// Where the web console is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WebuiPlace {
+    Off,
+    At(SocketAddr),
+}
+
+fn webui_place(text: &str) -> Result<WebuiPlace, String> {
+    match text {
+        "off" => Ok(WebuiPlace::Off),
+        _ => text
+            .parse()
+            .map(WebuiPlace::At)
+            .map_err(|_| "an address with a port, such as 127.0.0.1:9000, or off".into()),
+    }
+}
+
 /// An address that only this machine reaches.
 fn only_here(text: &str) -> Result<String, String> {
     let loopback = text.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
@@ -153,6 +173,11 @@ impl UpArgs {
             management: self.management_network.trunc(),
             demo: self.demo_network.trunc(),
             compat: self.compat.clone(),
+            webui: match self.webui {
+                Some(WebuiPlace::Off) => None,
+                Some(WebuiPlace::At(address)) => Some(address),
+                None => Some(SocketAddr::new(self.listen.ip(), self.listen.port().saturating_sub(1))),
+            },
             images_from: self.images_from.clone(),
         }
     }

@@ -8,7 +8,7 @@ use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
 use crate::table::plain;
 use crate::words::{Message, say};
-use arame_schema::api::{Event, Failure, Image, Instance, Language, Volume, VolumeSnapshot};
+use arame_schema::api::{BackupObject, Event, Failure, Image, Instance, Language, Volume, VolumeSnapshot};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
@@ -73,6 +73,20 @@ impl Watched for Image {
     /// One that waits for an upload that broke off waits for a person.
     fn has_failed(&self) -> bool {
         self.state == "failed" || (self.state == "pending" && self.failure.is_some())
+    }
+}
+
+impl Watched for BackupObject {
+    fn state(&self) -> String {
+        self.state.clone()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.state.as_str(), "failed" | "lost")
     }
 }
 

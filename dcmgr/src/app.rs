@@ -12,6 +12,7 @@ pub mod backups;
 pub mod consoles;
 pub mod credentials;
 pub mod dc_networks;
+mod deaths;
 pub mod error;
 pub mod events;
 pub mod guards;

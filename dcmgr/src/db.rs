@@ -11,6 +11,7 @@ pub mod audit;
 pub mod backups;
 pub mod consoles;
 pub mod dc_networks;
+pub mod dns_records;
 pub mod error;
 pub mod events;
 pub mod exchange;

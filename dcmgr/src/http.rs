@@ -17,7 +17,6 @@ pub mod app;
 #[cfg(not(test))]
 use crate::app;
 
-mod absent;
 mod accounts;
 mod answer;
 mod asked;
@@ -30,6 +29,7 @@ mod conditional;
 mod consoles;
 mod credential;
 mod dc_networks;
+mod dns_records;
 mod docs;
 mod events;
 mod fields;

@@ -2,12 +2,15 @@
 
 pub mod attachment;
 pub mod backup;
+pub mod capture;
 pub mod image;
 pub mod instance;
+pub mod interface;
 pub mod job;
 pub mod migration;
 pub mod moving;
 pub mod placement;
+pub mod restart;
 pub mod rollback;
 pub mod snapshot;
 pub mod volume;

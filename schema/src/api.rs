@@ -9,9 +9,11 @@ pub mod backup;
 pub mod catalogue;
 pub mod console;
 pub mod dc_network;
+pub mod dns_record;
 pub mod error;
 pub mod event;
 pub mod failure;
+pub mod figures;
 pub mod health;
 pub mod image;
 pub mod instance;
@@ -29,6 +31,7 @@ pub mod placement;
 pub mod refusal;
 pub mod requests;
 pub mod role;
+pub mod route;
 pub mod security_group;
 pub mod ssh_key_pair;
 pub mod timestamp;
@@ -36,17 +39,21 @@ pub mod usage;
 pub mod user;
 pub mod volume;
 pub mod volume_snapshot;
+pub mod why;
 
 pub use account::{Account, AccountUsage, AskedOrDetail, AuditEntry, BulkRefusal, BulkResult, Token};
 pub use audit::{Finding, FindingKind, FindingRule};
 pub use backup::{
-    BackupObject, BackupStorage, CreateBackupObject, SetBackupStorage, StorageOfBackup, UpdateBackupObject,
+    BackUpInstance, BackUpVolume, BackupObject, BackupStorage, CopyRequested, CopyTo, CreateBackupObject,
+    InstanceBackup, SetBackupStorage, StorageOfBackup, UpdateBackupObject, VolumeBackup,
 };
 pub use console::{ConsoleOpened, ConsoleTicket, OpenConsole};
 pub use dc_network::{CreateDcNetwork, DcNetwork, OfferingModes, UpdateDcNetwork};
+pub use dns_record::{CreateDnsRecord, DnsRecord};
 pub use error::ErrorBody;
 pub use event::Event;
 pub use failure::{Failure, Progress};
+pub use figures::{CpuUsage, DiskUsage, InstanceUsage, MemoryUsage, UsagePoint, VifUsage};
 pub use health::Health;
 pub use image::{CreateImage, Image, ImageFormat, UpdateImage};
 pub use instance::{
@@ -62,8 +69,8 @@ pub use label::{Label, SetLabel, SetLabels};
 pub use language::{Language, Localise};
 pub use monitor::{Monitor, MonitorItem, SetMonitor};
 pub use network::{
-    ChangeSecurityGroup, CreateNetwork, CreateVif, DhcpRange, Network, NetworkRoute, NetworkService, NetworkVif,
-    Nothing, ReserveAddresses, RouteEnd, SetNetworkService, UpdateNetwork,
+    AttachVif, BindAddress, ChangeSecurityGroup, CreateNetwork, CreateVif, DhcpRange, ExternalAddress, Network,
+    NetworkRoute, NetworkService, NetworkVif, Nothing, ReserveAddresses, RouteEnd, SetNetworkService, UpdateNetwork,
 };
 pub use node::{CreateNode, HostNode, NodeFilter, StorageNode, UpdateNode};
 pub use node_group::{CreateNodeGroup, NodeGroup, UpdateNodeGroup};
@@ -72,10 +79,11 @@ pub use placement::{DeletePlan, HostVerdict, LaunchPlan, Placement, PlannedRefus
 pub use refusal::{Code, Refusal};
 pub use requests::{
     AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
-    CreateVolumeSnapshot, Decide, DeleteVolume, ListFilter, MoveInstance, Nil, PowerOff, RollBackVolume, SetScheduling,
-    SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest, VolumeRequest,
+    CreateVolumeSnapshot, Decide, DeleteVolume, DetachVolume, ListFilter, MoveInstance, Nil, PowerOff, RollBackVolume,
+    SetScheduling, SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest, VolumeRequest,
 };
 pub use role::Role;
+pub use route::StaticRoute;
 pub use security_group::{SecurityGroup, SecurityGroupRule};
 pub use ssh_key_pair::{SshKeyPair, UpdateSshKeyPair};
 pub use timestamp::Timestamp;
@@ -83,3 +91,4 @@ pub use usage::{UsageInterval, UsageNowOrOverTime, UsageOverTime, UsageTotal};
 pub use user::{ChangePassword, CreateSession, CreateUser, Membership, Session, UpdateUser, User, Whoami};
 pub use volume::{UpdateVolume, Volume, VolumeRollback};
 pub use volume_snapshot::VolumeSnapshot;
+pub use why::{DhcpExchange, DhcpOption, DnsQuestion, NetworkWhy, WhyOfService};

@@ -4,6 +4,7 @@
 //! of the types in [`report`], on an exchange of its own. Unknown fields are ignored; what cannot be parsed is
 //! answered `unsupported`. Golden files in `schema/messages/` pin the form.
 
+pub mod figures;
 pub mod hva;
 pub mod nsa;
 pub mod report;
@@ -56,6 +57,12 @@ pub enum Job {
     /// Let a paused guest run, that was not given away.
     #[serde(rename = "hva.instance.resume")]
     ResumeInstance(hva::ResumeInstance),
+    /// Copy a machine's disk for an image, or go on watching that copy.
+    #[serde(rename = "hva.capture.take")]
+    TakeCapture(hva::TakeCapture),
+    /// Remove the copy, and end it where it is still being made.
+    #[serde(rename = "hva.capture.drop")]
+    DropCapture(hva::DropCapture),
     /// The rules of all ports of this host, one version.
     #[serde(rename = "hva.policy.apply")]
     ApplyPolicy(hva::ApplyPolicy),
@@ -87,17 +94,34 @@ pub enum Job {
     DeleteSnapshot(sta::DeleteSnapshot),
     #[serde(rename = "sta.snapshot.observe")]
     ObserveSnapshot(sta::ObserveSnapshot),
+    /// Take the snapshot that a backup is copied from; one that is there is never taken again.
+    #[serde(rename = "sta.backup.snapshot")]
+    SnapshotBackup(sta::Backup),
+    /// Copy the snapshot into the backup storage, or go on watching that copy.
+    #[serde(rename = "sta.backup.write")]
+    WriteBackup(sta::Backup),
+    /// Remove the snapshot that a backup was copied from.
+    #[serde(rename = "sta.backup.drop")]
+    DropBackup(sta::Backup),
+    /// Remove the object, and end its copy where that still goes on.
+    #[serde(rename = "sta.backup.delete")]
+    DeleteBackup(sta::Backup),
+    #[serde(rename = "sta.backup.observe")]
+    ObserveBackup(sta::Backup),
 
     /// Serve this snapshot of a network; a lower version than the one served is refused.
     #[serde(rename = "nsa.network.apply")]
     ApplyNetwork(Box<nsa::ApplyNetwork>),
+    /// The same by what changed since a version; refused where another version is served.
+    #[serde(rename = "nsa.network.change")]
+    ChangeNetwork(Box<nsa::ChangeNetwork>),
     #[serde(rename = "nsa.network.delete")]
     DeleteNetwork(nsa::DeleteNetwork),
 }
 
 impl Job {
     /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 31] = [
         "hva.instance.apply",
         "hva.instance.delete",
         "hva.instance.reboot",
@@ -106,6 +130,8 @@ impl Job {
         "hva.instance.send",
         "hva.instance.keep",
         "hva.instance.resume",
+        "hva.capture.take",
+        "hva.capture.drop",
         "hva.policy.apply",
         "sta.image.import",
         "sta.image.delete",
@@ -119,7 +145,13 @@ impl Job {
         "sta.snapshot.create",
         "sta.snapshot.delete",
         "sta.snapshot.observe",
+        "sta.backup.snapshot",
+        "sta.backup.write",
+        "sta.backup.drop",
+        "sta.backup.delete",
+        "sta.backup.observe",
         "nsa.network.apply",
+        "nsa.network.change",
         "nsa.network.delete",
     ];
 
@@ -133,6 +165,8 @@ impl Job {
             Job::SendInstance(_) => "hva.instance.send",
             Job::KeepInstance(_) => "hva.instance.keep",
             Job::ResumeInstance(_) => "hva.instance.resume",
+            Job::TakeCapture(_) => "hva.capture.take",
+            Job::DropCapture(_) => "hva.capture.drop",
             Job::ApplyPolicy(_) => "hva.policy.apply",
             Job::ImportImage(_) => "sta.image.import",
             Job::DeleteImage(_) => "sta.image.delete",
@@ -146,7 +180,13 @@ impl Job {
             Job::CreateSnapshot(_) => "sta.snapshot.create",
             Job::DeleteSnapshot(_) => "sta.snapshot.delete",
             Job::ObserveSnapshot(_) => "sta.snapshot.observe",
+            Job::SnapshotBackup(_) => "sta.backup.snapshot",
+            Job::WriteBackup(_) => "sta.backup.write",
+            Job::DropBackup(_) => "sta.backup.drop",
+            Job::DeleteBackup(_) => "sta.backup.delete",
+            Job::ObserveBackup(_) => "sta.backup.observe",
             Job::ApplyNetwork(_) => "nsa.network.apply",
+            Job::ChangeNetwork(_) => "nsa.network.change",
             Job::DeleteNetwork(_) => "nsa.network.delete",
         }
     }
@@ -155,11 +195,14 @@ impl Job {
     pub fn is_destructive(&self) -> bool {
         match self {
             Job::DeleteInstance(_)
+            | Job::DropCapture(_)
             | Job::DeleteImage(_)
             | Job::DeleteVolume(_)
             | Job::UnexportVolume(_)
             | Job::RollBackVolume(_)
             | Job::DeleteSnapshot(_)
+            | Job::DropBackup(_)
+            | Job::DeleteBackup(_)
             | Job::DeleteNetwork(_) => true,
             Job::ApplyInstance(job) => job.spec.power != hva::Power::On,
             Job::RebootInstance(_)
@@ -168,6 +211,7 @@ impl Job {
             | Job::SendInstance(_)
             | Job::KeepInstance(_)
             | Job::ResumeInstance(_)
+            | Job::TakeCapture(_)
             | Job::ApplyPolicy(_)
             | Job::ImportImage(_)
             | Job::CreateVolume(_)
@@ -176,7 +220,11 @@ impl Job {
             | Job::MarkVolume(_)
             | Job::CreateSnapshot(_)
             | Job::ObserveSnapshot(_)
-            | Job::ApplyNetwork(_) => false,
+            | Job::SnapshotBackup(_)
+            | Job::WriteBackup(_)
+            | Job::ObserveBackup(_)
+            | Job::ApplyNetwork(_)
+            | Job::ChangeNetwork(_) => false,
         }
     }
 }

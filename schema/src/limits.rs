@@ -59,6 +59,9 @@ pub const VOLUME_SNAPSHOTS_MAX: usize = 64;
 /// Rules in one security group: bounds the flows one port can cost.
 pub const SECURITY_GROUP_RULES_MAX: usize = 100;
 
+/// Aliases (CNAME) that are followed in a row: more than anybody needs, few enough for one small answer.
+pub const DNS_CHAIN_MAX: usize = 8;
+
 /// TTL of DNS records in seconds, and the least time a released address cools before it is given out again.
 pub const DNS_TTL_SECONDS: u32 = 60;
 

@@ -117,7 +117,7 @@ pub fn programs() -> anyhow::Result<PathBuf> {
             deps.parent().context("target/<profile>/deps")?.to_owned()
         }
     };
-    for name in ["arame", "arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa"] {
+    for name in ["arame", "arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa", "arame-webui"] {
         ensure!(folder.join(name).is_file(), "{name} is not in {}: cargo build --workspace", folder.display());
     }
     Ok(folder)
@@ -180,6 +180,8 @@ impl Processes {
     pub async fn up_again(&self) -> anyhow::Result<String> {
         let mut command = Command::new(&self.arame);
         command.args(["--lang", "en", "up", "-d", "--hosts", &self.start.hosts.to_string()]);
+        // Tests of the console start their own: here its port would be one more to be free.
+        command.args(["--webui", "off"]);
         if self.start.backends == Backends::Simulated {
             command.arg("--sim");
         }

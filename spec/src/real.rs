@@ -157,7 +157,7 @@ impl DataCenter {
     /// It cannot be run, or takes too long.
     pub async fn up(&self) -> anyhow::Result<Said> {
         let dir = self.dir().to_str().context("a folder with an odd name")?;
-        let args = ["up", "-d", "--dir", dir, "--listen", &self.listen, "--demo-network", &self.demo];
+        let args = ["up", "-d", "--dir", dir, "--webui", "off", "--listen", &self.listen, "--demo-network", &self.demo];
         run(&self.arame, &args, UP_LIMIT).await
     }
 
@@ -279,7 +279,7 @@ impl Status {
 fn built_programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let target = own.ancestors().nth(2).context("the test program is in no target folder")?.to_owned();
-    for name in ["arame", "arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa"] {
+    for name in ["arame", "arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa", "arame-webui"] {
         let path = target.join(name);
         if !path.is_file() {
             bail!("{} is not built: run `cargo build --workspace` first", path.display());

@@ -42,7 +42,7 @@ struct Story {
 impl Story {
     async fn start() -> anyhow::Result<Story> {
         let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
-        let request = CreateVolume { volume_size: 64, display_name: Some("data".into()) };
+        let request = CreateVolume { volume_size: 64, display_name: Some("data".into()), backup_object_id: None };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
         let found = world.db().rows("SELECT backend_key FROM volumes WHERE id = ?", (&volume,)).await?;

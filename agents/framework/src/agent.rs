@@ -10,6 +10,7 @@
 //! [`Work::cancelled`] of the older and runs after it; a job seen before is run again (handlers are idempotent);
 //! jobs of another incarnation are dropped; destructive jobs from an older database epoch are held.
 
+use crate::metrics::Sample;
 use crate::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
@@ -255,6 +256,11 @@ pub trait Agent: Send + Sync + 'static {
     /// a sentence, or one of the words that dcmgr knows.
     async fn open(&self, ask: &Ask) -> Result<BoxedWire, String> {
         Err(format!("this agent opens no stream `{}`", ask.question))
+    }
+
+    /// Its own numbers for `/metrics`, beside the framework's. Called at each look: it reads and does not wait.
+    fn metrics(&self) -> Vec<Sample> {
+        Vec::new()
     }
 
     /// Why the agent wants no new placements, if so.

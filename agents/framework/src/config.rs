@@ -2,6 +2,7 @@
 //! are paths of files; a file of its own in `state_dir`, `machine_id`, stands for `/etc/machine-id` where several
 //! agents share a machine. `agents/framework/common.example.toml` shows every field.
 
+use crate::metrics::Metrics;
 use arame_schema::model::AgentId;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub struct Common {
     pub broker: Broker,
     #[serde(default)]
     pub streams: Streams,
+    #[serde(default)]
+    pub metrics: Metrics,
 }
 
 /// `[common.streams]`: where streams (consoles) are brought.
@@ -81,6 +84,7 @@ mod tests {
         let file: File = toml::from_str(EXAMPLE).unwrap();
         assert_eq!((file.common.agent.as_str(), file.common.broker.port), ("hva.h1", 5672));
         assert_eq!(file.common.streams.dcmgr, ["10.0.0.1:9003"]);
+        assert_eq!(file.common.metrics.listen.map(|at| at.port()), Some(9101));
     }
 
     #[test]

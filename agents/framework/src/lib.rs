@@ -61,6 +61,7 @@ pub mod agent;
 pub mod bus;
 pub mod config;
 pub mod crash;
+pub mod metrics;
 pub mod rehearsal;
 pub mod runtime;
 pub mod stream;

@@ -15,6 +15,7 @@ mod hello;
 mod inbox;
 mod keeps;
 mod lanes;
+mod numbers;
 mod outbox;
 mod starting;
 mod streams;
@@ -25,6 +26,7 @@ use crate::agent::{Agent, Standing};
 use crate::bus::amqp::{AmqpBus, Role};
 use crate::bus::{Address, Bus, Delivery, Durability, Link, Source};
 use crate::config::Common;
+use crate::metrics;
 use crate::rehearsal;
 use crate::stream::{self, Road};
 use anyhow::Context as _;
@@ -38,7 +40,7 @@ use outbox::Outbox;
 use starting::Starting;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
@@ -92,6 +94,9 @@ struct Streams {
 struct Counts {
     open: AtomicU32,
     hung: AtomicU32,
+    lanes: AtomicU32,
+    /// 0 before the first welcome.
+    incarnation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -151,6 +156,10 @@ pub async fn run(
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         streams: Streams { road, places: Arc::new(Semaphore::new(AGENT_STREAMS_MAX)), over: CancellationToken::new() },
     });
+    let _numbers = match common.metrics.listen {
+        Some(listen) => Some(numbers::show(metrics::bind(listen).await?, context.clone())),
+        None => None,
+    };
     let (events, news) = mpsc::unbounded_channel();
     let runtime = Runtime {
         lanes: Lanes::new(context.clone(), events.clone()),

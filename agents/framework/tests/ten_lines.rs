@@ -34,13 +34,25 @@ fn watch_points() -> (Arc<Mutex<Vec<&'static str>>>, Vec<crash::Armed>) {
 /// What is armed is armed for the whole process.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// What Prometheus sees.
+async fn look(at: std::net::SocketAddr) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).await.unwrap();
+    told
+}
+
 async fn joins_works_reports_and_leaves(kit: Kit) {
     let _one = ONE.lock().await;
     let mut dcmgr = Dcmgr::new(&kit, AGENT).await;
     let dir = tempfile::tempdir().unwrap();
     let (bus, stop) = (kit.bus(AGENT).await, CancellationToken::new());
-    let running =
-        tokio::spawn(runtime::run(common(dir.path(), AGENT, no_broker()), bus, Arc::new(TenLines), stop.clone()));
+    let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut common = common(dir.path(), AGENT, no_broker());
+    common.metrics.listen = Some(at);
+    let running = tokio::spawn(runtime::run(common, bus, Arc::new(TenLines), stop.clone()));
     let hello = dcmgr.welcome().await;
     assert_eq!(hello.kinds, ["sta.volume.observe"]);
     // An agent that does not list says so, and nothing is concluded from its silence.
@@ -56,6 +68,16 @@ async fn joins_works_reports_and_leaves(kit: Kit) {
     assert_eq!((fact.thing.as_str(), fact.value, fact.generation), ("vol-a", Fact::No, 7));
     let all = || *passed.lock().unwrap() == crash::POINTS;
     eventually("the job passed all four points, in order", LIMIT, all).await;
+
+    let told = look(at).await;
+    for line in [
+        "arame_agent_linked{agent=\"sta.s1\"} 1",
+        "arame_agent_jobs_open{agent=\"sta.s1\"} 0",
+        "arame_agent_outcomes_total{agent=\"sta.s1\",kind=\"sta.volume.observe\",result=\"done\"} 1",
+    ] {
+        assert!(told.lines().any(|said| said == line), "{line} is not in\n{told}");
+    }
+    assert!(!told.contains("arame_agent_incarnation{agent=\"sta.s1\"} 0"), "{told}");
 
     stop.cancel();
     tokio::time::timeout(LIMIT, running).await.expect("it leaves").unwrap().unwrap();

@@ -5,21 +5,29 @@
 
 use crate::config::{Config, DriverKind, HvaConfig};
 use crate::console::relay::{self, Viewers};
+use crate::driver::captures::disks::Disks;
+use crate::driver::captures::{Captures, serve};
 use crate::driver::consoles::{Consoles, NotShown};
 use crate::driver::files::Files;
 use crate::driver::libvirt::Libvirt;
+use crate::driver::meters::Meters;
 use crate::driver::sim::{Point, Sim};
 use crate::driver::{Compute, DriverError, Store};
+use crate::figures::{self, Figures};
 use crate::metadata::Directory;
 use crate::policy::Policy;
 use crate::records::Record;
 use crate::switch::Switch;
 use crate::switch::ovs::Ovs;
+use crate::takings::Takings;
 use crate::{console, host, jobs, metadata};
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::metrics::Sample;
 use arame_framework::rehearsal;
 use arame_framework::stream::BoxedWire;
 use arame_schema::jobs::Job;
+use arame_schema::jobs::figures::FIGURES;
+use arame_schema::jobs::hva::CAPTURES;
 use arame_schema::jobs::report::{Ask, FactReport, Retry};
 use arame_schema::model::{ConsoleKind, InstanceId, NoConsole, Observation};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -29,6 +37,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Calls that may hang before the host wants no new guests.
 const HUNG_MAX: u32 = 2;
@@ -46,8 +56,11 @@ pub struct Hva {
     pub(crate) policy: ArcSwap<Policy>,
     standing: ArcSwapOption<Standing>,
     busy: Mutex<HashSet<String>>,
+    pub(crate) captures: Arc<dyn Captures>,
+    pub(crate) takings: Takings,
     consoles: Arc<dyn Consoles>,
     viewers: Viewers,
+    figures: Arc<Figures>,
     sim: Option<Sim>,
 }
 
@@ -55,8 +68,10 @@ pub struct Hva {
 struct Drivers {
     compute: Arc<dyn Compute>,
     consoles: Arc<dyn Consoles>,
+    meters: Arc<dyn Meters>,
     store: Arc<dyn Store>,
     switch: Arc<dyn Switch>,
+    captures: Arc<dyn Captures>,
 }
 
 impl Hva {
@@ -77,8 +92,10 @@ impl Hva {
         let drivers = Drivers {
             compute: Arc::new(sim.clone()),
             consoles: Arc::new(sim.clone()),
+            meters: Arc::new(sim.clone()),
             store: Arc::new(sim.clone()),
             switch: Arc::new(sim.clone()),
+            captures: Arc::new(sim.clone()),
         };
         Self::assemble(config, drivers, policy, Some(sim)).await
     }
@@ -94,9 +111,22 @@ impl Hva {
         let ports = files.list().await?.iter().flat_map(Record::ports).collect();
         let switch = Ovs::start(switch, config.metadata.enabled, policy.clone(), ports);
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
-        let drivers = Drivers { consoles: compute.clone(), compute, store: Arc::new(files), switch: Arc::new(switch) };
+        let captures = Disks::open(&data_dir, compute.clone(), config.captures.clone())?;
+        let captured = config.captures.as_ref().map(|captures| (captures.listen, data_dir.join("captures")));
+        let (consoles, meters) = (compute.clone(), compute.clone());
+        let drivers = Drivers {
+            consoles,
+            meters,
+            compute,
+            store: Arc::new(files),
+            switch: Arc::new(switch),
+            captures: Arc::new(captures),
+        };
         let hva = Self::assemble(config, drivers, policy, None).await?;
         tokio::spawn(console::keep_bounded(data_dir));
+        if let Some((listen, dir)) = captured {
+            tokio::spawn(serve::serve(listen, dir));
+        }
         if serve {
             tokio::spawn(metadata::server::serve(hva.guests.clone(), hva.switch.clone()));
         }
@@ -109,13 +139,15 @@ impl Hva {
         policy: Policy,
         sim: Option<Sim>,
     ) -> Result<Arc<Self>, DriverError> {
-        let Drivers { compute, consoles, store, switch } = drivers;
+        let Drivers { compute, consoles, meters, store, switch, captures } = drivers;
         let guests = Arc::new(Directory::default());
         for record in store.list().await? {
             guests.put(&record);
         }
         guests.set_policy(&policy);
         let notices = compute.stopped();
+        let figures = Arc::new(Figures::new(Duration::from_secs(config.figures_every_seconds.max(1))));
+        rehearsal::spawn(figures::watch(Arc::downgrade(&figures), meters));
         let hva = Arc::new(Self {
             config,
             compute,
@@ -125,8 +157,11 @@ impl Hva {
             policy: ArcSwap::from_pointee(policy),
             standing: ArcSwapOption::empty(),
             busy: Mutex::default(),
+            captures,
+            takings: Takings::default(),
             consoles,
             viewers: Viewers::default(),
+            figures,
             sim,
         });
         if let Some(mut notices) = notices {
@@ -179,6 +214,8 @@ impl Hva {
             Job::SendInstance(job) => jobs::send::send(self, &job, work).await,
             Job::KeepInstance(job) => jobs::stay::keep(self, &job.instance, work).await,
             Job::ResumeInstance(job) => jobs::stay::resume(self, &job.instance, work).await,
+            Job::TakeCapture(job) => jobs::capture::take(self, &job, work).await,
+            Job::DropCapture(job) => jobs::capture::end(self, &job, work).await,
             Job::ApplyPolicy(job) => jobs::policy::apply(self, job, work).await,
             Job::ImportImage(_)
             | Job::DeleteImage(_)
@@ -192,7 +229,13 @@ impl Hva {
             | Job::CreateSnapshot(_)
             | Job::DeleteSnapshot(_)
             | Job::ObserveSnapshot(_)
+            | Job::SnapshotBackup(_)
+            | Job::WriteBackup(_)
+            | Job::DropBackup(_)
+            | Job::DeleteBackup(_)
+            | Job::ObserveBackup(_)
             | Job::ApplyNetwork(_)
+            | Job::ChangeNetwork(_)
             | Job::DeleteNetwork(_) => {
                 Err(Stopped::failed("wrong_agent", "this job is not for a hypervisor host", Retry::Never))
             }
@@ -221,6 +264,10 @@ impl Agent for Hva {
         let mut endpoints = self.compute.endpoints();
         if let Some(iqn) = &self.config.initiator_iqn {
             endpoints.insert("initiator_iqn".to_owned(), iqn.clone());
+        }
+        if let Some(url) = self.captures.url() {
+            kinds.extend(["hva.capture.take", "hva.capture.drop"]);
+            endpoints.insert(CAPTURES.to_owned(), url);
         }
         Profile { kinds, capacity: host::capacity(&self.config, self.compute.kind()), endpoints }
     }
@@ -251,6 +298,10 @@ impl Agent for Hva {
         jobs::list::list(self, began).await
     }
 
+    fn metrics(&self) -> Vec<Sample> {
+        self.figures.samples(Instant::now())
+    }
+
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
         match ask.question.as_str() {
             "hva.console_log" => {
@@ -258,6 +309,10 @@ impl Agent for Hva {
                 let bytes = ask.arguments["bytes"].as_u64().unwrap_or(CONSOLE_BYTES_MAX).min(CONSOLE_BYTES_MAX);
                 let text = self.store.console_tail(&instance, bytes as usize).await;
                 text.map(Value::String).map_err(|e| e.to_string())
+            }
+            FIGURES => {
+                let answer = self.figures.answer(&instance_of(&ask)?, Instant::now());
+                serde_json::to_value(answer).map_err(|e| e.to_string())
             }
             "hva.screenshot" => {
                 let picture = self.consoles.picture(&instance_of(&ask)?).await.map_err(NotShown::told)?;

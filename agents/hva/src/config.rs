@@ -33,14 +33,24 @@ pub struct HvaConfig {
     pub memory_mib: Option<u64>,
     #[serde(default)]
     pub disk_mib: Option<u64>,
+    /// Between two readings of what guests use.
+    #[serde(default = "figures_every")]
+    pub figures_every_seconds: u64,
     #[serde(default)]
     pub libvirt: Option<LibvirtConfig>,
     #[serde(default)]
     pub switch: Option<SwitchConfig>,
     #[serde(default)]
     pub metadata: MetadataConfig,
+    /// Unsaid: no machine of this host becomes an image.
+    #[serde(default)]
+    pub captures: Option<CapturesConfig>,
     #[serde(default)]
     pub sim: SimConfig,
+}
+
+fn figures_every() -> u64 {
+    10
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -92,6 +102,16 @@ impl DomainType {
             DomainType::Qemu => "qemu",
         }
     }
+}
+
+/// `[hva.captures]`: where storage nodes fetch copies of machines' disks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapturesConfig {
+    /// On the storage network.
+    pub listen: std::net::SocketAddr,
+    /// As the storage nodes reach it.
+    pub url: String,
 }
 
 /// `[hva.switch]`.

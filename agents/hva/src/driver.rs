@@ -3,18 +3,20 @@
 //! Rule: a verb names an end (`ensure_running`), is idempotent, never retries, and touches nothing that carries
 //! another installation's mark or none. What it answers it has seen. It decides nothing.
 
+pub mod captures;
 pub mod consoles;
 pub mod files;
 pub mod images;
 pub mod libvirt;
+pub mod meters;
 pub mod sim;
 
 use crate::records::Record;
 use arame_framework::agent::{Stopped, Work};
-use arame_schema::jobs::hva::{BootDisk, InstanceSpec, PluggedVolume};
+use arame_schema::jobs::hva::{BootDisk, InstanceSpec, Nic, PluggedVolume};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
-use arame_schema::model::{AccountId, AttachmentId, HostNodeId, InstanceId};
+use arame_schema::model::{AccountId, AttachmentId, HostNodeId, InstanceId, VifId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,10 +72,16 @@ pub struct SeenDomain {
     pub power: SeenPower,
     /// It is off because its guest shut itself down; a crash, a kill or our own power off is not that.
     pub left: bool,
+    /// It is off because it crashed or its QEMU was killed.
+    pub died: bool,
     /// Attachments plugged into the running guest or into the kept definition.
     pub plugged: Vec<AttachmentId>,
     /// Those of them that only one of the two has although the guest runs: on their way in, or out.
     pub half_plugged: Vec<AttachmentId>,
+    /// Interfaces of the running guest or of the kept definition.
+    pub nics: Vec<VifId>,
+    /// Those of them that only one of the two has although the guest runs.
+    pub half_nics: Vec<VifId>,
     /// It is off because its memory was sent to another host.
     pub sent: bool,
 }
@@ -153,6 +161,12 @@ pub trait Compute: Send + Sync + 'static {
 
     /// The running guest has let the volume go.
     async fn ensure_unplugged(&self, instance: &InstanceId, attachment: &AttachmentId) -> Result<(), DriverError>;
+
+    /// The running guest has the interface. Its port stands already.
+    async fn ensure_nic(&self, machine: &Machine, nic: &Nic) -> Result<(), DriverError>;
+
+    /// The running guest has let the interface go. Its port stands until then.
+    async fn ensure_no_nic(&self, instance: &InstanceId, vif: &VifId) -> Result<(), DriverError>;
 
     /// Writes the operation on the domain, then resets the guest: at most once.
     async fn reboot(&self, instance: &InstanceId, operation: Uuid) -> Result<(), DriverError>;

@@ -5,6 +5,7 @@
 //! failed half way must not look done. Its observation is taken before looking.
 
 pub mod apply;
+pub mod capture;
 pub mod delete;
 pub mod list;
 pub mod observe;
@@ -21,7 +22,8 @@ use arame_framework::agent::{Stopped, Work};
 use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::hva::Between;
 use arame_schema::jobs::report::{FactReport, Retry};
-use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation};
+use arame_schema::model::restart::EndedBy;
+use arame_schema::model::{AttachmentId, Fact, FactName, InstanceId, Observation, VifId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -109,6 +111,18 @@ impl Found {
         all
     }
 
+    /// Every interface this instance has, or had and was not yet seen without.
+    pub fn vifs(&self) -> Vec<VifId> {
+        let of_record = |record: &Record| -> Vec<VifId> {
+            record.vifs.iter().chain(record.nics.iter().map(|nic| &nic.vif)).cloned().collect()
+        };
+        let mut all: Vec<VifId> = self.record.iter().flat_map(of_record).collect();
+        all.extend(self.domain.iter().flat_map(|domain| domain.nics.clone()));
+        all.sort();
+        all.dedup();
+        all
+    }
+
     fn installation(&self) -> Option<Uuid> {
         let domain = self.domain.as_ref().map(|domain| domain.mark.installation);
         domain.or(self.record.as_ref().map(|record| record.installation))
@@ -165,13 +179,18 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         observed,
         detail,
     };
-    let left = found.domain.as_ref().is_some_and(|domain| domain.left);
+    let ended = found.domain.as_ref().and_then(|domain| match (domain.left, domain.died) {
+        (true, _) => Some(EndedBy::Guest),
+        (false, true) => Some(EndedBy::Death),
+        (false, false) => None,
+    });
+    let ended = ended.map(|by| json!({ EndedBy::KEY: by.as_str() }));
     let (power, detail) = match found.domain.as_ref().map(|domain| domain.power) {
         Some(SeenPower::On) => (Fact::Yes, None),
         // Neither running nor surely gone: only an observation of no lets it run elsewhere.
         Some(SeenPower::Paused) => (Fact::Maybe, Some(json!({ "paused": true }))),
-        Some(SeenPower::Off) if left => (Fact::No, Some(json!({ "stopped_by": "guest" }))),
-        Some(SeenPower::Off) | None => (Fact::No, None),
+        Some(SeenPower::Off) => (Fact::No, ended),
+        None => (Fact::No, None),
     };
     let thing = instance.as_str();
     let guest = found.guest();
@@ -185,17 +204,29 @@ pub fn facts_of(found: &Found, instance: &InstanceId, observed: Observation) -> 
         fact(thing, FactName::Domain, if exists { Fact::Yes } else { Fact::No }, between),
         fact(thing, FactName::Power, power, detail),
     ];
-    let plugged: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.plugged);
-    let half: &[AttachmentId] = found.domain.as_ref().map_or(&[], |domain| &domain.half_plugged);
+    let domain = found.domain.as_ref();
+    let plugged: &[AttachmentId] = domain.map_or(&[], |domain| &domain.plugged);
+    let half: &[AttachmentId] = domain.map_or(&[], |domain| &domain.half_plugged);
     for attachment in found.attachments() {
-        let value = match (plugged.contains(&attachment), half.contains(&attachment)) {
-            (_, true) => Fact::Maybe,
-            (true, false) => Fact::Yes,
-            (false, false) => Fact::No,
-        };
+        let value = plug_seen(plugged.contains(&attachment), half.contains(&attachment));
         facts.push(fact(attachment.as_str(), FactName::Plugged, value, None));
     }
+    let nics: &[VifId] = domain.map_or(&[], |domain| &domain.nics);
+    let half: &[VifId] = domain.map_or(&[], |domain| &domain.half_nics);
+    for vif in found.vifs() {
+        let value = plug_seen(nics.contains(&vif), half.contains(&vif));
+        facts.push(fact(vif.as_str(), FactName::Plugged, value, None));
+    }
     facts
+}
+
+/// What only the guest or only its definition has is on its way in, or out.
+fn plug_seen(somewhere: bool, half: bool) -> Fact {
+    match (somewhere, half) {
+        (_, true) => Fact::Maybe,
+        (true, false) => Fact::Yes,
+        (false, false) => Fact::No,
+    }
 }
 
 /// A job that stopped answers what is there now, when that can be seen.

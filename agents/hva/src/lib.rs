@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod console;
 pub mod driver;
+pub mod figures;
 pub mod host;
 pub mod jobs;
 pub mod metadata;
@@ -16,5 +17,6 @@ pub mod policy;
 pub mod records;
 pub mod screen;
 pub mod switch;
+pub mod takings;
 
 pub use agent::Hva;

@@ -5,7 +5,7 @@
 
 use crate::switch::Port;
 use arame_schema::jobs::hva::{InstanceSpec, Metadata, Nic};
-use arame_schema::model::{AccountId, AttachmentId, ImageId, InstanceId};
+use arame_schema::model::{AccountId, AttachmentId, ImageId, InstanceId, VifId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -45,6 +45,9 @@ pub struct Record {
     /// Attachments ever wished into it since it was made and not yet seen unplugged.
     #[serde(default)]
     pub attachments: Vec<AttachmentId>,
+    /// The same of interfaces.
+    #[serde(default)]
+    pub vifs: Vec<VifId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
 }
@@ -57,6 +60,13 @@ impl Record {
                 attachments.push(volume.attachment.clone());
             }
         }
+        // A record of an older agent names only those it has.
+        let mut vifs: Vec<VifId> = before
+            .map(|old| old.vifs.iter().chain(old.nics.iter().map(|nic| &nic.vif)).cloned().collect())
+            .unwrap_or_default();
+        vifs.extend(spec.nics.iter().map(|nic| nic.vif.clone()));
+        vifs.sort();
+        vifs.dedup();
         Self {
             installation,
             instance: spec.instance.clone(),
@@ -73,6 +83,7 @@ impl Record {
             nics: spec.nics.clone(),
             metadata: spec.metadata.clone(),
             attachments,
+            vifs,
             side: None,
         }
     }

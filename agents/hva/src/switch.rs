@@ -42,8 +42,8 @@ pub trait Switch: Send + Sync + 'static {
     /// The ports exist, tagged and marked, and their flows stand.
     async fn ensure_ports(&self, ports: &[Port]) -> Result<(), DriverError>;
 
-    /// No port of the instance is left, nor flow, nor tracked connection.
-    async fn ensure_no_ports(&self, instance: &InstanceId) -> Result<(), DriverError>;
+    /// No port of the instance is left but those named, nor flow, nor tracked connection of what goes.
+    async fn ensure_no_ports(&self, instance: &InstanceId, but: &[VifId]) -> Result<(), DriverError>;
 
     /// The firewall is this policy, on ports that exist and on those to come.
     async fn ensure_policy(&self, policy: Arc<Policy>) -> Result<(), DriverError>;

@@ -1,6 +1,8 @@
 //! The contract of a hypervisor host, kept alike by the simulator and by the real drivers.
 #![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
+#[path = "support/captures.rs"]
+mod captures;
 #[path = "support/fixtures.rs"]
 mod fixtures;
 #[path = "support/lab.rs"]
@@ -10,15 +12,18 @@ use arame_framework::agent::{Agent, Standing};
 use arame_hva::driver::sim::Sim;
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
+use arame_schema::jobs::figures::{FIGURES, FiguresAnswer};
 use arame_schema::jobs::hva::*;
 use arame_schema::jobs::report::Ask;
 use arame_schema::model::instance::Shutdown;
+use arame_schema::model::restart::EndedBy;
 use arame_schema::model::{Fact, FactName};
+use captures::a_machines_disk_is_copied_once_whether_it_runs_or_not_and_its_copy_goes;
 use fixtures::*;
 use lab::{Answer, Host, Lab};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A host under test.
@@ -29,10 +34,17 @@ trait Subject {
     fn lose_disk(&self, instance: &str);
     fn visit(&self, instance: &str, kind: &str, typed: &str, until: &str) -> Result<String, String>;
     fn screenshot(&self, instance: &str) -> Result<Value, String>;
+    /// What is told of the guest's figures, a moment later.
+    fn figures(&self, instance: &str) -> FiguresAnswer;
+    /// Ends the guest as a crash does.
+    fn kill_guest(&self, instance: &str);
     /// What a guest says on its serial port when it is up.
     fn greeting(&self) -> &'static str;
     /// Whether what was said on the serial port is in its log; the simulator's log is a fixed text.
     fn logged(&self, instance: &str, said: &str) -> bool;
+
+    /// Whether the guest itself has an interface of this address; the simulator's guest is what its facts say.
+    fn sees(&self, instance: &str, nic: &Nic) -> bool;
 
     fn job(&self, job: &Job, thing: &str, generation: u64) -> Answer {
         self.job_for(INSTALLATION, job, thing, generation)
@@ -63,6 +75,20 @@ trait Subject {
     }
 }
 
+/// Between two looks at what has to come true.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The QEMU whose arguments name this.
+fn pid_of(named: &str) -> Option<nix::unistd::Pid> {
+    let is_it = |pid: &i32| {
+        let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        text.contains("qemu-system") && text.contains(named)
+    };
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    all.into_iter().find(is_it).map(nix::unistd::Pid::from_raw)
+}
+
 struct SimSubject {
     runtime: tokio::runtime::Runtime,
     hva: Arc<Hva>,
@@ -72,6 +98,7 @@ struct SimSubject {
 
 fn sim_config() -> config::HvaConfig {
     let text = include_str!("../hva.example.toml").replace("driver = \"libvirt\"", "driver = \"sim\"");
+    let text = text.replace("[hva]\n", "[hva]\nfigures_every_seconds = 1\n");
     config::parse(std::path::Path::new("test"), &text).unwrap().hva
 }
 
@@ -116,12 +143,31 @@ impl Subject for SimSubject {
         self.runtime.block_on(self.hva.ask(Ask { question: "hva.screenshot".into(), arguments }))
     }
 
+    fn figures(&self, instance: &str) -> FiguresAnswer {
+        let arguments = json!({ "instance": instance });
+        let answer = self.runtime.block_on(async {
+            tokio::time::sleep(LOOK).await;
+            self.hva.ask(Ask { question: FIGURES.into(), arguments }).await
+        });
+        serde_json::from_value(answer.unwrap()).unwrap()
+    }
+
+    fn kill_guest(&self, instance: &str) {
+        self.runtime.block_on(self.sim.kill_guest(&instance.parse().unwrap())).unwrap();
+    }
+
     fn greeting(&self) -> &'static str {
         "simulated guest"
     }
 
     fn logged(&self, _: &str, _: &str) -> bool {
         true
+    }
+
+    fn sees(&self, instance: &str, nic: &Nic) -> bool {
+        let job = Job::ObserveInstance(ObserveInstance { instance: instance.parse().unwrap() });
+        let answer = self.job(&job, instance, 0).done();
+        fact(&answer.facts, nic.vif.as_str(), FactName::Plugged) == Some(Fact::Yes)
     }
 }
 
@@ -155,12 +201,30 @@ impl Subject for RealSubject {
         self.agent.screenshot(instance)
     }
 
+    fn figures(&self, instance: &str) -> FiguresAnswer {
+        std::thread::sleep(LOOK);
+        self.agent.figures(instance)
+    }
+
+    fn kill_guest(&self, instance: &str) {
+        // By the path of its own disk: nobody else's has it.
+        let disk = self.agent.data.join("instances").join(instance);
+        let pid = pid_of(disk.to_str().unwrap()).expect("its QEMU runs");
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
     fn greeting(&self) -> &'static str {
         "GUEST-UP"
     }
 
     fn logged(&self, instance: &str, said: &str) -> bool {
         self.agent.console(instance).contains(said)
+    }
+
+    fn sees(&self, instance: &str, nic: &Nic) -> bool {
+        let typed = "cat /sys/class/net/*/address; echo LISTED-$((40+2))\n";
+        let said = self.agent.visit(instance, "serial", typed, "LISTED-42").unwrap();
+        said.contains(&nic.mac.to_string())
     }
 }
 
@@ -268,6 +332,63 @@ fn exactly_the_wished_volumes_are_plugged(host: &dyn Subject) {
     assert!(host.kinds_of("i-vols").is_empty());
 }
 
+/// A second interface of the spec.
+fn second(spec: &InstanceSpec) -> Nic {
+    let first = &spec.nics[0];
+    let last = first.ipv4.octets()[3] + 100;
+    let vif = format!("{}-b", first.vif).parse().unwrap();
+    let ipv4 = std::net::Ipv4Addr::new(10, 0, 0, last);
+    Nic { vif, index: 1, mac: mac(last), ipv4, ..first.clone() }
+}
+
+fn exactly_the_wished_interfaces_are_there(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("nics", 100, 23));
+    spec.power = off();
+    let (first, more) = (spec.nics[0].clone(), second(&spec));
+    spec.nics.push(more.clone());
+    let answer = host.apply(&spec, 1).done();
+    for vif in [&first.vif, &more.vif] {
+        assert_eq!(fact(&answer.facts, vif.as_str(), FactName::Plugged), Some(Fact::Yes));
+    }
+    assert_eq!(host.kinds_of("i-nics"), ["domain", "overlay", "port", "port"]);
+    spec.nics.pop();
+    let answer = host.apply(&spec, 2).done();
+    assert_eq!(fact(&answer.facts, more.vif.as_str(), FactName::Plugged), Some(Fact::No));
+    assert_eq!(fact(&answer.facts, first.vif.as_str(), FactName::Plugged), Some(Fact::Yes));
+    assert_eq!(host.kinds_of("i-nics"), ["domain", "overlay", "port"]);
+    let answer = host.delete(&spec, 3).done();
+    assert_eq!(fact(&answer.facts, first.vif.as_str(), FactName::Plugged), Some(Fact::No));
+    assert!(host.kinds_of("i-nics").is_empty());
+}
+
+/// Live, kept over a power cycle, and live again; a job that comes twice changes nothing, and none goes back.
+fn a_running_guest_gets_and_loses_an_interface(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("hot", 100, 24));
+    let more = second(&spec);
+    let plugged = |answer: &Answer| fact(&answer.facts, more.vif.as_str(), FactName::Plugged);
+    host.apply(&spec, 1).done();
+    host.visit("i-hot", "serial", "", host.greeting()).unwrap();
+    spec.nics.push(more.clone());
+    assert_eq!(plugged(&host.apply(&spec, 2).done()), Some(Fact::Yes));
+    assert_eq!(plugged(&host.apply(&spec, 2).done()), Some(Fact::Yes));
+    assert!(host.sees("i-hot", &more), "the guest does not see its new interface");
+    assert_eq!(host.kinds_of("i-hot"), ["domain", "overlay", "port", "port"]);
+    let without = InstanceSpec { nics: vec![spec.nics[0].clone()], ..spec.clone() };
+    let refused = host.apply(&without, 1);
+    assert_eq!((refused.result.as_str(), refused.found_generation), ("refused", 2));
+    spec.power = off();
+    assert_eq!(plugged(&host.apply(&spec, 3).done()), Some(Fact::Yes));
+    spec.power = Power::On;
+    assert_eq!(plugged(&host.apply(&spec, 4).done()), Some(Fact::Yes));
+    host.visit("i-hot", "serial", "", host.greeting()).unwrap();
+    assert!(host.sees("i-hot", &more), "it is gone after a power cycle");
+    assert_eq!(plugged(&host.apply(&without, 5).done()), Some(Fact::No));
+    assert!(!host.sees("i-hot", &more), "the guest still sees what was taken");
+    assert_eq!(host.kinds_of("i-hot"), ["domain", "overlay", "port"]);
+    assert_eq!(plugged(&host.observe(&spec)), None, "what was seen gone is not told for ever");
+    host.delete(&spec, 6).done();
+}
+
 fn a_reboot_happens_once_for_its_operation(host: &dyn Subject) {
     let spec = host.prepared(spec("reboot", 100, 18));
     host.apply(&spec, 1).done();
@@ -344,6 +465,60 @@ fn a_console_is_there_while_the_guest_runs_and_only_then(host: &dyn Subject) {
     host.delete(&spec, 9).done();
 }
 
+/// Readings come by themselves; a counter never goes down, every device of the guest is in it, and a guest that is off is
+/// read no more.
+fn figures_grow_while_the_guest_runs_and_say_how_old_they_are(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("counted", 100, 25));
+    assert!(host.figures("i-counted").readings.is_empty(), "nothing was read of what is not there");
+    host.apply(&spec, 1).done();
+    let until = |enough: &dyn Fn(&FiguresAnswer) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = host.figures("i-counted");
+            if enough(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
+        }
+    };
+    let answer = until(&|answer| {
+        let [.., older, newer] = &answer.readings[..] else { return false };
+        newer.totals.cpu_ns > older.totals.cpu_ns && newer.totals.disks.contains_key("vda")
+    });
+    assert_eq!(answer.every_ms, 1000);
+    let newest = answer.readings.last().unwrap();
+    assert!(newest.age_ms < 5_000, "{newest:?}");
+    let totals = &newest.totals;
+    assert_eq!((totals.vcpus, totals.memory.kib), (spec.vcpus, spec.memory_mib * 1024));
+    assert!(totals.memory.resident_kib.is_some_and(|resident| resident > 0), "{totals:?}");
+    assert_eq!(totals.vifs.keys().collect::<Vec<_>>(), [&spec.nics[0].vif]);
+    spec.power = off();
+    host.apply(&spec, 2).done();
+    let answer = until(&|answer| answer.readings.last().is_some_and(|newest| newest.age_ms > 3_000));
+    assert!(!answer.readings.is_empty(), "what it used before is still told: {answer:?}");
+    host.delete(&spec, 3).done();
+}
+
+/// Killed, switched off, started again: only the first is a death.
+fn how_a_guest_ended_is_told_until_it_runs_again(host: &dyn Subject) {
+    let mut spec = host.prepared(spec("killed", 100, 26));
+    let ended = |answer: &Answer| {
+        let power = answer.facts.iter().find(|fact| fact.name == FactName::Power).unwrap();
+        let by = power.detail.as_ref().and_then(|detail| detail[EndedBy::KEY].as_str().and_then(EndedBy::parse));
+        (power.value, by)
+    };
+    assert_eq!(ended(&host.apply(&spec, 1).done()), (Fact::Yes, None));
+    host.kill_guest("i-killed");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while ended(&host.observe(&spec)) != (Fact::No, Some(EndedBy::Death)) {
+        assert!(Instant::now() < deadline, "{:?}", ended(&host.observe(&spec)));
+    }
+    assert_eq!(ended(&host.apply(&spec, 2).done()), (Fact::Yes, None));
+    spec.power = off();
+    assert_eq!(ended(&host.apply(&spec, 3).done()), (Fact::No, None), "our own hard power off is no death");
+    host.delete(&spec, 4).done();
+}
+
 type Clause = fn(&dyn Subject);
 
 macro_rules! contract {
@@ -365,11 +540,16 @@ contract![
     a_soft_power_off_becomes_a_hard_one_after_its_grace,
     a_boot_disk_that_was_lost_is_never_made_again,
     exactly_the_wished_volumes_are_plugged,
+    exactly_the_wished_interfaces_are_there,
+    a_running_guest_gets_and_loses_an_interface,
     a_reboot_happens_once_for_its_operation,
     a_policy_never_goes_back,
     another_installations_instance_is_never_touched,
     observing_changes_nothing,
     a_console_is_there_while_the_guest_runs_and_only_then,
+    a_machines_disk_is_copied_once_whether_it_runs_or_not_and_its_copy_goes,
+    figures_grow_while_the_guest_runs_and_say_how_old_they_are,
+    how_a_guest_ended_is_told_until_it_runs_again,
 ];
 
 /// Not a test of its own: what `Lab::agent` starts inside a host.

@@ -412,3 +412,68 @@ fn how_long_a_launch_takes_until_the_hypervisor_is_asked() {
     let asked: Vec<&str> = lines.filter_map(|line| line.split("\"ms\":").nth(1)?.split('}').next()).collect();
     println!("asked after ms: {asked:?}");
 }
+
+fn take(image: &str, of: &InstanceSpec) -> Job {
+    let reader = arame_schema::model::Secret::new("let me in");
+    Job::TakeCapture(TakeCapture { image: image.parse().unwrap(), instance: of.instance.clone(), reader })
+}
+
+#[test]
+fn a_new_machine_boots_from_the_image_of_a_running_one_and_finds_what_was_on_its_disk() {
+    if !lab::able() {
+        return;
+    }
+    let lab = Lab::up(1);
+    let mut agent = lab.agent("h1");
+    let first = lab.with_image(spec("first", 100, 5));
+    policy(&agent, "h1", 1, vec![port(&first, &[80])]);
+    agent.job(&apply(&first), "i-first", 1).done();
+    {
+        // Beyond the file system that it boots from: 34 of 64 MiB are that.
+        let guest = Console::booted(&lab, "h1", &agent, "i-first");
+        let (written, text) = guest.shell("echo WRITTEN-BY-THE-FIRST | dd of=/dev/vda bs=1M seek=40 && sync");
+        assert!(written, "{text}");
+    }
+    // The agent dies while it copies: libvirt's job may go on, and is ended by the next copy.
+    let _ = agent.begin(&take("wmi-golden", &first), "wmi-golden", 1);
+    agent.kill();
+    let agent = lab.agent("h1");
+    let began = Instant::now();
+    let answer = agent.job(&take("wmi-golden", &first), "wmi-golden", 1).done();
+    println!("the copy took {:?}", began.elapsed());
+    let found = answer.facts.iter().find(|fact| fact.name == FactName::Captured).unwrap();
+    let captured: Captured = serde_json::from_value(found.detail.clone().unwrap()).unwrap();
+    let file = agent.data.join("captures/wmi-golden.qcow2");
+    std::fs::copy(&file, lab.base.join("www/golden.qcow2")).unwrap();
+    let told =
+        std::process::Command::new("qemu-img").args(["info", "-U", "--output=json"]).arg(&file).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("67108864") && !told.contains("backing"), "not flat: {told}");
+    let chain = agent.data.join("instances/i-first");
+    let mut files: Vec<_> = std::fs::read_dir(chain).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["console.log", "disk.qcow2", "record.json"], "nothing is left beside its disk");
+
+    let mut second = lab.with_image(spec("second", 100, 6));
+    second.boot = BootDisk {
+        image: "wmi-golden".parse().unwrap(),
+        url: Some("http://10.99.0.254:8080/golden.qcow2".into()),
+        sha256: captured.sha256,
+        size_bytes: captured.size_bytes,
+        ..second.boot
+    };
+    agent.job(&apply(&second), "i-second", 1).done();
+    for (name, spec) in [("i-second", &second), ("i-first", &first)] {
+        let guest = Console::booted(&lab, "h1", &agent, name);
+        let (read, text) = guest.shell("dd if=/dev/vda bs=1M skip=40 count=1 2>/dev/null | head -c 20");
+        assert!(read && text.contains("WRITTEN-BY-THE-FIRST"), "{name}: {text}");
+        drop(guest);
+        let delete = Job::DeleteInstance(DeleteInstance { instance: spec.instance.clone() });
+        agent.job(&delete, name, 2).done();
+    }
+    let end = DropCapture { image: "wmi-golden".parse().unwrap(), instance: first.instance.clone() };
+    agent.job(&Job::DropCapture(end), "wmi-golden", 2).done();
+    let things = agent.list()["things"].as_array().unwrap().clone();
+    assert!(things.iter().all(|thing| thing["kind"] == "policy"), "{things:?}");
+    nothing_is_left(&lab, "h1", &agent);
+}

@@ -216,3 +216,30 @@ async fn two_hundred_instances_at_once_come_and_go() {
     println!("200 applied and deleted in {:?}", began.elapsed());
     assert!(sim.is_empty());
 }
+
+#[tokio::test]
+async fn a_guest_that_holds_a_volume_keeps_it_until_it_is_taken_by_force() {
+    let (hva, sim) = host(&config::SimConfig::default()).await;
+    let standing = standing();
+    let mut spec = spec("holds", 100, 5);
+    let plug = volume("held", "127.0.0.1:3260");
+    spec.volumes = vec![plug.clone()];
+    hva.handle(apply(&spec), work(&standing, "i-holds", 1)).await.unwrap();
+    sim.inject(Fault {
+        kind: Some("ensure_unplugged".into()),
+        thing: None,
+        point: Point::BeforeEffect,
+        action: Action::Fail,
+        times: 2,
+        fails_as: FailsAs::GuestHoldsVolume,
+    });
+    spec.volumes.clear();
+    let held = hva.handle(apply(&spec), work(&standing, "i-holds", 2)).await.unwrap_err();
+    assert!(matches!(&held, Stopped::Failed { code, .. } if code == "guest_holds_volume"), "{held:?}");
+    assert_eq!(sim.starts(&spec.instance), 1, "nobody switched it off");
+    spec.forced = vec![plug.attachment.clone()];
+    let facts = hva.handle(apply(&spec), work(&standing, "i-holds", 3)).await.unwrap();
+    assert_eq!(sim.starts(&spec.instance), 2, "it was switched off and started without the disk");
+    assert_eq!(fact(&facts, plug.attachment.as_str(), FactName::Plugged), Some(Fact::No));
+    assert_eq!(fact(&facts, "i-holds", FactName::Power), Some(Fact::Yes));
+}

@@ -39,7 +39,14 @@ async fn main() -> anyhow::Result<()> {
     let networks = arguments.next().transpose()?.unwrap_or(1000);
     let hosts = arguments.next().transpose()?.unwrap_or(50);
     let data_dir = std::env::temp_dir().join(format!("arame-nsa-bench-{}", std::process::id()));
-    let config = Nsa { driver: Driver::Sim, data_dir: data_dir.clone(), switch: None, sim: Sim::default() };
+    let config = Nsa {
+        driver: Driver::Sim,
+        data_dir: data_dir.clone(),
+        switch: None,
+        questions_per_second: 20_000,
+        identity: "nsa.n1".into(),
+        sim: Sim::default(),
+    };
     println!("resident before: {:.1} MiB", resident_mib());
     let agent = NsaAgent::start(&config)?;
     let standing = Standing::new(Uuid::nil(), 1);
@@ -54,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
             let (budget, token) = (Duration::from_secs(60), CancellationToken::new());
             let work = Work::new(Uuid::nil(), thing, version, standing.clone(), budget, token, progress);
             let start = Instant::now();
-            let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot }));
+            let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot, history: 1 }));
             agent.handle(job, work).await.map_err(|stopped| anyhow::anyhow!("{stopped:?}"))?;
             times.push(start.elapsed());
         }

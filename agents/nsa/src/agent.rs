@@ -16,16 +16,19 @@ use crate::limits::CONFIRMED_AFTER;
 use crate::link::netns::Netns;
 use crate::link::sim::Sim;
 use crate::link::{FoundLink, LinkError, Links, sentence};
-use crate::network::{LinkStatus, Network};
-use crate::snapshot::Served;
+use crate::network::{self, LinkStatus, Network};
+use crate::snapshot::{self, Served};
 use crate::store::{Store, StoreError, Tombstone};
-use crate::{watch, why};
+use crate::{metrics, watch, why};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::metrics::Sample;
 use arame_framework::rehearsal::{self, Sabotage};
 use arame_schema::jobs::Job;
-use arame_schema::jobs::nsa::{ApplyNetwork, DeleteNetwork, NetworkSnapshot};
-use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::jobs::nsa::{ApplyNetwork, ChangeNetwork, DeleteNetwork};
+use arame_schema::jobs::report::{
+    ADDRESS_IN_USE, Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry,
+};
 use arame_schema::model::{Fact, FactName, NetworkId, Observation};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -33,6 +36,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 const NETWORKS: &str = "networks";
 const SWITCH: &str = "switch";
@@ -43,7 +47,7 @@ pub(crate) struct Inner {
     store: Store,
     driver: &'static str,
     faults: Faults,
-    forwarders: Forwarders,
+    shared: network::Shared,
     networks: RwLock<BTreeMap<NetworkId, Arc<Network>>>,
     standing: ArcSwapOption<Standing>,
     /// Why the switch cannot be asked, while it cannot.
@@ -68,7 +72,12 @@ impl NsaAgent {
             }
             Driver::Netns => {
                 let switch = config.switch.clone().context("driver netns needs [nsa.switch]")?;
-                Self::with_links(config, Arc::new(Netns::new(switch)), "netns", Faults::default())
+                Self::with_links(
+                    config,
+                    Arc::new(Netns::new(switch, config.identity.clone())),
+                    "netns",
+                    Faults::default(),
+                )
             }
         }
     }
@@ -89,9 +98,10 @@ impl NsaAgent {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let store = Store::open(&config.data_dir)?;
-        let forwarders = Forwarders::default();
+        let shared =
+            network::Shared { forwarders: Forwarders::default(), questions_per_second: config.questions_per_second };
         let loaded = store.load()?.into_iter().map(|loaded| {
-            let network = Network::new(loaded.installation, loaded.served, false, &forwarders);
+            let network = Network::new(loaded.installation, loaded.served, false, &shared);
             (network.id.clone(), Arc::new(network))
         });
         let networks: BTreeMap<_, _> = loaded.collect();
@@ -101,7 +111,7 @@ impl NsaAgent {
             store,
             driver,
             faults,
-            forwarders,
+            shared,
             networks: RwLock::new(networks),
             standing: ArcSwapOption::empty(),
             switch_trouble: ArcSwapOption::empty(),
@@ -142,15 +152,21 @@ impl Inner {
         }
     }
 
-    async fn apply(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Vec<FactReport>, Stopped> {
-        same_thing(&snapshot.network, work)?;
+    async fn apply(&self, job: ApplyNetwork, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        let id = job.snapshot.network.clone();
+        same_thing(&id, work)?;
         self.reach(Point::ApplyBefore, work).await?;
         work.check()?;
-        self.refuse_older_than_disk(&snapshot.network, work)?;
-        let network = match self.network(&snapshot.network) {
-            Some(network) => self.apply_to_known(network, snapshot, work).await?,
-            None => self.apply_to_new(snapshot, work).await?,
+        self.refuse_older_than_disk(&id, work)?;
+        let network = match self.network(&id) {
+            Some(network) => self.apply_to_known(network, job, work).await?,
+            None => self.apply_to_new(job, work).await?,
         };
+        self.applied(network, work).await
+    }
+
+    /// What an apply and a change end with: the link as the version wants it, and the answer.
+    async fn applied(&self, network: Arc<Network>, work: &Work) -> Result<Vec<FactReport>, Stopped> {
         network.confirm();
         let seen = |network: &Network| vec![self.fact_of(network, work.standing.observe())];
         if let Err(error) = self.ensure_up(&network, work).await? {
@@ -193,44 +209,79 @@ impl Inner {
     async fn apply_to_known(
         &self,
         network: Arc<Network>,
-        snapshot: NetworkSnapshot,
+        job: ApplyNetwork,
         work: &Work,
     ) -> Result<Arc<Network>, Stopped> {
+        let served = self.refuse_older(&network, work)?;
+        if work.generation == served.version && job.history <= served.history {
+            if !snapshot::is_same(&served.to_snapshot(), &job.snapshot) {
+                tracing::warn!(network = %network.id, version = served.version, "one version came with two contents");
+            }
+            return Ok(network);
+        }
+        let next = self.check_and_write(job, work).await?;
+        network.flip(next);
+        work.crash_point("after_effect");
+        Ok(network)
+    }
+
+    /// What is served, if the job is not older than it and it is this installation's.
+    fn refuse_older(&self, network: &Network, work: &Work) -> Result<Arc<Served>, Stopped> {
         if network.installation != work.standing.installation {
             let message = format!("{} is kept for installation {}", network.id, network.installation);
             return Err(Stopped::failed("foreign_network", message, Retry::Never));
         }
         let served = network.served();
         if work.generation < served.version && !rehearsal::sabotaged(Sabotage::SkipGenerationCheck) {
-            let facts = vec![self.fact_of(&network, work.standing.observe())];
-            return Err(Stopped::Refused { found_generation: served.version, facts });
+            return Err(self.gap(network, work));
         }
-        if work.generation == served.version {
-            if served.snapshot != snapshot {
-                tracing::warn!(network = %network.id, version = served.version, "one version came with two contents");
-            }
-            return Ok(network);
-        }
-        let next = self.check_and_write(snapshot, work).await?;
-        network.flip(next);
-        work.crash_point("after_effect");
-        Ok(network)
+        Ok(served)
     }
 
-    async fn apply_to_new(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Arc<Network>, Stopped> {
-        let id = snapshot.network.clone();
+    /// Refused, naming the version that is served.
+    fn gap(&self, network: &Network, work: &Work) -> Stopped {
+        let facts = vec![self.fact_of(network, work.standing.observe())];
+        Stopped::Refused { found_generation: network.served().version, facts }
+    }
+
+    async fn change(&self, change: ChangeNetwork, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+        let id = change.head.network.clone();
+        same_thing(&id, work)?;
+        self.reach(Point::ApplyBefore, work).await?;
+        work.check()?;
+        self.refuse_older_than_disk(&id, work)?;
+        let Some(network) = self.network(&id) else {
+            let facts = vec![work.fact(FactName::Applied, Fact::No, work.standing.observe())];
+            return Err(Stopped::Refused { found_generation: 0, facts });
+        };
+        let served = self.refuse_older(&network, work)?;
+        if work.generation > served.version {
+            let next = served.changed(&change, work.generation).map_err(|error| {
+                tracing::info!(network = %id, %error, "a change cannot be put on what is served: the whole is asked for");
+                self.gap(&network, work)
+            })?;
+            let store = self.store.clone();
+            let write = move |installation, next: &Served| store.write_change(installation, next, &change);
+            network.flip(self.write(next, work, write).await?);
+            work.crash_point("after_effect");
+        }
+        self.applied(network, work).await
+    }
+
+    async fn apply_to_new(&self, job: ApplyNetwork, work: &Work) -> Result<Arc<Network>, Stopped> {
+        let id = job.snapshot.network.clone();
         let found = self.generation_left(&id, work).await;
         if found.is_some_and(|found| work.generation < found.least) {
             let found_generation = found.map_or(0, |found| found.least.saturating_sub(u64::from(found.is_grave)));
             let facts = vec![work.fact(FactName::Applied, Fact::No, work.standing.observe())];
             return Err(Stopped::Refused { found_generation, facts });
         }
-        let served = self.check_and_write(snapshot, work).await?;
+        let served = self.check_and_write(job, work).await?;
         if let Err(error) = self.store.unbury(&id) {
             // Harmless: the grave is older than what is served.
             tracing::warn!(network = %id, error = sentence(&error), "a tombstone could not be removed");
         }
-        let network = Arc::new(Network::new(work.standing.installation, served, true, &self.forwarders));
+        let network = Arc::new(Network::new(work.standing.installation, served, true, &self.shared));
         self.networks.write().unwrap_or_else(PoisonError::into_inner).insert(id, network.clone());
         work.crash_point("after_effect");
         Ok(network)
@@ -252,21 +303,30 @@ impl Inner {
         own.map(|link| Left { least: link.generation, is_grave: false }).max_by_key(|left| left.least)
     }
 
-    /// Not left early once it writes: two writers of one file must not meet.
-    async fn check_and_write(&self, snapshot: NetworkSnapshot, work: &Work) -> Result<Served, Stopped> {
+    async fn check_and_write(&self, job: ApplyNetwork, work: &Work) -> Result<Served, Stopped> {
         let invalid = |error: crate::snapshot::SnapshotError| {
             Stopped::failed("snapshot_invalid", error.to_string(), Retry::Never)
         };
-        let served = Served::new(snapshot, work.generation).map_err(invalid)?;
+        let served = Served::new(job.snapshot, work.generation, job.history).map_err(invalid)?;
+        let store = self.store.clone();
+        self.write(served, work, move |installation, served| store.write(installation, served)).await
+    }
+
+    /// Not left early once it writes: two writers of one file must not meet.
+    async fn write(
+        &self,
+        served: Served,
+        work: &Work,
+        write: impl FnOnce(Uuid, &Served) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Served, Stopped> {
         work.check()?;
         work.crash_point("before_effect");
-        let (store, installation) = (self.store.clone(), work.standing.installation);
-        let (version, snapshot) = (served.version, served.snapshot.clone());
-        let written = rehearsal::blocking(move || store.write(installation, version, &snapshot)).await;
-        match written {
+        let installation = work.standing.installation;
+        let written = rehearsal::blocking(move || write(installation, &served).map(|()| served)).await;
+        let served = match written {
             Ok(done) => done.map_err(|error| stopped_by_store(&error))?,
             Err(panic) => return Err(Stopped::failed("internal", panic.to_string(), Retry::Later)),
-        }
+        };
         self.reach(Point::ApplyWritten, work).await?;
         Ok(served)
     }
@@ -306,13 +366,30 @@ impl Inner {
 
     /// Applied: served, on a link that is up.
     fn fact_of(&self, network: &Network, observed: Observation) -> FactReport {
+        let served = network.served();
         let (value, detail) = match &*network.status() {
-            LinkStatus::Up => (Fact::Yes, None),
+            LinkStatus::Up => (Fact::Yes, Some(json!({ "history": served.history }))),
             LinkStatus::NotYet => (Fact::No, Some(json!({ "link": "not made yet" }))),
             LinkStatus::Down(reason) => (Fact::No, Some(json!({ "link": reason }))),
         };
-        let generation = network.served().version;
+        let generation = served.version;
         FactReport { thing: network.id.to_string(), name: FactName::Applied, value, generation, observed, detail }
+    }
+
+    /// Addresses that clients found in use by others: nothing of ours, and for the audit to tell.
+    fn addresses_in_use(network: &Network) -> Vec<InventoryThing> {
+        let thing = |(address, complaint): (std::net::Ipv4Addr, crate::complaints::Complaint)| InventoryThing {
+            kind: ADDRESS_IN_USE.to_owned(),
+            name: format!("{}/{address}", network.id),
+            backend: NETWORKS.to_owned(),
+            owner: Some(network.id.to_string()),
+            generation: 0,
+            installation: Some(network.installation),
+            holds_data: false,
+            facts: Vec::new(),
+            detail: Some(json!({ "address": address, "mac": complaint.mac })),
+        };
+        network.complaints.standing(std::time::Instant::now()).into_iter().map(thing).collect()
     }
 
     fn network_thing(&self, network: &Network, began: Observation) -> InventoryThing {
@@ -326,7 +403,7 @@ impl Inner {
             installation: Some(network.installation),
             holds_data: false,
             facts: vec![self.fact_of(network, began)],
-            detail: Some(json!({ "hosts": served.snapshot.hosts.len(), "confirmed": network.is_confirmed() })),
+            detail: Some(json!({ "hosts": served.host_count(), "confirmed": network.is_confirmed() })),
         }
     }
 }
@@ -384,7 +461,11 @@ impl Agent for NsaAgent {
             driver: self.inner.driver.to_owned(),
             ..Capacity::default()
         };
-        Profile { kinds: vec!["nsa.network.apply", "nsa.network.delete"], capacity, endpoints: BTreeMap::new() }
+        Profile {
+            kinds: vec!["nsa.network.apply", "nsa.network.change", "nsa.network.delete"],
+            capacity,
+            endpoints: BTreeMap::new(),
+        }
     }
 
     async fn joined(&self, standing: Standing) {
@@ -402,10 +483,8 @@ impl Agent for NsaAgent {
 
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
         match job {
-            Job::ApplyNetwork(job) => {
-                let ApplyNetwork { snapshot } = *job;
-                self.inner.apply(snapshot, &work).await
-            }
+            Job::ApplyNetwork(job) => self.inner.apply(*job, &work).await,
+            Job::ChangeNetwork(job) => self.inner.change(*job, &work).await,
             Job::DeleteNetwork(DeleteNetwork { network }) => self.inner.delete(network, &work).await,
             Job::ApplyInstance(_)
             | Job::DeleteInstance(_)
@@ -416,6 +495,8 @@ impl Agent for NsaAgent {
             | Job::KeepInstance(_)
             | Job::ResumeInstance(_)
             | Job::ApplyPolicy(_)
+            | Job::TakeCapture(_)
+            | Job::DropCapture(_)
             | Job::ImportImage(_)
             | Job::DeleteImage(_)
             | Job::CreateVolume(_)
@@ -427,7 +508,12 @@ impl Agent for NsaAgent {
             | Job::RollBackVolume(_)
             | Job::CreateSnapshot(_)
             | Job::DeleteSnapshot(_)
-            | Job::ObserveSnapshot(_) => {
+            | Job::ObserveSnapshot(_)
+            | Job::SnapshotBackup(_)
+            | Job::WriteBackup(_)
+            | Job::DropBackup(_)
+            | Job::DeleteBackup(_)
+            | Job::ObserveBackup(_) => {
                 let message = format!("{} is not a job of a naming service", job.kind());
                 Err(Stopped::failed("unsupported", message, Retry::Never))
             }
@@ -439,6 +525,7 @@ impl Agent for NsaAgent {
         listing.backends.push(Backend { name: NETWORKS.to_owned(), status: BackendStatus::Complete });
         let networks = self.inner.networks();
         listing.things.extend(networks.iter().map(|network| self.inner.network_thing(network, began)));
+        listing.things.extend(networks.iter().flat_map(|network| Inner::addresses_in_use(network)));
         let status = match self.inner.links.list().await {
             Ok(links) => {
                 listing.things.extend(links.into_iter().map(link_thing));
@@ -456,6 +543,10 @@ impl Agent for NsaAgent {
             "nsa.counters" => Ok(why::counters(&self.inner)),
             other => Err(format!("a naming service does not know the question {other}")),
         }
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        metrics::samples(&self.inner)
     }
 
     fn degraded(&self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The nsa's file: `[common]` of the framework and `[nsa]`. Unknown fields are refused; `arame up` writes it.
 
 use crate::faults::Fault;
+use crate::limits::DNS_QUESTIONS_PER_SECOND;
 use anyhow::{Context, bail};
 use arame_framework::config::Common;
 use serde::Deserialize;
@@ -23,8 +24,18 @@ pub struct Nsa {
     /// Needed by driver `netns`.
     #[serde(default)]
     pub switch: Option<Switch>,
+    /// DNS questions that one address may ask a second; more of them are not answered.
+    #[serde(default = "questions_per_second")]
+    pub questions_per_second: u32,
     #[serde(default)]
     pub sim: Sim,
+    /// The agent's id, of `[common]`.
+    #[serde(skip)]
+    pub identity: String,
+}
+
+fn questions_per_second() -> u32 {
+    DNS_QUESTIONS_PER_SECOND
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -81,7 +92,8 @@ impl File {
     /// # Errors
     /// As [`File::read`].
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let file: File = toml::from_str(text)?;
+        let mut file: File = toml::from_str(text)?;
+        file.nsa.identity = file.common.agent.to_string();
         if file.nsa.driver == Driver::Netns && file.nsa.switch.is_none() {
             bail!("driver \"netns\" needs [nsa.switch] with bridge and db_socket");
         }

@@ -10,9 +10,11 @@
 
 pub mod decide;
 pub mod frame;
+pub mod options;
 pub mod reply;
 pub mod server;
 
+use arame_schema::jobs::nsa::why::Reason;
 use arame_schema::model::MacAddress;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +63,27 @@ pub enum Silence {
     NotForServers(String),
 }
 
+impl Silence {
+    /// As the catalogue tells it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Silence::Malformed(reason) => Reason::new("malformed").with("reason", reason),
+            Silence::NotAClient => Reason::new("not_a_client"),
+            Silence::UnknownMac => Reason::new("unknown_mac"),
+            Silence::OtherServer(server) => Reason::new("other_server").with("server", server),
+            Silence::NoAddress => Reason::new("no_address"),
+            Silence::Unconfirmed { asked, known } => {
+                Reason::new("unconfirmed").with("asked", asked).with("known", known)
+            }
+            Silence::ForeignRelay(relay) => Reason::new("foreign_relay").with("relay", relay),
+            Silence::TooMany => Reason::new("too_many"),
+            Silence::Released => Reason::new("released"),
+            Silence::Declined(address) => Reason::new("declined").with("address", address),
+            Silence::NotForServers(kind) => Reason::new("not_for_servers").with("type", kind),
+        }
+    }
+}
+
 /// Messages by type; silences and errors apart.
 #[derive(Debug, Default)]
 pub struct DhcpCounters {
@@ -85,14 +108,32 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl DhcpCounters {
-    pub fn to_json(&self) -> serde_json::Value {
+    /// Each with its word.
+    pub fn all(&self) -> [(&'static str, u64); 14] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        serde_json::json!({
-            "discover": read(&self.discover), "request": read(&self.request), "inform": read(&self.inform),
-            "release": read(&self.release), "decline": read(&self.decline), "other": read(&self.other),
-            "malformed": read(&self.malformed), "panicked": read(&self.panicked), "offer": read(&self.offer),
-            "ack": read(&self.ack), "nak": read(&self.nak), "silent_unknown": read(&self.silent_unknown),
-            "silent_known": read(&self.silent_known), "unsent": read(&self.unsent),
-        })
+        [
+            ("discover", read(&self.discover)),
+            ("request", read(&self.request)),
+            ("inform", read(&self.inform)),
+            ("release", read(&self.release)),
+            ("decline", read(&self.decline)),
+            ("other", read(&self.other)),
+            ("malformed", read(&self.malformed)),
+            ("panicked", read(&self.panicked)),
+            ("offer", read(&self.offer)),
+            ("ack", read(&self.ack)),
+            ("nak", read(&self.nak)),
+            ("silent_unknown", read(&self.silent_unknown)),
+            ("silent_known", read(&self.silent_known)),
+            ("unsent", read(&self.unsent)),
+        ]
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        self.all()
+            .into_iter()
+            .map(|(word, value)| (word.to_owned(), value.into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }

@@ -2,27 +2,48 @@
 //!
 //! Rule: bounded, and strangers have a ring of their own so that they cannot push out known machines.
 
+use crate::dhcp::options;
 use crate::limits::{EXCHANGES_KNOWN, EXCHANGES_UNKNOWN};
+use arame_schema::jobs::nsa::why::{Reason, WhyExchange};
 use arame_schema::model::MacAddress;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     pub mac: MacAddress,
     /// `discover`, `request`, …
     pub message: String,
     /// The address asked for or claimed, if any.
     pub asked: Option<Ipv4Addr>,
-    /// `offer 10.0.0.5`, `nak`, …; `None`: silence.
+    /// `offer`, `nak`, …; `None`: silence.
     pub answer: Option<String>,
+    pub given: Option<Ipv4Addr>,
     /// Why there was silence, or a NAK.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
+    /// Options as they were on the wire.
+    pub question: Box<[u8]>,
+    pub reply: Box<[u8]>,
+}
+
+impl Exchange {
+    /// In words, option by option.
+    pub fn told(&self) -> WhyExchange {
+        WhyExchange {
+            at: self.at.format(&Rfc3339).unwrap_or_default(),
+            message: self.message.clone(),
+            asked: self.asked,
+            answer: self.answer.clone(),
+            given: self.given,
+            reason: self.reason.clone(),
+            asked_options: options::list(&self.question),
+            answered_options: options::list(&self.reply),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +104,10 @@ mod tests {
             message: "discover".into(),
             asked: None,
             answer: None,
+            given: None,
             reason: None,
+            question: Box::default(),
+            reply: Box::default(),
         };
         exchanges.push(of(1), true);
         (2..5000).for_each(|mac| exchanges.push(of(mac), false));

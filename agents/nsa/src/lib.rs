@@ -12,6 +12,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent;
+pub mod announce;
+pub mod complaints;
 pub mod config;
 pub mod dhcp;
 pub mod dns;
@@ -19,7 +21,9 @@ pub mod exchanges;
 pub mod faults;
 pub mod limits;
 pub mod link;
+mod metrics;
 pub mod network;
+pub mod queries;
 pub mod snapshot;
 pub mod store;
 mod watch;

@@ -38,6 +38,22 @@ pub const DHCP_PER_SECOND: f64 = 5.0;
 pub const UNKNOWN_LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub const UNKNOWN_LOG_MACS: usize = 1024;
 
+/// How long an address counts as in use by another machine after a client said so: clients say it again within a minute
+/// or two while it is so.
+pub const COMPLAINT_AGE: Duration = Duration::from_secs(600);
+
+/// What a socket may hold while its network has not its turn: a few thousand small packets, some hundredths of a second of a
+/// full load. The kernel takes it only while it is used.
+pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// How often a naming service says where its address is, alone and beside another. A client that asked one that died has its
+/// answer from another after this and one retry.
+pub const ANNOUNCE_ALONE: Duration = Duration::from_secs(20);
+pub const ANNOUNCE_SHARED: Duration = Duration::from_millis(500);
+
+/// How long after another was heard last its machines may still be pointed at it: longer than an ARP entry is believed.
+pub const SHARED_FOR: Duration = Duration::from_secs(600);
+
 /// Largest DHCP message read. Guests send at most one frame; bigger ones are cut and fail to parse.
 pub const DHCP_PACKET_MAX: usize = 4096;
 
@@ -57,6 +73,26 @@ pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest question read; a question is one name of 255 octets and some options.
 pub const DNS_QUESTION_MAX: usize = 4096;
 
+/// Questions taken from a socket at once, and how often in a row before other networks have their turn: a flood at one
+/// network costs the others a wait of some thousand answers, about two milliseconds.
+pub const DNS_BATCH: usize = 32;
+pub const DNS_BATCHES_IN_A_ROW: usize = 8;
+
+/// Questions one address may ask a second, unless the configuration says another number: a machine that resolves names
+/// for a busy service stays far below, and a flood of one does not cost the others their answers.
+pub const DNS_QUESTIONS_PER_SECOND: u32 = 20_000;
+
+/// Of these, what may be asked elsewhere: each costs a socket and up to [`FORWARD_TIMEOUT`].
+pub const DNS_FORWARDS_PER_SECOND: u32 = 500;
+
+/// Addresses whose rates are kept per network; one more takes another's place, which begins anew.
+pub const DNS_CLIENTS: usize = 512;
+
+/// The last questions kept of a network whose questions are logged, and lines of the log a second: a guest must not fill
+/// the disk.
+pub const QUERIES_KEPT: usize = 512;
+pub const QUERY_LINES_PER_SECOND: u32 = 50;
+
 /// TCP connections and forwarded questions of one network at a time: a tenant must not use up what all share.
 pub const DNS_TCP_CONNECTIONS: usize = 32;
 pub const FORWARDS_AT_ONCE: usize = 64;
@@ -66,3 +102,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Descriptors wanted: six a network (three sockets, a namespace now and then) for a thousand networks, and connections.
 pub const DESCRIPTORS: u64 = 65_536;
+
+/// A network of fewer hosts is written whole at every version: it takes no longer than to append, and is read at once.
+pub const CHANGES_FROM_HOSTS: usize = 256;
+
+/// Changes kept beside a snapshot before it is written whole again: bounds what a start has to do.
+pub const CHANGES_MAX: usize = 200;

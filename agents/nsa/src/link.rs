@@ -8,8 +8,11 @@ pub mod command;
 pub mod netns;
 pub mod ovsdb;
 pub mod sim;
+pub mod way;
 
+use crate::announce::ArpSocket;
 use crate::snapshot::Served;
+use arame_schema::jobs::nsa::Outside;
 use arame_schema::model::{MacAddress, NetworkId};
 use async_trait::async_trait;
 use std::net::Ipv4Addr;
@@ -25,11 +28,13 @@ pub struct LinkSpec {
     pub prefix_len: u8,
     pub gateway: Option<Ipv4Addr>,
     pub mtu: u16,
+    /// The way out, where it is here.
+    pub outside: Option<Outside>,
 }
 
 impl LinkSpec {
     pub fn of(served: &Served) -> Self {
-        let snapshot = &served.snapshot;
+        let snapshot = &served.head;
         Self {
             network: snapshot.network.clone(),
             vlan_tag: snapshot.vlan_tag,
@@ -37,6 +42,7 @@ impl LinkSpec {
             prefix_len: snapshot.subnet.prefix_len(),
             gateway: snapshot.gateway,
             mtu: snapshot.mtu,
+            outside: snapshot.outside.clone(),
         }
     }
 }
@@ -58,6 +64,8 @@ pub struct LinkId(pub String);
 pub struct Sockets {
     pub dhcp: Option<DhcpSockets>,
     pub dns: Option<(std::net::UdpSocket, std::net::TcpListener)>,
+    /// To say where the address is. `None`: nobody listens by ARP.
+    pub arp: Option<ArpSocket>,
 }
 
 #[derive(Debug)]

@@ -3,11 +3,16 @@
 //! Rule: a flip is one pointer: DHCP and DNS see the old snapshot or the new one, never a mixture. Everything done to
 //! the link happens under one lock, shared by jobs and watcher; after a delete nothing is made again.
 
+use crate::announce;
+use crate::complaints::Complaints;
 use crate::dhcp::{self, DhcpCounters};
+use crate::dns::clients::Clients;
 use crate::dns::forward::Forwarders;
 use crate::dns::{self, DnsCounters};
 use crate::exchanges::Exchanges;
+use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::link::{LinkError, LinkId, LinkSpec, Links, Mark, Sockets, sentence};
+use crate::queries::Queries;
 use crate::snapshot::Served;
 use arame_schema::model::NetworkId;
 use arc_swap::ArcSwap;
@@ -29,6 +34,12 @@ pub enum LinkStatus {
     Down(String),
 }
 
+/// What the networks of one process share.
+pub struct Shared {
+    pub forwarders: Forwarders,
+    pub questions_per_second: u32,
+}
+
 pub struct Network {
     pub id: NetworkId,
     pub installation: Uuid,
@@ -38,6 +49,9 @@ pub struct Network {
     served: Arc<ArcSwap<Served>>,
     confirmed: Arc<AtomicBool>,
     forwarders: Forwarders,
+    pub queries: Arc<Queries>,
+    pub complaints: Arc<Complaints>,
+    questions_per_second: u32,
     status: ArcSwap<LinkStatus>,
     link: Mutex<Link>,
 }
@@ -70,16 +84,21 @@ impl Services {
 }
 
 impl Network {
-    pub fn new(installation: Uuid, served: Served, confirmed: bool, forwarders: &Forwarders) -> Self {
+    pub fn new(installation: Uuid, served: Served, confirmed: bool, shared: &Shared) -> Self {
+        let queries = Arc::new(Queries::default());
+        queries.set(served.head.log_queries);
         Self {
-            id: served.snapshot.network.clone(),
+            id: served.head.network.clone(),
             installation,
             exchanges: Arc::default(),
             dhcp_counters: Arc::default(),
             dns_counters: Arc::default(),
             served: Arc::new(ArcSwap::from_pointee(served)),
             confirmed: Arc::new(AtomicBool::new(confirmed)),
-            forwarders: forwarders.for_network(),
+            forwarders: shared.forwarders.for_network(),
+            queries,
+            complaints: Arc::default(),
+            questions_per_second: shared.questions_per_second,
             status: ArcSwap::from_pointee(LinkStatus::NotYet),
             link: Mutex::default(),
         }
@@ -91,6 +110,7 @@ impl Network {
 
     /// The one step that makes a new version visible.
     pub fn flip(&self, served: Served) {
+        self.queries.set(served.head.log_queries);
         self.served.store(Arc::new(served));
     }
 
@@ -159,24 +179,33 @@ impl Network {
     fn start(&self, sockets: Sockets) -> io::Result<Services> {
         let mut services = Services::default();
         if let Some(sockets) = sockets.dhcp {
+            widen(&sockets.udp);
             let udp = UdpSocket::from_std(sockets.udp)?;
             let shared = dhcp::server::Shared {
                 served: self.served.clone(),
                 confirmed: self.confirmed.clone(),
                 counters: self.dhcp_counters.clone(),
                 exchanges: self.exchanges.clone(),
+                complaints: self.complaints.clone(),
             };
             let server = dhcp::server::Server::new(shared, udp, sockets.frames);
             services.tasks.push(AbortOnDropHandle::new(tokio::spawn(server.run())));
         }
         if let Some((udp, tcp)) = sockets.dns {
+            widen(&udp);
             let handler = dns::Handler {
                 served: self.served.clone(),
                 counters: self.dns_counters.clone(),
                 forwarders: self.forwarders.clone(),
+                queries: self.queries.clone(),
             };
-            let server = dns::server::run(handler, UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
+            let clients = Clients::new(self.questions_per_second);
+            let server = dns::server::run(handler, clients, UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
             services.tasks.push(AbortOnDropHandle::new(tokio::spawn(server)));
+        }
+        if let Some(arp) = sockets.arp {
+            let announcing = announce::run(arp, self.served.clone());
+            services.tasks.push(AbortOnDropHandle::new(tokio::spawn(announcing)));
         }
         Ok(services)
     }
@@ -189,5 +218,13 @@ impl Network {
             services.stop().await;
         }
         self.status.store(Arc::new(LinkStatus::NotYet));
+    }
+}
+
+/// Room for what comes while this process waits for its turn. Past the machine's limit where we may; else what it gives.
+fn widen(socket: &std::net::UdpSocket) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES);
     }
 }

@@ -1,11 +1,13 @@
-//! Snapshots on disk, one file a network, and tombstones of deleted networks.
+//! Snapshots on disk, one file a network with the changes since it beside it, and tombstones of deleted networks.
 //!
 //! Rule: a file is either the old snapshot or the new one, never half: written beside, synced, renamed, directory
-//! synced. What was begun to be written may be on disk although its writing failed: an older one is not written
+//! synced. A change is a line that is synced before it is served, and half a line is none. What was begun to be written may be on disk although its writing failed: an older one is not written
 //! over it. A tombstone outlives its network by [`TOMBSTONE_AGE`], so that a frozen job cannot raise the dead.
 
+mod changes;
+
 use crate::snapshot::Served;
-use arame_schema::jobs::nsa::NetworkSnapshot;
+use arame_schema::jobs::nsa::{ChangeNetwork, NetworkSnapshot};
 use arame_schema::limits::TOMBSTONE_AGE;
 use arame_schema::model::NetworkId;
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,9 @@ struct Stored {
     form: u16,
     installation: Uuid,
     version: u64,
+    /// Epoch of the database that gave the version; 0 in files of before.
+    #[serde(default)]
+    history: u64,
     snapshot: NetworkSnapshot,
 }
 
@@ -65,6 +70,7 @@ pub struct Store {
     dir: PathBuf,
     /// The newest version of each network whose writing began: it may be on disk, served or not.
     newest: Arc<Mutex<BTreeMap<NetworkId, u64>>>,
+    changes: changes::Sizes,
 }
 
 impl Store {
@@ -73,7 +79,7 @@ impl Store {
     /// # Errors
     /// They cannot be made.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let store = Self { dir: dir.to_owned(), newest: Arc::default() };
+        let store = Self { dir: dir.to_owned(), newest: Arc::default(), changes: changes::Sizes::default() };
         let deleted = store.dir.join("deleted");
         fs::create_dir_all(&deleted).map_err(|e| failed("making", &deleted, e))?;
         Ok(store)
@@ -91,10 +97,31 @@ impl Store {
     ///
     /// # Errors
     /// The disk is full or broken; the old snapshot is still there.
-    pub fn write(&self, installation: Uuid, version: u64, snapshot: &NetworkSnapshot) -> Result<(), StoreError> {
-        self.remember(&snapshot.network, version);
-        let stored = Stored { form: FORM, installation, version, snapshot: snapshot.clone() };
-        write_whole(&self.path(&snapshot.network), &stored)
+    pub fn write(&self, installation: Uuid, served: &Served) -> Result<(), StoreError> {
+        let network = &served.head.network;
+        self.remember(network, served.version);
+        let (version, history) = (served.version, served.history);
+        let stored = Stored { form: FORM, installation, version, history, snapshot: served.to_snapshot() };
+        write_whole(&self.path(network), &stored)?;
+        // What is left of older changes is not newer than the whole, and is passed over.
+        self.changes.begin(&self.changes_path(network), &self.path(network))
+    }
+
+    /// The same for a version that came as a change: of a big network only that is written, now and then the whole.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_change(&self, installation: Uuid, served: &Served, change: &ChangeNetwork) -> Result<(), StoreError> {
+        let network = &served.head.network;
+        self.remember(network, served.version);
+        if self.changes.append(&self.changes_path(network), served, change)? {
+            return Ok(());
+        }
+        self.write(installation, served)
+    }
+
+    fn changes_path(&self, network: &NetworkId) -> PathBuf {
+        self.dir.join(format!("{network}.changes"))
     }
 
     /// The newest version that may be on disk; 0 when there was none.
@@ -112,7 +139,8 @@ impl Store {
     /// The disk refuses.
     pub fn remove(&self, network: &NetworkId) -> Result<(), StoreError> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).remove(network);
-        remove_if_there(&self.path(network))
+        remove_if_there(&self.path(network))?;
+        self.changes.forget(&self.changes_path(network))
     }
 
     /// # Errors
@@ -146,11 +174,12 @@ impl Store {
             let path = entry.map_err(|e| failed("listing", &self.dir, e))?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("tmp") => remove_if_there(&path)?,
+                Some("changes") if !path.with_extension("json").exists() => remove_if_there(&path)?,
                 Some("json") => loaded.extend(self.load_one(&path)?),
                 _ => {}
             }
         }
-        loaded.sort_by(|a, b| a.served.snapshot.network.cmp(&b.served.snapshot.network));
+        loaded.sort_by(|a, b| a.served.head.network.cmp(&b.served.head.network));
         Ok(loaded)
     }
 
@@ -171,8 +200,12 @@ impl Store {
             remove_if_there(path)?;
             return Ok(None);
         }
-        match Served::new(stored.snapshot, stored.version) {
-            Ok(served) => Ok(Some(Loaded { installation: stored.installation, served })),
+        match Served::new(stored.snapshot, stored.version, stored.history) {
+            Ok(served) => {
+                let served = self.changes.replay(&self.changes_path(&network), path, served)?;
+                self.remember(&network, served.version);
+                Ok(Some(Loaded { installation: stored.installation, served }))
+            }
             Err(error) => {
                 tracing::error!(%network, %error, "a snapshot on disk cannot be served");
                 Ok(None)
@@ -233,12 +266,12 @@ mod tests {
     fn what_was_written_is_loaded_and_leftovers_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        store.write(Uuid::nil(), 7, &snapshot()).unwrap();
+        store.write(Uuid::nil(), &Served::new(snapshot(), 7, 1).unwrap()).unwrap();
         fs::write(dir.path().join("nw-half.tmp"), b"{\"form\":1,").unwrap();
         fs::write(dir.path().join("nw-torn.json"), b"{\"form\":1,").unwrap();
         let loaded = store.load().unwrap();
         assert_eq!(loaded.len(), 1);
-        assert_eq!((loaded[0].served.version, &loaded[0].served.snapshot), (7, &snapshot()));
+        assert_eq!((loaded[0].served.version, loaded[0].served.to_snapshot()), (7, snapshot()));
         assert!(!dir.path().join("nw-half.tmp").exists());
         assert!(dir.path().join("nw-torn.unreadable").exists());
     }
@@ -247,7 +280,7 @@ mod tests {
     fn a_snapshot_with_a_newer_tombstone_stays_dead() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        store.write(Uuid::nil(), 7, &snapshot()).unwrap();
+        store.write(Uuid::nil(), &Served::new(snapshot(), 7, 1).unwrap()).unwrap();
         store.bury(&snapshot().network, Tombstone { installation: Uuid::nil(), generation: 6 }).unwrap();
         assert_eq!(store.load().unwrap().len(), 1, "the control: an older tombstone kills nothing");
         store.bury(&snapshot().network, Tombstone { installation: Uuid::nil(), generation: 8 }).unwrap();

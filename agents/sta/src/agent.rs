@@ -3,6 +3,7 @@
 //! Rule: an inventory names a backend complete only when all of it was seen. Jobs of different things run beside
 //! each other; what two of them share (a volume's key, an image) has its own lock here.
 
+use crate::carry::Carrier;
 use crate::config::{Config, ExportKind, StaConfig, StoreKind};
 use crate::export::marks::Marks;
 use crate::export::tgt::TgtExport;
@@ -14,6 +15,9 @@ use crate::http::Shelf;
 use crate::jobs;
 use crate::sandbox::Checker;
 use crate::sim::World;
+use crate::store::backups::place::Places;
+use crate::store::backups::sim::SimBackups;
+use crate::store::backups::{Backups, Object};
 use crate::store::file::FileStore;
 use crate::store::folder::Folder;
 use crate::store::images::Images;
@@ -24,7 +28,7 @@ use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
-use arame_schema::jobs::sta::StoredImage;
+use arame_schema::jobs::sta::{BACKUPS, StoredBackup, StoredImage};
 use arame_schema::model::{Fact, FactName, Observation};
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -47,6 +51,8 @@ pub struct Sta {
     pub(crate) volume_locks: Locks,
     pub(crate) image_locks: Locks,
     pub(crate) fetch: Fetch,
+    pub(crate) backups: Arc<dyn Backups>,
+    pub(crate) carrier: Carrier,
     world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
     health: RwLock<Health>,
@@ -94,17 +100,32 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
         }
         ExportKind::Sim => Arc::new(export::sim::SimExport::new(world.clone(), prefix, portal)),
     };
-    let agent = Sta::new(sta, store, export, world);
+    let backups: Arc<dyn Backups> = match sta.store {
+        StoreKind::File | StoreKind::Zfs => Arc::new(Places::open(&sta.backups, &sta.node, state_dir, faults.clone())?),
+        StoreKind::Sim => {
+            let storages = sta.backups.iter().map(|one| one.storage.clone()).collect();
+            Arc::new(SimBackups::new(world.clone(), storages))
+        }
+    };
+    let agent = Sta::new(sta, (store, backups), export, world);
     agent.look_at_room().await;
     Ok(Arc::new(agent))
 }
 
 impl Sta {
-    pub fn new(config: StaConfig, store: Arc<dyn Store>, export: Arc<dyn Export>, world: Arc<World>) -> Self {
+    pub fn new(
+        config: StaConfig,
+        (store, backups): (Arc<dyn Store>, Arc<dyn Backups>),
+        export: Arc<dyn Export>,
+        world: Arc<World>,
+    ) -> Self {
         let fetch = Fetch::new(config.fetch.clone(), store.clone());
+        let carrier = Carrier::new(&config.fetch, store.clone(), backups.clone());
         Self {
             config,
             fetch,
+            backups,
+            carrier,
             store,
             export,
             world,
@@ -125,7 +146,7 @@ impl Sta {
 
     /// What its HTTP serves and takes.
     pub fn shelf(&self) -> Shelf {
-        Shelf { store: self.store.clone(), uploads: self.fetch.uploads.clone() }
+        Shelf { store: self.store.clone(), uploads: self.fetch.uploads.clone(), backups: self.backups.clone() }
     }
 
     /// The simulated world, and the faults of every driver: for whoever runs the agent in a simulated data center.
@@ -163,6 +184,11 @@ impl Sta {
             Job::CreateSnapshot(job) => jobs::create_snapshot::run(self, job, work).await,
             Job::DeleteSnapshot(job) => jobs::delete_snapshot::run(self, job, work).await,
             Job::ObserveSnapshot(job) => jobs::observe_snapshot::run(self, job, work).await,
+            Job::SnapshotBackup(job) => jobs::backup::take(self, job, work).await,
+            Job::WriteBackup(job) => jobs::backup::write(self, job, work).await,
+            Job::DropBackup(job) => jobs::backup::drop_snapshot(self, job, work).await,
+            Job::DeleteBackup(job) => jobs::backup::delete(self, job, work).await,
+            Job::ObserveBackup(job) => jobs::backup::observe(self, job, work).await,
             Job::ApplyInstance(_)
             | Job::DeleteInstance(_)
             | Job::RebootInstance(_)
@@ -171,8 +197,11 @@ impl Sta {
             | Job::SendInstance(_)
             | Job::KeepInstance(_)
             | Job::ResumeInstance(_)
+            | Job::TakeCapture(_)
+            | Job::DropCapture(_)
             | Job::ApplyPolicy(_)
             | Job::ApplyNetwork(_)
+            | Job::ChangeNetwork(_)
             | Job::DeleteNetwork(_) => {
                 Err(Stopped::failed("unsupported", "a storage agent has no such job", Retry::Never))
             }
@@ -274,6 +303,56 @@ impl Sta {
         }
     }
 
+    async fn list_backups(&self, began: Observation, listing: &mut Listing) {
+        for storage in self.backups.storages() {
+            let status = match self.backups.list(&storage).await {
+                Ok(objects) => {
+                    listing.things.extend(objects.into_iter().map(|object| self.object_thing(object, began)));
+                    BackendStatus::Complete
+                }
+                Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
+            };
+            listing.backends.push(Backend { name: storage.to_string(), status });
+        }
+    }
+
+    fn object_thing(&self, object: Object, began: Observation) -> InventoryThing {
+        let facts = object.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
+        let facts = facts.map(|mark| self.object_fact(&mark.owner, Some(&object), began)).collect();
+        InventoryThing {
+            kind: "backup".into(),
+            backend: object.storage.to_string(),
+            owner: object.mark.as_ref().map(|mark| mark.owner.clone()),
+            generation: object.mark.as_ref().map_or(0, |mark| mark.generation),
+            installation: object.mark.as_ref().map(|mark| mark.installation),
+            holds_data: true,
+            facts,
+            detail: Some(json!({ "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes })),
+            name: object.name,
+        }
+    }
+
+    pub(crate) fn object_fact(&self, owner: &str, object: Option<&Object>, observed: Observation) -> FactReport {
+        let url = match self.config.http_url.trim_end_matches('/') {
+            "" => String::new(),
+            base => format!("{base}/backups/{owner}"),
+        };
+        let stored = object.map(|object| StoredBackup {
+            url,
+            sha256: object.sha256.clone(),
+            size_bytes: object.size_bytes,
+            stored_bytes: object.stored_bytes,
+        });
+        FactReport {
+            thing: owner.to_owned(),
+            name: FactName::Object,
+            value: if object.is_some() { Fact::Yes } else { Fact::No },
+            generation: object.and_then(|object| object.mark.as_ref()).map_or(0, |mark| mark.generation),
+            observed,
+            detail: stored.and_then(|stored| serde_json::to_value(stored).ok()),
+        }
+    }
+
     /// An attachment has one fact: of the target of its highest epoch.
     fn target_things(&self, targets: Vec<Target>, began: Observation) -> Vec<InventoryThing> {
         let mut newest: BTreeMap<String, u64> = BTreeMap::new();
@@ -355,6 +434,10 @@ impl Agent for Sta {
         if !self.config.upload_url.is_empty() {
             endpoints.insert("upload".to_owned(), self.config.upload_url.clone());
         }
+        let storages: Vec<String> = self.backups.storages().iter().map(ToString::to_string).collect();
+        if !storages.is_empty() {
+            endpoints.insert(BACKUPS.to_owned(), storages.join(" "));
+        }
         Profile {
             kinds: Job::KINDS.into_iter().filter(|kind| kind.starts_with("sta.")).collect(),
             capacity: Capacity {
@@ -384,6 +467,7 @@ impl Agent for Sta {
         let mut listing = Listing::default();
         self.list_store(began, &mut listing).await;
         self.list_export(began, &mut listing).await;
+        self.list_backups(began, &mut listing).await;
         self.look_at_room().await;
         listing
     }

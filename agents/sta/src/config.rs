@@ -5,6 +5,7 @@
 use crate::faults::Fault;
 use arame_framework::config::Common;
 use arame_schema::limits::VOLUME_SIZE_MIB;
+use arame_schema::model::BackupStorageId;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -65,11 +66,34 @@ pub struct StaConfig {
     /// What is offered, when it shall be less than the file system has.
     pub disk_mib: Option<u64>,
     pub zfs_pool: Option<String>,
+    /// Backup storages that this node reaches.
+    #[serde(default)]
+    pub backups: Vec<BackupConfig>,
     pub export: ExportConfig,
     #[serde(default)]
     pub fetch: FetchConfig,
     #[serde(default)]
     pub sim: SimConfig,
+}
+
+/// `[[sta.backups]]`: a folder for packed copies of volumes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// The backup storage's id, `bkst-…`.
+    pub storage: BackupStorageId,
+    pub path: PathBuf,
+    /// It is mounted from elsewhere (NFS): used only where the file `.arame-backups` is, which somebody makes there by hand.
+    /// Without, the folder and that file are made here, once.
+    #[serde(default)]
+    pub mounted: bool,
+    /// A backup that would leave less is stopped.
+    #[serde(default = "keep_free_mib")]
+    pub keep_free_mib: u64,
+}
+
+fn keep_free_mib() -> u64 {
+    1024
 }
 
 /// `[sta.export]`.

@@ -69,6 +69,11 @@ impl Faults {
         self.lock().push(fault);
     }
 
+    /// How often something will still strike here.
+    pub fn waiting(&self, at: &str) -> u32 {
+        self.lock().iter().filter(|fault| fault.at == at).map(|fault| fault.times).sum()
+    }
+
     /// Passes, unless a fault waits here.
     ///
     /// # Errors

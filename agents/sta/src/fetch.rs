@@ -42,7 +42,7 @@ pub fn is_remote(source: &str) -> bool {
 
 /// Brings images in.
 pub struct Fetch {
-    pub downloads: Downloads,
+    pub downloads: Downloads<Verified>,
     pub uploads: Arc<Uploads>,
     bring: Arc<Bring>,
 }
@@ -99,7 +99,7 @@ impl Bring {
 
     async fn fetch(&self, job: &ImportImage, report: &Report) -> Result<Verified, FetchError> {
         let answer = match job.peer {
-            true => self.link.get_from_peer(&job.source).await?,
+            true => self.link.get_from_peer(&job.source, job.ticket.as_ref().map(|shown| shown.expose())).await?,
             false => self.link.get(&job.source).await?,
         };
         let length = hyper::body::Body::size_hint(answer.response.body()).exact();

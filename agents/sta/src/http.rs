@@ -1,14 +1,16 @@
 //! Serves images to the hosts: `GET` and `HEAD /images/<id>`, with ranges (RFC 9110 section 14); and takes uploads from
-//! dcmgr: `PUT /uploads/<id>` with a ticket.
+//! dcmgr: `PUT /uploads/<id>` with a ticket. Other storage nodes read packed backups: `GET /backups/<id>`, with what was made
+//! to be shown for that one.
 //!
-//! Rule: only verified images of the store are served, read-only; what is taken goes to the job that has the ticket, or
+//! Rule: only verified images of the store and whole backups are served, read-only; what is taken goes to the job that has the ticket, or
 //! nowhere. It does not know who asks: it listens on the storage network.
 
 pub mod range;
 
 use crate::fetch::uploads::{Turned, Uploads};
+use crate::store::backups::{Backups, Packed, readable};
 use crate::store::{Image, Store, sentence};
-use arame_schema::model::ImageId;
+use arame_schema::model::{BackupObjectId, ImageId};
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -37,6 +39,7 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 pub struct Shelf {
     pub store: Arc<dyn Store>,
     pub uploads: Arc<Uploads>,
+    pub backups: Arc<dyn Backups>,
 }
 
 /// Until the process ends.
@@ -54,7 +57,27 @@ pub fn router(shelf: Shelf) -> Router {
     let images = Router::new().route("/images/{image}", routing::get(image));
     // A body is read by the job that takes it, within its own bounds.
     let uploads = Router::new().route("/uploads/{image}", routing::put(upload)).layer(DefaultBodyLimit::disable());
-    images.merge(uploads).with_state(shelf)
+    let backups = Router::new().route("/backups/{object}", routing::get(backup));
+    images.merge(uploads).merge(backups).with_state(shelf)
+}
+
+/// A packed backup, for whoever shows what was made for it. What is shown wrongly and what is not there answer alike.
+async fn backup(State(shelf): State<Shelf>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(reader) = shown.and_then(|value| value.strip_prefix("Bearer ")) else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let Ok(id) = name.parse::<BackupObjectId>() else { return StatusCode::NOT_FOUND.into_response() };
+    match readable(shelf.backups.as_ref(), &id, reader).await {
+        Ok(Some(Packed::File { file, stored_bytes })) => {
+            let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(stored_bytes), PIECE_BYTES);
+            let mut headers = HeaderMap::new();
+            insert(&mut headers, header::CONTENT_LENGTH, &stored_bytes.to_string());
+            (headers, Body::from_stream(stream)).into_response()
+        }
+        Ok(_) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, sentence(&error)).into_response(),
+    }
 }
 
 /// Answers when the job has all of it and has judged it.

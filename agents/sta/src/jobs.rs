@@ -3,6 +3,7 @@
 //! Every job has the same shape: lock the name, look, judge, do what is missing, look again. The order of an
 //! observation is taken before the look it belongs to. A job that failed still says what it sees.
 
+pub mod backup;
 pub mod create_snapshot;
 pub mod create_volume;
 pub mod delete_image;

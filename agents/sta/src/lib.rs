@@ -4,6 +4,7 @@
 //! jobs/<verb_noun>.rs ──► store/{file,zfs,sim}   where bytes live, each thing marked as ours
 //!          └────────────► export/{tgt,sim}       who may reach a volume: one target per attachment and epoch
 //! fetch/{link,uploads} ──► store                 images from elsewhere; qemu-img looks at them in sandbox.rs
+//! carry.rs ──► store, store/backups               snapshots into backup storages, and back into volumes
 //! http.rs ──► store, fetch/uploads               images, read-only; uploads, with a ticket
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! "nothing there". It knows no database, no REST and no other agent.
 
 pub mod agent;
+pub mod carry;
 pub mod command;
 pub mod config;
 pub mod export;

@@ -25,11 +25,14 @@ pub struct State {
     pub snapshots: BTreeMap<String, SimSnapshot>,
     #[serde(default)]
     pub images: BTreeMap<String, SimImage>,
+    /// By `<backup storage>/<object>`.
+    #[serde(default)]
+    pub objects: BTreeMap<String, SimObject>,
     #[serde(default)]
     pub targets: BTreeMap<String, SimTarget>,
     #[serde(default)]
     pub marks: BTreeMap<String, TargetMark>,
-    /// Backend (`store`, `export`) to the reason it cannot be looked at.
+    /// Backend (`store`, `export`, `backup`) to the reason it cannot be looked at.
     #[serde(default)]
     pub unavailable: BTreeMap<String, String>,
 }
@@ -58,6 +61,15 @@ pub struct SimImage {
     pub sha256: String,
     pub size_bytes: u64,
     pub format: DiskFormat,
+    pub mark: Option<Mark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimObject {
+    pub size_bytes: u64,
+    pub sha256: String,
+    pub content: String,
+    pub reader: String,
     pub mark: Option<Mark>,
 }
 

@@ -3,12 +3,14 @@
 //! Rule: a thing appears whole and marked or not at all; what cannot be looked at is [`StoreError::Unavailable`] and
 //! never "not there". A store decides nothing: who may touch which thing is judged in `jobs`.
 
+pub mod backups;
 pub mod file;
 pub mod folder;
 pub mod header;
 pub mod images;
 pub mod label;
 pub mod qcow2;
+pub mod restored;
 pub mod sim;
 pub mod snapshots;
 pub mod staged;
@@ -20,9 +22,10 @@ use crate::mark::Mark;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::report::Retry;
-use arame_schema::model::ImageId;
+use arame_schema::model::{BackupObjectId, BackupStorageId, ImageId};
 use async_trait::async_trait;
-pub use snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots};
+pub use restored::StagedVolume;
+pub use snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source};
 pub use staged::{Announced, Staged, Verified};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -87,6 +90,14 @@ pub trait Store: Snapshots {
     async fn list_volumes(&self) -> Result<Vec<Volume>, StoreError>;
     /// The caller has seen that nothing has this key and holds the key's lock.
     async fn create_volume(&self, new: &NewVolume, work: &Work) -> Result<(), StoreError>;
+    /// A place for a volume's bytes, for nobody to see.
+    async fn stage_volume(&self, new: &NewVolume) -> Result<StagedVolume, StoreError>;
+    /// Removes what a restore that was cut short may have left under a name that can be found again.
+    async fn clear_staged(&self, _key: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// What was staged is the volume; the caller has seen that nothing has this key and holds the key's lock.
+    async fn keep_volume(&self, new: &NewVolume, staged: StagedVolume) -> Result<(), StoreError>;
     /// Grows to `size_bytes` where it is smaller, then writes the mark. Never shrinks; a noted rollback stays noted.
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError>;
     /// What does not exist is deleted.
@@ -135,6 +146,14 @@ pub enum StoreError {
     NewerSnapshots { name: String, reason: String },
     #[error("{wanted} bytes are less than the image's {needed}")]
     TooSmall { wanted: u64, needed: u64 },
+    #[error("{object} is not what was written: {reason}")]
+    BackupMismatch { object: BackupObjectId, reason: String },
+    #[error("{object} is not in {storage}")]
+    BackupMissing { object: BackupObjectId, storage: BackupStorageId },
+    #[error("{storage} cannot be looked at: {reason}")]
+    BackupsUnavailable { storage: BackupStorageId, reason: String },
+    #[error("{storage} has no room: {free} bytes are free, {kept} are kept free")]
+    BackupsFull { storage: BackupStorageId, free: u64, kept: u64 },
     #[error("`{name}` is no name for a thing in a store")]
     BadName { name: String },
     #[error("cannot {doing} {path}")]
@@ -177,6 +196,10 @@ impl StoreError {
             StoreError::NeedsDetached { .. } => ("snapshot_needs_detached", Retry::Never),
             StoreError::NewerSnapshots { .. } => ("newer_snapshots", Retry::Never),
             StoreError::TooSmall { .. } => ("volume_too_small", Retry::Never),
+            StoreError::BackupMismatch { .. } => ("backup_checksum_mismatch", Retry::Never),
+            StoreError::BackupMissing { .. } => ("backup_missing", Retry::Later),
+            StoreError::BackupsUnavailable { .. } => ("backup_storage_unavailable", Retry::Later),
+            StoreError::BackupsFull { .. } => ("backup_storage_full", Retry::Never),
             StoreError::BadName { .. } => ("bad_name", Retry::Never),
             StoreError::Io { .. } | StoreError::Command(_) | StoreError::Unreadable { .. } => {
                 ("store_error", Retry::Later)

@@ -113,8 +113,11 @@ fn one(language: Language, one: &HostNode) -> String {
             (Message::Driver, one.driver.clone()),
             (Message::Hypervisor, one.hypervisor.clone()),
             (Message::Cpu, format!("{}/{}", one.used_cpu_cores, one.offering_cpu_cores)),
+            (Message::CpuAllocation, format!("{} %", one.cpu_allocation_percent)),
             (Message::Memory, format!("{}/{} MiB", one.used_memory_size, one.offering_memory_size)),
+            (Message::MemoryKept, format!("{} MiB", one.reserved_memory_size)),
             (Message::Disk, format!("{}/{} MiB", one.used_disk_space_mb, one.offering_disk_space_mb)),
+            (Message::DiskKept, format!("{} MiB", one.reserved_disk_space_mb)),
             (
                 Message::Scheduling,
                 word(language, if one.scheduling_enabled { Message::Yes } else { Message::No }).into(),

@@ -2,7 +2,7 @@
 
 mod bring;
 
-use super::{Waiting, record};
+use super::{Waiting, copies, record};
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -44,6 +44,8 @@ pub enum Command {
         #[command(flatten)]
         given: record::Given,
     },
+    /// Copy its file to a backup storage / バックアップの保存先へ写す
+    Copy(copies::Copy),
     /// Delete an image of which no instance was made / 削除する
     Delete { image: String },
 }
@@ -85,6 +87,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let id = names::id_of::<Image>(&session.client, &image).await?;
             record::run(session, &record::IMAGES, record::Command::Update { id, given }).await
         }
+        Command::Copy(asked) => copies::copy(session, asked).await,
         Command::Delete { image } => {
             let id = names::id_of::<Image>(&session.client, &image).await?;
             let given = record::Given::default();
@@ -97,7 +100,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
     }
 }
 
-fn shown(language: Language, view: &Image) -> String {
+pub(super) fn shown(language: Language, view: &Image) -> String {
     let mut pairs = vec![
         (Message::Id, view.id.clone()),
         (Message::Name, view.display_name.clone().unwrap_or_default()),

@@ -2,8 +2,9 @@
 
 mod create;
 mod show;
+mod usage;
 
-use super::{Waiting, record};
+use super::{Waiting, copies, record};
 use crate::failure::{CliError, USAGE, WAIT_FAILED};
 use crate::names;
 use crate::session::Session;
@@ -70,6 +71,8 @@ pub enum Command {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Make an image of its disk, from which others start / ディスクからイメージを作る
+    Backup(copies::Backup),
     /// Change its name, key or groups / 名前・鍵・グループを変更する
     Update {
         instance: String,
@@ -82,6 +85,9 @@ pub enum Command {
         /// In place of those it has, several allowed / セキュリティグループ（複数可、置き換え）
         #[arg(long)]
         security_group: Vec<String>,
+        /// When its guest dies: always (started again), on-failure or never / 異常終了時の方針
+        #[arg(long, value_name = "POLICY")]
+        restart_policy: Option<String>,
     },
     /// The password its guest made, encrypted for its key / 暗号化されたパスワード
     Password {
@@ -103,6 +109,8 @@ pub enum Command {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// What its guest uses now and used in the last hour / CPU・メモリー・ディスク・ネットワークの使用量
+    Usage { instance: String },
     /// What happened to it / これまでの出来事
     Timeline { instance: String },
     /// Why it is on its host, or on none / 配置の判定
@@ -129,8 +137,9 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             change(session, &instance, wish, waiting).await
         }
         Command::Move { instance, to, waiting, .. } => move_to(session, &instance, to.as_deref(), waiting).await,
-        Command::Update { instance, name, ssh_key, security_group } => {
-            update(session, &instance, (name, ssh_key, security_group)).await
+        Command::Backup(asked) => copies::back_up(session, asked).await,
+        Command::Update { instance, name, ssh_key, security_group, restart_policy } => {
+            update(session, &instance, (name, ssh_key, security_group, restart_policy)).await
         }
         Command::Password { instance, forget } => password(session, &instance, forget).await,
         Command::Part(part) => {
@@ -144,6 +153,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             session.print(&plan, |language| show::delete_plan(language, &plan))
         }
         Command::Delete { instance, waiting, .. } => delete(session, &instance, waiting).await,
+        Command::Usage { instance } => usage::run(session, &instance).await,
         Command::Timeline { instance } => timeline(session, &instance).await,
         Command::Placement { instance } => {
             let id = names::id_of::<Instance>(&session.client, &instance).await?;
@@ -268,7 +278,7 @@ async fn finish(
 async fn update(
     session: &mut Session<'_>,
     instance: &str,
-    (name, ssh_key, groups): (Option<String>, Option<String>, Vec<String>),
+    (name, ssh_key, groups, restart_policy): (Option<String>, Option<String>, Vec<String>, Option<String>),
 ) -> Result<(), CliError> {
     let id = names::id_of::<Instance>(&session.client, instance).await?;
     let mut body = serde_json::Map::new();
@@ -277,6 +287,9 @@ async fn update(
     }
     if let Some(key) = ssh_key {
         body.insert("ssh_key_id".into(), json!(names::id_of::<SshKeyPair>(&session.client, &key).await?));
+    }
+    if let Some(policy) = restart_policy {
+        body.insert("restart_policy".into(), json!(policy));
     }
     let mut ids = Vec::new();
     for group in &groups {

@@ -1,5 +1,8 @@
 //! `arame network …`
 
+pub mod records;
+pub mod why;
+
 use super::record;
 use crate::failure::CliError;
 use crate::names;
@@ -25,6 +28,11 @@ pub enum Command {
     },
     /// Delete a network in which nothing is / 削除する
     Delete { network: String },
+    /// Names beside those of machines: record add nw-demo1 www CNAME web1 / DNS レコード
+    #[command(subcommand)]
+    Record(records::Command),
+    /// Why a machine is answered by DHCP and DNS, or is not / DHCP と DNS の応答を調べる
+    Why(why::Why),
     #[command(flatten)]
     Part(record::Part),
 }
@@ -51,6 +59,8 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let given = record::Given::default();
             record::run(session, &record::NETWORKS, record::Command::Delete { id, given }).await
         }
+        Command::Why(asked) => why::run(session, asked).await,
+        Command::Record(command) => records::run(session, command).await,
         Command::Part(part) => {
             let part = part.named::<Network>(session).await?;
             record::run_part(session, &record::NETWORKS, part).await

@@ -1,6 +1,6 @@
 //! `arame volume …`
 
-use super::{Waiting, volume_snapshot};
+use super::{Waiting, volume_backup, volume_snapshot};
 use crate::failure::{CliError, USAGE};
 use crate::names;
 use crate::session::Session;
@@ -13,11 +13,14 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a blank volume / 作成する
+    /// Create a volume, blank or from a backup / 作成する（空、またはバックアップから）
     Create {
-        /// Like 10M, 1G, 2T / サイズ
+        /// Like 10M, 1G, 2T; from a backup it may be left out / サイズ（バックアップからなら省略できます）
+        #[arg(long, required_unless_present = "from_backup")]
+        size: Option<String>,
+        /// The backup it begins with, bo-… / 元になるバックアップ
         #[arg(long)]
-        size: String,
+        from_backup: Option<String>,
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
@@ -47,6 +50,9 @@ pub enum Command {
     /// Detach from its instance / 切り離す
     Detach {
         volume: String,
+        /// Also when its guest does not let it go: it is switched off hard and started again / ゲストが手放さなくても切り離す（強制的に電源を切って起動し直します）
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -64,11 +70,15 @@ pub enum Command {
     Snapshot(volume_snapshot::Command),
     /// Put a detached volume back to a snapshot; what was written since is lost / 切り離してあるボリュームをスナップショットの内容に戻す（以後の変更は失われます）
     Rollback(volume_snapshot::Rollback),
+    /// Copy it to a backup storage; of a volume in use it is as after a power failure / バックアップを取る（使用中なら停電直後と同じ内容）
+    Backup(volume_backup::Backup),
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Create { size, name, waiting } => create(session, &size, name, waiting).await,
+        Command::Create { size, from_backup, name, waiting } => {
+            create(session, (size.as_deref(), from_backup), name, waiting).await
+        }
         Command::List { all } => list(session, all).await,
         Command::Show { volume } => {
             let view: Volume = names::get(&session.client, &volume).await?;
@@ -88,10 +98,10 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let _: Volume = session.client.put(&format!("/volumes/{id}/attach"), &body).await?;
             finish(session, &id, &["attached"], after, waiting).await
         }
-        Command::Detach { volume, waiting } => {
+        Command::Detach { volume, force, waiting } => {
             let id = names::id_of::<Volume>(&session.client, &volume).await?;
             let after = newest(session, &id, &waiting).await?;
-            let _: Volume = session.client.put(&format!("/volumes/{id}/detach"), &json!({})).await?;
+            let _: Volume = session.client.put(&format!("/volumes/{id}/detach"), &json!({ "force": force })).await?;
             finish(session, &id, &["available"], after, waiting).await
         }
         Command::Delete { volume, with_snapshots, waiting } => {
@@ -100,15 +110,27 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Snapshot(command) => volume_snapshot::run(session, command).await,
         Command::Rollback(asked) => volume_snapshot::roll_back(session, asked).await,
+        Command::Backup(asked) => volume_backup::run(session, asked).await,
     }
 }
 
-async fn create(session: &mut Session<'_>, size: &str, name: Option<String>, waiting: Waiting) -> Result<(), CliError> {
-    let mib = mib_of(size).ok_or_else(|| {
-        let sentence = say(session.language(), Message::BadSize, &[("value", size)]);
-        CliError::because(USAGE, sentence, "", session.word(Message::BadSizeNext).into())
-    })?;
-    let mut body = json!({ "volume_size": mib });
+async fn create(
+    session: &mut Session<'_>,
+    (size, from_backup): (Option<&str>, Option<String>),
+    name: Option<String>,
+    waiting: Waiting,
+) -> Result<(), CliError> {
+    let mut body = json!({});
+    if let Some(size) = size {
+        let mib = mib_of(size).ok_or_else(|| {
+            let sentence = say(session.language(), Message::BadSize, &[("value", size)]);
+            CliError::because(USAGE, sentence, "", session.word(Message::BadSizeNext).into())
+        })?;
+        body["volume_size"] = json!(mib);
+    }
+    if let Some(from) = from_backup {
+        body["backup_object_id"] = json!(from);
+    }
     if let Some(name) = name {
         body["display_name"] = json!(name);
     }

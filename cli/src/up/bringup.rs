@@ -33,6 +33,7 @@ const BROKER_LIMIT: Duration = Duration::from_secs(120);
 const DATABASE_LIMIT: Duration = Duration::from_secs(60);
 const HOST_LIMIT: Duration = Duration::from_secs(60);
 const API_LIMIT: Duration = Duration::from_secs(60);
+const WEBUI_LIMIT: Duration = Duration::from_secs(20);
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
 /// A queue of its own is declared for each.
 const JOIN_PER_HOST: Duration = Duration::from_millis(100);
@@ -348,7 +349,20 @@ impl Bringup<'_> {
         let api = api::Api::new(self.wish.listen, &self.layout.token("admin")).map_err(file("the admin token"))?;
         self.ready("dcmgr", API_LIMIT, || api.is_healthy()).await?;
         step.done_with(found(arrival));
-        self.agents_online(&api).await
+        tokio::try_join!(self.agents_online(&api), self.webui())?;
+        Ok(())
+    }
+
+    /// The web console, a client of the API like any other.
+    async fn webui(&self) -> Result<(), UpError> {
+        let Some(listen) = self.wish.webui else { return Ok(()) };
+        let step = self.progress.step(Text::new("Web console", "管理画面"));
+        let api = format!("http://{}", self.wish.listen);
+        let spec = self.own_child("webui", "arame-webui", Stage::Agent);
+        let arrival = self.ensure(spec.args(["--listen", &listen.to_string(), "--api", &api]))?;
+        self.ready("webui", WEBUI_LIMIT, || async { tokio::net::TcpStream::connect(listen).await.is_ok() }).await?;
+        step.done_with(found(arrival));
+        Ok(())
     }
 
     /// A data center whose hosts are not online yet would refuse the first launch.

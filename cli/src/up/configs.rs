@@ -14,18 +14,21 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+/// The one place for backups of a data center on one machine.
+pub const BACKUP_STORAGE: &str = "bkst-local";
+
 pub const IQN: &str = "iqn.2026-11.jp.arame";
 
 /// Port of tgtd's control socket: any number but the default, which a tgtd of the machine may use.
 pub const TGT_CONTROL_PORT: u16 = 7;
 
+/// Where hosts hand copies of disks to storage nodes.
+const CAPTURES_PORT: u16 = 8890;
+
 /// What one simulated host pretends to have: enough for the benches to fill a few hosts.
 const SIM_CPU_CORES: u32 = 256;
 const SIM_MEMORY_MIB: u64 = 1024 * 1024;
 const SIM_DISK_MIB: u64 = 16 * 1024 * 1024;
-
-/// Virtual CPUs offered for each real one: guests of a laboratory idle.
-const CPU_OVERCOMMIT: u32 = 8;
 
 /// Memory of the machine not offered to guests.
 const MEMORY_KEPT_MIB: u64 = 2048;
@@ -116,7 +119,15 @@ struct Hva {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    captures: Option<Captures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Captures {
+    listen: SocketAddr,
+    url: String,
 }
 
 #[derive(Serialize)]
@@ -156,10 +167,17 @@ struct Sta {
     #[serde(skip_serializing_if = "Option::is_none")]
     upload_url: Option<String>,
     import_dirs: Vec<PathBuf>,
+    backups: Vec<Backups>,
     export: Export,
     fetch: Fetch,
     #[serde(skip_serializing_if = "Option::is_none")]
     sim: Option<Sim>,
+}
+
+#[derive(Serialize)]
+struct Backups {
+    storage: &'static str,
+    path: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -344,7 +362,7 @@ impl Writer<'_> {
         let hosts = u64::from(self.wish.hosts.max(1));
         let (cpu_cores, memory_mib, disk_mib) = if real {
             let memory = self.capacity.memory_mib.saturating_sub(MEMORY_KEPT_MIB) / hosts;
-            (self.capacity.cpus * CPU_OVERCOMMIT, memory.max(512), (self.capacity.disk_mib / 2 / hosts).max(1024))
+            (self.capacity.cpus, memory.max(512), (self.capacity.disk_mib / 2 / hosts).max(1024))
         } else {
             (SIM_CPU_CORES, SIM_MEMORY_MIB, SIM_DISK_MIB)
         };
@@ -372,6 +390,10 @@ impl Writer<'_> {
                 run_dir: "/run/openvswitch",
             }),
             metadata: real.then_some(Metadata { enabled: true }),
+            captures: real.then(|| Captures {
+                listen: (address, CAPTURES_PORT).into(),
+                url: format!("http://{address}:{CAPTURES_PORT}"),
+            }),
             sim: self.sim(agent),
         };
         self.write(agent.as_str(), &HvaFile { common: self.common(agent)?, hva })
@@ -389,6 +411,7 @@ impl Writer<'_> {
             http_url: format!("http://{http}"),
             upload_url: real.then(|| format!("http://{}:{}", self.layout.link_addresses().1, http.port())),
             import_dirs: vec![self.layout.path("images")],
+            backups: vec![Backups { storage: BACKUP_STORAGE, path: self.layout.path("backups") }],
             fetch: Fetch {
                 allow_networks: self.wish.images_from.clone(),
                 // Whatever an operator allows, this is nobody's to fetch from.

@@ -26,6 +26,9 @@ pub struct Wish {
     /// Where unchanged old clients come in with the demo token, if anywhere: an address on loopback or a socket's path.
     #[serde(default)]
     pub compat: Option<String>,
+    /// Where the web console is, if anywhere.
+    #[serde(default)]
+    pub webui: Option<SocketAddr>,
     /// Where images may be fetched from beside the public Internet.
     #[serde(default)]
     pub images_from: Vec<ipnet::IpNet>,
@@ -230,6 +233,7 @@ pub(crate) fn wish(kind: Kind) -> Wish {
         management: "10.99.0.0/24".parse().unwrap(),
         demo: "10.100.0.0/24".parse().unwrap(),
         compat: None,
+        webui: None,
         images_from: Vec::new(),
     }
 }

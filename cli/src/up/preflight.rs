@@ -72,7 +72,7 @@ const PROGRAMS_REAL: [(&str, &str); 25] = [
 ];
 
 /// Programs of this project, beside `arame`.
-pub const OWN_PROGRAMS: [&str; 4] = ["arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa"];
+pub const OWN_PROGRAMS: [&str; 5] = ["arame-dcmgr", "arame-hva", "arame-sta", "arame-nsa", "arame-webui"];
 
 /// What is looked at.
 pub struct Checks<'a> {
@@ -239,6 +239,8 @@ impl Checks<'_> {
         let ports = self.wish.ports();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut wanted = vec![(self.wish.listen, "--listen")];
+        // One of our own programs: not looked at where those are not started.
+        wanted.extend(self.programs.and(self.wish.webui).map(|webui| (webui, "--webui")));
         if self.wish.kind == Kind::Sim {
             let numbers = [ports.broker(), ports.broker_distribution(), ports.images()];
             wanted.extend(numbers.map(|port| (local(port), "--port-base")));

@@ -30,6 +30,7 @@ struct Seed {
     instance_type: Vec<InstanceType>,
     ssh_key_pair: Vec<SshKeyPair>,
     security_group: Vec<SecurityGroup>,
+    backup_storage: Vec<BackupStorage>,
     image: Vec<Image>,
 }
 
@@ -100,6 +101,12 @@ struct SecurityGroup {
     account: &'static str,
     name: &'static str,
     rule: &'static str,
+}
+
+#[derive(Serialize)]
+struct BackupStorage {
+    id: &'static str,
+    name: &'static str,
 }
 
 #[derive(Serialize)]
@@ -175,6 +182,7 @@ fn seed(layout: &Layout, wish: &Wish, image: &GuestImage) -> Seed {
             name: "default",
             rule: DEFAULT_RULES,
         }],
+        backup_storage: vec![BackupStorage { id: configs::BACKUP_STORAGE, name: "local" }],
         image: vec![seed_image(&image.path, image)],
     }
 }

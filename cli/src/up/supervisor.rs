@@ -153,13 +153,17 @@ pub fn next_steps(layout: &Layout, wish: &Wish) -> Text {
     let old_ja = compat
         .map(|at| format!("\n  旧式    {at}   （古いクライアント用。認証なしでデモアカウントとして操作できます）"));
     let (old, old_ja) = (old.unwrap_or_default(), old_ja.unwrap_or_default());
+    let (page, page_ja) = match wish.webui {
+        Some(webui) => (format!("  Web     http://{webui}/\n"), format!("  画面    http://{webui}/\n")),
+        None => (String::new(), String::new()),
+    };
     Text::new(
         format!(
-            "  API     http://{listen}/api/12.03   (token: {}){old}\n  next    {launch}{reach}\n  stop    {arame} down --dir {dir}",
+            "{page}  API     http://{listen}/api/12.03   (token: {}){old}\n  next    {launch}{reach}\n  stop    {arame} down --dir {dir}",
             token.display()
         ),
         format!(
-            "  API     http://{listen}/api/12.03   (トークン: {}){old_ja}\n  次は    {launch}{reach}\n  停止    {arame} down --dir {dir}",
+            "{page_ja}  API     http://{listen}/api/12.03   (トークン: {}){old_ja}\n  次は    {launch}{reach}\n  停止    {arame} down --dir {dir}",
             token.display()
         ),
     )

@@ -272,6 +272,10 @@ pub fn instance(id: &str, hostname: &str, state: &str) -> Instance {
         generation: 1,
         failure: None,
         progress: None,
+        placement_group: None,
+        placement_policy: None,
+        node_group: None,
+        restart_policy: "always".into(),
     }
 }
 
@@ -292,7 +296,8 @@ fn network(id: &str) -> Value {
         "metadata_server": null, "metadata_server_port": null, "nat_network_id": null, "description": "",
         "created_at": at, "updated_at": at, "network_mode": "securitygroup", "bandwidth": null, "ip_assignment": "asc",
         "editable": false, "service_type": "std", "display_name": id, "bandwidth_mark": null, "network_services": [],
-        "dc_network": null, "dhcp_ranges": [], "vlan_tag": 101, "mtu": 1500, "addresses_total": 1, "addresses_used": 0})
+        "dc_network": null, "dhcp_ranges": [], "vlan_tag": 101, "mtu": 1500, "addresses_total": 1, "addresses_used": 0, "lease_seconds": 3600,
+        "ttl_seconds": 60, "dns_servers": [], "ntp_servers": [], "query_log": false, "routes": [], "forwarders": null})
 }
 
 fn key() -> Value {

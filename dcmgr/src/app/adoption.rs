@@ -201,6 +201,10 @@ async fn write_instance(
         need_policy_version: policy,
         pinned: false,
         placement: &placement,
+        placement_group: None,
+        placement_policy: None,
+        restart_policy: Default::default(),
+        node_group: None,
     };
     db::instances::insert(tx, &row).await?;
     let power = place.things.iter().flat_map(|thing| &thing.facts).find(|fact| fact.name == FactName::Power);
@@ -275,8 +279,15 @@ async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Re
     let size_bytes = size_bytes.ok_or_else(|| refused(id))?;
     crate::change!(app, "adopt volume", Some(caller.request), |tx, ringing| {
         db::access::lock_account(tx, account).await?.ok_or_else(|| Refusal::unknown(account))?;
-        let row =
-            db::volumes::NewVolume { id, account, node: &place.node, key: &thing.name, size_bytes, display_name: id };
+        let row = db::volumes::NewVolume {
+            id,
+            account,
+            node: &place.node,
+            key: &thing.name,
+            size_bytes,
+            display_name: id,
+            backup_object: None,
+        };
         db::volumes::insert(tx, &row).await?;
         db::volumes::set_adopted(tx, id, thing.generation).await?;
         settle_in(tx, caller, account, id, place).await?;

@@ -4,8 +4,11 @@
 //! the facts the job will touch, and the state that users see follows from the facts in the same transaction.
 
 pub mod attachment;
+pub mod backup;
+pub mod capture;
 pub mod image;
 pub mod instance;
+pub mod interface;
 pub mod moving;
 pub mod snapshot;
 pub mod volume;
@@ -50,15 +53,19 @@ fn budget_ms(kind: Kind) -> u64 {
         Kind::ApplyInstance
         | Kind::ReceiveInstance
         | Kind::SendInstance
+        | Kind::TakeCapture
         | Kind::ImportImage
         | Kind::CreateVolume
         | Kind::RollBackVolume
-        | Kind::CreateSnapshot => JOB_BUDGET_MAX,
+        | Kind::CreateSnapshot
+        | Kind::SnapshotBackup
+        | Kind::WriteBackup => JOB_BUDGET_MAX,
         Kind::DeleteInstance
         | Kind::RebootInstance
         | Kind::ObserveInstance
         | Kind::KeepInstance
         | Kind::ResumeInstance
+        | Kind::DropCapture
         | Kind::ApplyPolicy
         | Kind::DeleteImage
         | Kind::DeleteVolume
@@ -68,6 +75,9 @@ fn budget_ms(kind: Kind) -> u64 {
         | Kind::MarkVolume
         | Kind::DeleteSnapshot
         | Kind::ObserveSnapshot
+        | Kind::DropBackup
+        | Kind::DeleteBackup
+        | Kind::ObserveBackup
         | Kind::ApplyNetwork
         | Kind::DeleteNetwork => JOB_BUDGET_SHORT,
     };

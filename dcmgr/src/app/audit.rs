@@ -5,7 +5,7 @@ use super::{App, AppError, Caller};
 use crate::db;
 use crate::db::agents::{AgentRow, InventoryRow};
 use arame_schema::api::{Finding, FindingKind, FindingRule, Refusal, Timestamp};
-use arame_schema::jobs::report::{BackendStatus, InventoryThing};
+use arame_schema::jobs::report::{ADDRESS_IN_USE, BackendStatus, InventoryThing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -144,6 +144,9 @@ fn of_thing(
     if thing.installation.is_some_and(|i| i != app.installation()) {
         return None;
     }
+    if thing.kind == ADDRESS_IN_USE {
+        return in_use(agent, row, thing, rows);
+    }
     let detail = serde_json::json!({ "kind": thing.kind, "backend": thing.backend, "holds_data": thing.holds_data });
     let about = |kind, rule| {
         let owner = thing.owner.clone();
@@ -165,4 +168,18 @@ fn of_thing(
         return listed_later.then(|| about(FindingKind::Mismatch, FindingRule::Removed));
     }
     Some(about(FindingKind::Unknown, FindingRule::OperatorDecides))
+}
+
+/// Somebody else has an address of ours. Of a network that is gone nobody's address is told.
+fn in_use(agent: &AgentRow, row: &InventoryRow, thing: &InventoryThing, rows: &db::audit::Things) -> Option<Finding> {
+    let owner = thing.owner.clone().filter(|owner| rows.alive.contains(owner))?;
+    Some(finding(About {
+        kind: FindingKind::AddressInUse,
+        rule: FindingRule::FindTheOther,
+        thing: &thing.name,
+        agent,
+        owner: Some(owner),
+        since: row.received_at,
+        detail: thing.detail.clone().unwrap_or_default(),
+    }))
 }

@@ -1,7 +1,13 @@
-//! Backup storages, for operators, and the records of what is in them.
+//! Backup storages, for operators, and what is in them.
 //!
-//! Rule: these are records. No agent writes, copies or removes a backup yet: who registers an object says where its bytes
-//! are, and deleting the record leaves them there.
+//! Rule: what a storage node wrote goes by its plan, and its bytes with it. What somebody registered is a record: who
+//! registers it says where its bytes are, and deleting the record leaves them there.
+
+pub mod copied;
+pub mod taken;
+
+pub use copied::{copy_image, copy_object};
+pub use taken::{back_up_attached, back_up_volume};
 
 use super::{App, AppError, Caller, once};
 use crate::db;
@@ -10,6 +16,7 @@ use arame_schema::api::{
     BackupObject, BackupStorage, Code, CreateBackupObject, ListFilter, Page, Refusal, SetBackupStorage,
     StorageOfBackup, Timestamp, UpdateBackupObject,
 };
+use arame_schema::model::backup::BackupState;
 use arame_schema::model::{BackupObjectId, BackupStorageId};
 
 pub async fn storages(
@@ -108,17 +115,19 @@ pub async fn objects(
     storage: Option<&str>,
 ) -> Result<Page<BackupObject>, Refusal> {
     let found = db::backups::objects(app.db(), caller.scope()).await.map_err(AppError::from)?;
-    let alive = match filter.state.as_deref() {
-        None | Some("alive" | "available") => Some(true),
-        Some("deleted") => Some(false),
-        Some("alive_with_deleted") => None,
+    let (alive, state) = match filter.state.as_deref() {
+        None | Some("alive") => (true, None),
+        Some("alive_with_deleted") => (false, None),
+        Some(word) if BackupState::parse(word).is_some() => (false, Some(word)),
         Some(word) => {
+            let expected = BackupState::ALL.map(BackupState::as_str).join(" | ");
             let refusal = Refusal::new(Code::InvalidParameter).with("name", "state").with("value", word);
-            return Err(refusal.with("expected", "available | deleted | alive | alive_with_deleted"));
+            return Err(refusal.with("expected", format!("{expected} | alive | alive_with_deleted")));
         }
     };
     let wanted = |one: &BackupObject| {
-        alive.is_none_or(|alive| alive == one.deleted_at.is_none())
+        (!alive || one.deleted_at.is_none())
+            && state.is_none_or(|state| one.state == state)
             && storage.is_none_or(|storage| one.backup_storage_id == storage)
     };
     super::page(found.into_iter().filter(wanted).collect(), &filter)
@@ -154,6 +163,11 @@ pub async fn create_object(app: &App, caller: &Caller, request: CreateBackupObje
         updated_at: now,
         deleted_at: None,
         labels: Vec::new(),
+        source_volume_id: None,
+        copied_from: None,
+        storage_node_id: None,
+        generation: 1,
+        failure: None,
     };
     let made = crate::change!(app, "create backup object", Some(caller.request), |tx, _ringing| {
         if let Some(made) = once::made(tx, caller, BackupObjectId::PREFIX).await? {
@@ -184,7 +198,15 @@ pub async fn update_object(
 }
 
 pub async fn delete_object(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
-    crate::change!(app, "delete backup object", Some(caller.request), |tx, _ringing| {
+    crate::change!(app, "delete backup object", Some(caller.request), |tx, ringing| {
+        let mine = |account: &str| caller.scope().is_none_or(|scope| scope == account);
+        if let Some(row) = db::backups::work::find(tx, id).await? {
+            if row.deleted || !mine(&row.account) {
+                return Err(Refusal::unknown(id).into());
+            }
+            db::events::audit(tx, &caller.who(), "backup_object.delete", id).await?;
+            return taken::unwant(tx, ringing, caller, id).await;
+        }
         let object = db::backups::lock_object(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
         if object.deleted_at.is_some() {
             return Err(Refusal::unknown(id).into());

@@ -7,6 +7,7 @@ pub mod bringing;
 
 use super::advance::{self, Cause};
 use super::{App, AppError, Caller, labels, once};
+use crate::db::access::ImageRow;
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Image, ListFilter, Page, Refusal, UpdateImage};
 
@@ -46,10 +47,10 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Image, Refusal>
 }
 
 /// A public image of another account is seen, and is not the caller's to change.
-async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<(), AppError> {
+pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<ImageRow, AppError> {
     let row = db::access::lock_image(tx, id).await?.filter(|row| row.wanted);
     let own = row.filter(|row| caller.scope().is_none_or(|account| account == row.account));
-    own.map(|_| ()).ok_or_else(|| Refusal::unknown(id).into())
+    own.ok_or_else(|| Refusal::unknown(id).into())
 }
 
 pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateImage) -> Result<Image, Refusal> {

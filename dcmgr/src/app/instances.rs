@@ -3,11 +3,13 @@
 pub mod addresses;
 pub mod changes;
 mod disks;
+pub mod figures;
+pub mod imaging;
 mod launch;
 mod planned;
 
 pub use launch::create;
-pub(super) use launch::local_mac;
+pub(super) use launch::{MAC_DRAWS_MAX, local_mac};
 pub use planned::{plan, plan_delete};
 
 use super::advance::{self, Cause};
@@ -25,6 +27,16 @@ pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
     let wanted = db::instances::Filter { account: caller.scope(), states: &states, ended, host, filter: &filter };
     let counted = format!("instances {:?}", wanted.counted());
     let known = app.totals().get(&counted);
+    if known.is_some_and(|told| told.is_due) {
+        let (app, counted, count) = (app.clone(), counted.clone(), wanted.count());
+        crate::rehearsal::spawn(async move {
+            // Where it fails the next request counts, and tells why it cannot.
+            if let Ok(total) = count.run(app.db()).await {
+                app.totals().keep(counted, total);
+            }
+        });
+    }
+    let known = known.map(|told| told.total);
     let (total, shown) = db::instances::list(app.db(), &wanted, known).await.map_err(AppError::from)?;
     if known.is_none() {
         app.totals().keep(counted, total);

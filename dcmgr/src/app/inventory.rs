@@ -1,6 +1,7 @@
 //! What an inventory means: new facts, and absence where every listing is complete (DESIGN 3.9).
 
 use super::advance::{self, Cause, moving};
+use super::deaths;
 use super::outcome::Changed;
 use super::{App, AppError, Ringing};
 use crate::db::facts::FactRow;
@@ -8,9 +9,8 @@ use crate::db::{self, Tx};
 use crate::plan::Kind;
 use arame_schema::jobs::hva::Nic;
 use arame_schema::jobs::report::{BackendStatus, FactReport, Inventory, InventoryThing};
-use arame_schema::model::instance::{DesiredInstance, Shutdown};
 use arame_schema::model::{Fact, FactName};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Takes an inventory in: stored for the audit, its facts written, what follows queued.
 ///
@@ -115,7 +115,8 @@ fn is_news(fact: &FactRow, report: &FactReport) -> bool {
 /// Writes the news of things that no open job is about, and advances them.
 async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, mut news: Vec<FactReport>) -> Result<(), AppError> {
     let mut changed = Changed::default();
-    let mut things = BTreeSet::new();
+    // With how long its next start has to wait.
+    let mut things = BTreeMap::new();
     let mut before = Vec::new();
     if !news.is_empty() {
         for open in db::moves::of_agent(tx, agent).await? {
@@ -133,44 +134,24 @@ async fn take(tx: &mut Tx, ringing: &mut Ringing, agent: &str, mut news: Vec<Fac
             continue;
         }
         let ran = db::facts::value(tx, &report.thing, agent, FactName::Power).await?.0 == Fact::Yes;
-        if is_known(tx, &report.thing).await? && db::facts::observe(tx, agent, &report).await? {
+        if is_known(tx, &report.thing, agent).await? && db::facts::observe(tx, agent, &report).await? {
             changed.note(tx, &report).await?;
-            if ran && stopped_by_guest(&report) {
-                halt(tx, &report.thing).await?;
-            }
-            things.insert(report.thing);
+            let ended = deaths::ended_by(&report).filter(|_| ran);
+            let pause_ms = match ended {
+                Some(by) => deaths::weigh(tx, &report.thing, by).await?,
+                None => 0,
+            };
+            *things.entry(report.thing).or_insert(0) += pause_ms;
         }
     }
     for before in before {
         moving::overtake(tx, before, agent).await?;
     }
-    for thing in &things {
-        advance_any(tx, ringing, thing, agent).await?;
+    for (thing, pause_ms) in &things {
+        let cause = Cause { delay_ms: *pause_ms, ..Cause::fact() };
+        advance_any(tx, ringing, thing, agent, cause).await?;
     }
     changed.advance_all(tx, ringing).await
-}
-
-fn stopped_by_guest(report: &FactReport) -> bool {
-    let by = report.detail.as_ref().and_then(|detail| detail.get("stopped_by")).and_then(|by| by.as_str());
-    report.name == FactName::Power && report.value == Fact::No && by == Some("guest")
-}
-
-/// A guest that shut itself down was told to by somebody inside: it is halted, not started again.
-async fn halt(tx: &mut Tx, id: &str) -> Result<(), AppError> {
-    let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
-    if row.desired != DesiredInstance::On {
-        return Ok(());
-    }
-    db::instances::set_desired(tx, id, DesiredInstance::Off, Shutdown::Soft).await?;
-    let event = db::events::NewEvent {
-        account: Some(&row.account),
-        resource: id,
-        code: "guest_shut_down",
-        values: &[],
-        job: None,
-        request: None,
-    };
-    Ok(db::events::insert(tx, &event).await?)
 }
 
 /// A plug belongs to its instance's plan: its open job is the instance's.
@@ -178,17 +159,32 @@ async fn plug_is_busy(tx: &mut Tx, report: &FactReport, agent: &str) -> Result<b
     if report.name != FactName::Plugged {
         return Ok(false);
     }
-    let Some(attachment) = db::volumes::find_attachment(tx, &report.thing).await? else { return Ok(false) };
-    Ok(db::jobs::open_of(tx, &attachment.instance, agent).await?.is_some())
+    let instance = match db::volumes::find_attachment(tx, &report.thing).await? {
+        Some(attachment) => Some(attachment.instance),
+        None => db::networks::changes::find_vif(tx, &report.thing, None).await?.and_then(|vif| vif.instance),
+    };
+    let Some(instance) = instance else { return Ok(false) };
+    Ok(db::jobs::open_of(tx, &instance, agent).await?.is_some())
 }
 
 /// Whether a row knows the thing. What no row knows is the audit's, not a plan's.
-async fn is_known(tx: &mut Tx, thing: &str) -> Result<bool, AppError> {
+async fn is_known(tx: &mut Tx, thing: &str, agent: &str) -> Result<bool, AppError> {
     Ok(match thing.split('-').next() {
         Some("i") => db::instances::find(tx, thing).await?.is_some(),
         Some("vol") => db::volumes::lock(tx, thing).await?.is_some(),
         Some("att") => db::volumes::find_attachment(tx, thing).await?.is_some(),
+        Some("vif") => {
+            let vif = db::networks::changes::find_vif(tx, thing, None).await?;
+            vif.is_some_and(|vif| vif.instance.is_some())
+        }
         Some("snap") => db::volume_snapshots::lock(tx, thing).await?.is_some(),
+        // What several nodes reach is told by the one that wrote it.
+        Some("bo") => match db::backups::work::lock(tx, thing).await? {
+            Some((_, row)) if !row.deleted => {
+                db::nodes::agent_of_storage(tx, &row.node).await?.as_deref() == Some(agent)
+            }
+            _ => false,
+        },
         Some("wmi") => db::access::find_image(tx, thing).await?.is_some(),
         Some("nw") => db::networks::find(tx, thing).await?.is_some(),
         Some("hn") => db::nodes::agent_of_host(tx, thing).await?.is_some(),
@@ -196,18 +192,25 @@ async fn is_known(tx: &mut Tx, thing: &str) -> Result<bool, AppError> {
     })
 }
 
-async fn advance_any(tx: &mut Tx, ringing: &mut Ringing, thing: &str, agent: &str) -> Result<(), AppError> {
+async fn advance_any(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    thing: &str,
+    agent: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
     match thing.split('-').next() {
-        Some("i") => advance::instance::advance(tx, ringing, thing, Cause::fact()).await,
-        Some("vol") => advance::volume::advance(tx, ringing, thing, Cause::fact()).await,
-        Some("snap") => advance::volume_snapshot::advance(tx, ringing, thing, Cause::fact()).await,
-        Some("att") => advance::attachment::advance(tx, ringing, thing, Cause::fact()).await,
-        Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, Cause::fact()).await,
+        Some("i") => advance::instance::advance(tx, ringing, thing, cause).await,
+        Some("vol") => advance::volume::advance(tx, ringing, thing, cause).await,
+        Some("snap") => advance::volume_snapshot::advance(tx, ringing, thing, cause).await,
+        Some("bo") => advance::backup::advance(tx, ringing, thing, cause).await,
+        Some("att") => advance::attachment::advance(tx, ringing, thing, cause).await,
+        Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, cause).await,
         Some("nw") => {
             let Some(row) = db::networks::find(tx, thing).await? else { return Ok(()) };
-            advance::snapshot::row_at(tx, ringing, &row, agent, Cause::fact()).await
+            advance::snapshot::row_at(tx, ringing, &row, agent, cause).await
         }
-        Some("hn") => advance::snapshot::policy(tx, ringing, thing, Cause::fact()).await,
+        Some("hn") => advance::snapshot::policy(tx, ringing, thing, cause).await,
         _ => Ok(()),
     }
 }

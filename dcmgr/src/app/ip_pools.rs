@@ -1,7 +1,7 @@
 //! IP pools: addresses that are held by a handle, for as long as it is wanted.
 //!
-//! Rule: the network's row is locked before its pool's handle takes an address. Interfaces cannot have such an address
-//! yet: a handle only keeps it from others.
+//! Rule: the network's row is locked before its pool's handle takes an address. A handle keeps it from others until it is
+//! bound to an interface, whose external address it is then.
 
 use super::instances::addresses;
 use super::{App, AppError, Caller, once};
@@ -132,6 +132,7 @@ pub async fn release(app: &App, caller: &Caller, id: &str, handle: &str) -> Resu
         if let Some(vif) = held.network_vif {
             return Err(Refusal::new(Code::IpHandleInUse).with("id", handle).with("by", vif).into());
         }
+        super::networks::outside::refuse_cooling(tx, handle, None).await?;
         if let Ok(address) = held.ipv4.parse() {
             db::networks::changes::unreserve(tx, &held.network.id, address, handle).await?;
         }
@@ -148,7 +149,10 @@ pub async fn expire(app: &App, caller: &Caller, id: &str, seconds: u64) -> Resul
         return Err(refusal.with("expected", format!("1..{HANDLE_SECONDS_MAX}")));
     }
     crate::change!(app, "expire handle", Some(caller.request), |tx, _ringing| {
-        db::ip_pools::lock_handle(tx, id, None, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
+        let held = db::ip_pools::lock_handle(tx, id, None, caller.scope()).await?;
+        if let Some(vif) = held.ok_or_else(|| Refusal::unknown(id))?.network_vif {
+            return Err(Refusal::new(Code::IpHandleInUse).with("id", id).with("by", vif).into());
+        }
         db::ip_pools::set_expiry(tx, id, seconds).await?;
         Ok(db::events::audit(tx, &caller.who(), "ip_handle.expire", id).await?)
     })?;

@@ -5,6 +5,7 @@
 
 use super::advance::{self, Cause, snapshot};
 use super::instances::{lock_own, record, refuse_state};
+use super::placement::company::Wishes;
 use super::{App, AppError, Caller, placement};
 use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
@@ -29,6 +30,10 @@ pub async fn start(app: &App, caller: &Caller, id: &str, to: &str) -> Result<(),
             return Err(refuse_state(&row, "running"));
         }
         refuse_volumes(tx, id).await?;
+        let copies = db::access::captures_of(tx, id).await?;
+        if !copies.is_empty() {
+            return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", copies.join(", ")).into());
+        }
         let from = row.host.clone().unwrap_or_default();
         choose(tx, &row, &from, to).await?;
         let version = db::nodes::bump_policy(tx, to).await?;
@@ -93,16 +98,17 @@ async fn choose(tx: &mut Tx, row: &InstanceRow, from: &str, to: &str) -> Result<
         return Err(refusal.with("expected", format!("hn-… (not {from})")).into());
     }
     let image = db::access::find_image(tx, &row.image).await?;
-    let demand = Demand {
+    let mut demand = Demand {
         cpu_cores: u64::from(row.cpu_cores),
         memory_mib: row.memory_mib,
         disk_mib: row.disk_mib,
         hypervisor: None,
         arch: image.map(|image| image.arch).unwrap_or_default(),
         host: Some(to.to_owned()),
-        tried: Vec::new(),
+        ..Demand::default()
     };
-    let placement = placement::choose(tx, &demand).await?;
+    placement::company::add(tx, &mut demand, Wishes::of(row)).await?;
+    let placement = placement::choose(tx, &mut demand).await?;
     if !placement.fits {
         let detail = serde_json::to_value(&placement).unwrap_or_default();
         return Err(Refusal::new(Code::OutOfHostCapacity).with_detail(detail).into());

@@ -3,8 +3,13 @@
 //! Rule: a tag is one network's until no naming service serves it any more (DESIGN 3.11): a deleted network keeps its row
 //! until then. What a naming service has to know raises the network's version in the same transaction.
 
+pub mod outside;
 pub mod parts;
+mod plugs;
+pub mod records;
+mod settings;
 pub mod subnet;
+pub mod why;
 
 use super::advance::{Cause, snapshot};
 use super::{App, AppError, Caller, once};
@@ -21,6 +26,7 @@ fn shown(caller: &Caller, mut network: Network) -> Network {
     // The segment's tag is the data center's inside.
     if matches!(caller.role, Role::Member) {
         network.vlan_tag = None;
+        network.forwarders = None;
     }
     network.dc_network = network.dc_network.map(|one| super::dc_networks::shown(caller, one));
     network
@@ -140,8 +146,20 @@ pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<N
 
 pub async fn update(app: &App, caller: &Caller, id: &str, request: UpdateNetwork) -> Result<Network, Refusal> {
     once::check_choice(caller, request.editable.as_ref())?;
-    crate::change!(app, "update network", Some(caller.request), |tx, _ringing| {
-        lock_own(tx, caller, id).await?;
+    once::check_choice(caller, request.forwarders.as_ref())?;
+    crate::change!(app, "update network", Some(caller.request), |tx, ringing| {
+        let row = lock_own(tx, caller, id).await?;
+        let served = settings::changed(&row, &request)?;
+        if !settings::is_same(&row, &served) {
+            if request.editable != Some(true) {
+                parts::refuse_uneditable(&row)?;
+            }
+            let of_link = (served.mtu, served.domain.as_str());
+            db::networks::changes::set_served(tx, id, of_link, &served.forwarders, &served.settings).await?;
+            db::networks::bump(tx, id).await?;
+            snapshot::network(tx, ringing, id, Cause::request(caller.request)).await?;
+        }
+        outside::change(tx, ringing, app, caller, &row, &request).await?;
         let (name, description) = (request.display_name.as_deref(), request.description.as_deref());
         db::networks::changes::set_words(tx, id, name, description, request.editable).await?;
         Ok(db::events::audit(tx, &caller.who(), "network.update", id).await?)
@@ -152,11 +170,13 @@ pub async fn update(app: &App, caller: &Caller, id: &str, request: UpdateNetwork
 /// Ends a network in which no interface is.
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
     crate::change!(app, "delete network", Some(caller.request), |tx, ringing| {
-        lock_own(tx, caller, id).await?;
-        let users = db::networks::changes::users(tx, id).await?;
+        let row = lock_own(tx, caller, id).await?;
+        let mut users = db::networks::changes::users(tx, id).await?;
+        users.extend(db::networks::outside::inside_of(tx, id).await?);
         if !users.is_empty() {
             return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
         }
+        outside::close(tx, &row).await?;
         db::networks::changes::set_deleted(tx, id).await?;
         db::node_groups::forget_member(tx, id).await?;
         db::events::audit(tx, &caller.who(), "network.delete", id).await?;

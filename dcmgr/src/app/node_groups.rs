@@ -1,6 +1,7 @@
 //! Groups of hosts (hng-…), networks (nwg-…) and storage nodes (sng-…).
 //!
-//! Rule: a group names only what is there. It decides nothing yet: placement does not look at groups.
+//! Rule: a group names only what is there. A group of hosts may hold instances that asked for it, and says which of its hosts
+//! is taken first; the others decide nothing.
 
 use super::{App, AppError, Caller, once};
 use crate::db;
@@ -100,6 +101,9 @@ pub async fn update(
         }
         group.name = request.name.clone().unwrap_or(group.name);
         group.attributes = request.attributes.clone().unwrap_or(group.attributes);
+        if let Some(weight) = &request.placement_weight {
+            group.placement_weight = Some(weight.clone()).filter(|weight| !weight.is_empty());
+        }
         db::node_groups::update(tx, &group).await?;
         Ok(db::events::audit(tx, &caller.who(), "node_group.update", id).await?)
     })?;
@@ -110,6 +114,10 @@ pub async fn delete(app: &App, caller: &Caller, kind: Kind, id: &str) -> Result<
     get(app, caller, kind, id).await?;
     crate::change!(app, "delete group", Some(caller.request), |tx, _ringing| {
         db::node_groups::lock(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
+        let bound = db::instances::company::bound_to(tx, id).await?;
+        if !bound.is_empty() {
+            return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", bound.join(", ")).into());
+        }
         db::node_groups::delete(tx, id).await?;
         Ok(db::events::audit(tx, &caller.who(), "node_group.delete", id).await?)
     })?;

@@ -63,7 +63,7 @@ pub async fn storage_one(app: &App, _caller: &Caller, id: &str) -> Result<Storag
 
 /// New placements yes or no; what runs there goes on.
 pub async fn set_scheduling(app: &App, caller: &Caller, id: &str, enabled: bool) -> Result<(), Refusal> {
-    update(app, caller, id, UpdateNode { scheduling_enabled: Some(enabled), display_name: None }).await
+    update(app, caller, id, UpdateNode { scheduling_enabled: Some(enabled), ..UpdateNode::default() }).await
 }
 
 pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateNode) -> Result<(), Refusal> {
@@ -74,6 +74,11 @@ pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateNode) ->
         }
         if let Some(name) = &change.display_name {
             known &= db::nodes::set_name(tx, id, name).await?;
+        }
+        let (cpu, memory, disk) =
+            (change.cpu_allocation_percent, change.reserved_memory_size, change.reserved_disk_space_mb);
+        if cpu.is_some() || memory.is_some() || disk.is_some() {
+            known &= db::nodes::set_room(tx, id, cpu, memory, disk).await?;
         }
         if !known {
             return Err(Refusal::unknown(id).into());

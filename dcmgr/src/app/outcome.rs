@@ -2,7 +2,7 @@
 //! one transaction (DESIGN 3.2).
 
 use super::advance::{self, Cause, moving};
-use super::{App, AppError, Ringing};
+use super::{App, AppError, Ringing, deaths};
 use crate::db::jobs::JobRow;
 use crate::db::{self, Tx};
 use crate::plan::{Kind, Subject};
@@ -58,6 +58,7 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
         // Overtaken by a newer wish or answered before: what it saw may be older than what the open job does.
         return look_again(tx, ringing, &job).await;
     }
+    let was_on = db::facts::value(tx, &job.thing, &job.agent, FactName::Power).await?.0 == Fact::Yes;
     let mut changed = Changed::default();
     let open_move = db::moves::of_instance(tx, &job.thing).await?;
     let hidden = moving::is_hidden(tx, open_move.as_ref(), &job.agent).await?;
@@ -71,6 +72,7 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
     unplug_unnamed(tx, &job, outcome, &mut changed).await?;
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
+    let cause = weigh_end(tx, &job, outcome, was_on, cause).await?;
     if job.kind == Kind::ImportImage && cause.attempt == 1 {
         // It is there, or it is given up: whoever waits for it hears of it.
         changed.images.push(job.thing.clone());
@@ -79,11 +81,27 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
     changed.advance(tx, ringing, &job).await
 }
 
+/// A guest that ended under its job, or that its job started and that ended before it was looked at.
+async fn weigh_end(
+    tx: &mut Tx,
+    job: &JobRow,
+    outcome: &Outcome,
+    was_on: bool,
+    cause: Cause,
+) -> Result<Cause, AppError> {
+    let started = job.kind == Kind::ApplyInstance && matches!(outcome.result, JobResult::Done);
+    let ended = outcome.facts.iter().filter(|report| report.thing == job.thing).find_map(deaths::ended_by);
+    let Some(by) = ended.filter(|_| was_on || started) else { return Ok(cause) };
+    let pause_ms = deaths::weigh(tx, &job.thing, by).await?;
+    Ok(Cause { delay_ms: cause.delay_ms.max(pause_ms), ..cause })
+}
+
 /// Locks what comes before the thing in the lock order, when more than the thing will be written.
 async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
-    if job.kind == Kind::DeleteInstance {
-        let mut networks: Vec<String> =
-            db::networks::vifs_of_instance(tx, &job.thing).await?.into_iter().map(|vif| vif.network).collect();
+    if matches!(job.kind, Kind::DeleteInstance | Kind::ApplyInstance) {
+        let goes = |vif: &db::networks::VifRow| vif.leaving || job.kind == Kind::DeleteInstance;
+        let vifs = db::networks::vifs_of_instance(tx, &job.thing).await?;
+        let mut networks: Vec<String> = vifs.into_iter().filter(goes).map(|vif| vif.network).collect();
         networks.sort();
         networks.dedup();
         for network in networks {
@@ -94,6 +112,7 @@ async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
         Subject::Instance => drop(db::instances::lock(tx, &job.thing).await?),
         Subject::Volume => drop(db::volumes::lock(tx, &job.thing).await?),
         Subject::VolumeSnapshot => drop(db::volume_snapshots::lock(tx, &job.thing).await?),
+        Subject::Backup => drop(db::backups::work::lock(tx, &job.thing).await?),
         Subject::Image => drop(db::access::lock_image(tx, &job.thing).await?),
         Subject::Attachment | Subject::Network | Subject::Policy => {}
     }
@@ -141,12 +160,15 @@ async fn unplug_unnamed(tx: &mut Tx, job: &JobRow, outcome: &Outcome, changed: &
     let is_look = |fact: &&FactReport| fact.name == FactName::Domain && fact.thing == job.thing;
     let Some(seen) = outcome.facts.iter().find(is_look) else { return Ok(()) };
     let named = |id: &str| outcome.facts.iter().any(|fact| fact.name == FactName::Plugged && fact.thing == id);
-    for attachment in db::volumes::attachments_of_instance(tx, &job.thing).await? {
-        if named(&attachment.id) {
+    let attachments = db::volumes::attachments_of_instance(tx, &job.thing).await?.into_iter().map(|open| open.id);
+    let vifs =
+        db::networks::vifs_of_instance(tx, &job.thing).await?.into_iter().filter(|vif| vif.asked_generation != 1);
+    for plug in attachments.chain(vifs.map(|vif| vif.id)) {
+        if named(&plug) {
             continue;
         }
         let report = FactReport {
-            thing: attachment.id.clone(),
+            thing: plug,
             name: FactName::Plugged,
             value: Fact::No,
             generation: seen.generation,
@@ -281,12 +303,15 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
         Kind::ApplyInstance => db::instances::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateVolume => db::volumes::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateSnapshot => db::volume_snapshots::set_failure(tx, &job.thing, reason, is_final).await?,
+        Kind::SnapshotBackup | Kind::WriteBackup => {
+            db::backups::work::set_failure(tx, &job.thing, reason, is_final).await?;
+        }
         Kind::ReceiveInstance | Kind::SendInstance => {
             return moving::failed(tx, &job.thing, reason, false).await.map(drop);
         }
         // Told when it is sure that nothing of it can happen any more.
         Kind::RollBackVolume => return Ok(db::rollbacks::give_up(tx, &job.thing, reason).await?),
-        Kind::ImportImage => db::access::set_image_failure(tx, &job.thing, Some(reason)).await?,
+        Kind::ImportImage | Kind::TakeCapture => db::access::set_image_failure(tx, &job.thing, Some(reason)).await?,
         Kind::ExportVolume => {
             // The wish cannot be met: the attachment is taken back, the volume is free again.
             db::volumes::set_attachment_unwanted(tx, &job.thing).await?;
@@ -333,6 +358,7 @@ pub(super) async fn advance_thing(
         Subject::Instance => advance::instance::advance(tx, ringing, &job.thing, cause).await,
         Subject::Volume => advance::volume::advance(tx, ringing, &job.thing, cause).await,
         Subject::VolumeSnapshot => advance::volume_snapshot::advance(tx, ringing, &job.thing, cause).await,
+        Subject::Backup => advance::backup::advance(tx, ringing, &job.thing, cause).await,
         Subject::Attachment => {
             advance::attachment::advance(tx, ringing, &job.thing, cause).await?;
             match db::volumes::find_attachment(tx, &job.thing).await? {
@@ -348,6 +374,9 @@ pub(super) async fn advance_thing(
         Subject::Policy => advance::snapshot::policy(tx, ringing, &job.thing, cause).await,
     }
 }
+
+/// What an interface's id begins with.
+const VIF: &str = "vif-";
 
 /// Neighbours whose plans read a fact that changed.
 #[derive(Debug, Default)]
@@ -369,6 +398,10 @@ impl Changed {
         let thing = report.thing.clone();
         match (report.name, report.value) {
             (FactName::Power, Fact::Yes) => db::instances::set_ran(tx, &thing).await?,
+            (FactName::Plugged, _) if thing.starts_with(VIF) => {
+                let vif = db::networks::changes::find_vif(tx, &thing, None).await?;
+                self.instances.extend(vif.and_then(|vif| vif.instance));
+            }
             (FactName::Plugged, _) => self.attachments.push(thing),
             (FactName::Exported, Fact::Yes) => {
                 if let Some(open) = db::volumes::find_attachment(tx, &thing).await?
@@ -384,6 +417,13 @@ impl Changed {
                 }
                 self.volumes.push(thing);
             }
+            (FactName::Snapshot, Fact::Yes) if thing.starts_with("bo-") => {
+                db::backups::work::set_snapshot_seen(tx, &thing).await?;
+            }
+            (FactName::Object, Fact::Yes) => {
+                let stored = report.detail.clone().and_then(|detail| serde_json::from_value(detail).ok());
+                db::backups::work::set_seen_present(tx, &thing, stored.as_ref()).await?;
+            }
             (FactName::Snapshot, Fact::Yes) => db::volume_snapshots::set_seen_present(tx, &thing).await?,
             (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push((thing, report.generation)),
             (FactName::Applied, _) => self.hosts.push((thing, report.generation)),
@@ -394,7 +434,18 @@ impl Changed {
                 }
                 self.images.push(thing);
             }
-            (FactName::Domain | FactName::Power | FactName::Exported | FactName::Snapshot | FactName::Image, _) => {}
+            // Its storage node may fetch it now.
+            (FactName::Captured, Fact::Yes) => self.settled.push(thing),
+            (
+                FactName::Domain
+                | FactName::Power
+                | FactName::Exported
+                | FactName::Snapshot
+                | FactName::Image
+                | FactName::Object
+                | FactName::Captured,
+                _,
+            ) => {}
         }
         Ok(())
     }

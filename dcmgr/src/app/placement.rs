@@ -1,5 +1,7 @@
 //! Chooses a host: ranked without locks, the winner locked and judged again, the next taken if it no longer fits.
 
+pub mod company;
+
 use super::advance::{Cause, snapshot};
 use super::{AppError, Ringing};
 use crate::db::instances::InstanceRow;
@@ -7,6 +9,7 @@ use crate::db::{self, Tx};
 use crate::plan::placement::{Candidate, Demand, Rule, Verdict, fits, judge, rank, smallest_change};
 use arame_schema::api::placement::SmallestChange;
 use arame_schema::api::{self, HostVerdict, Refusal, RuleVerdict};
+use company::Wishes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,43 +17,63 @@ use tokio::time::Instant;
 /// An instance is placed at most this often before its failure is final (DESIGN 3.10).
 pub const PLACEMENTS_MAX: u32 = 3;
 
-/// Verdicts told and stored of one placement: what a person reads. Of a thousand hosts each launch would store half a
-/// megabyte.
+/// Verdicts told of a placement that found no host: what a person reads.
 const VERDICTS_MAX: usize = 50;
+
+/// Verdicts told and stored of one that did. Each is some 600 bytes in the row of an instance: 50 of them made 20,000
+/// launches on 1,000 hosts 600 MB, of which little fits into the database's memory.
+const VERDICTS_OF_A_FIT: usize = 12;
 
 /// From this many hosts on, or virtual CPUs given to guests, they are not read and counted anew for each launch.
 const HOSTS_READ_ANEW: usize = 50;
 const GUESTS_READ_ANEW: u64 = 500;
 
-/// How old a ranking may be. It is only a hint: the winner is locked and judged by what is true then, and nothing is
-/// refused by it.
+/// From this age on a ranking is read anew, by one launch; the others go on with the old one meanwhile. It is only a hint:
+/// the winner is locked and judged by what is true then, and nothing is refused by it.
 const RANKING_AGE: Duration = Duration::from_secs(1);
+
+/// How long one launch may take to read it before another tries.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Hosts as they were read last, with what was placed since by this process.
 #[derive(Debug, Default)]
-pub struct Hint(Mutex<Option<(Instant, Vec<Candidate>)>>);
+pub struct Hint(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    /// When it has to be read anew.
+    until: Instant,
+    hosts: Vec<Candidate>,
+}
 
 impl Hint {
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Vec<Candidate>)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `None`: the caller reads them anew.
     fn get(&self) -> Option<Vec<Candidate>> {
-        let kept = self.lock();
-        kept.as_ref().filter(|(at, _)| at.elapsed() < RANKING_AGE).map(|(_, hosts)| hosts.clone())
+        let mut kept = self.lock();
+        let kept = kept.as_mut()?;
+        let now = Instant::now();
+        if kept.until <= now {
+            kept.until = now + RENEWAL;
+            return None;
+        }
+        Some(kept.hosts.clone())
     }
 
     fn keep(&self, hosts: &[Candidate]) {
         let guests: u64 = hosts.iter().map(|host| host.cpu_used).sum();
         if hosts.len() > HOSTS_READ_ANEW || guests > GUESTS_READ_ANEW {
-            *self.lock() = Some((Instant::now(), hosts.to_vec()));
+            *self.lock() = Some(Kept { until: Instant::now() + RANKING_AGE, hosts: hosts.to_vec() });
         }
     }
 
     /// So that the next launch goes elsewhere.
     fn place(&self, locked: &Candidate, demand: &Demand) {
-        if let Some((_, hosts)) = self.lock().as_mut()
-            && let Some(host) = hosts.iter_mut().find(|host| host.host == locked.host)
+        if let Some(kept) = self.lock().as_mut()
+            && let Some(host) = kept.hosts.iter_mut().find(|host| host.host == locked.host)
         {
             host.clone_from(locked);
             host.cpu_used += demand.cpu_cores;
@@ -83,7 +106,7 @@ pub async fn look(tx: &mut Tx, hint: &Hint, demand: &Demand) -> Result<Ranking, 
 pub async fn lock_best(
     tx: &mut Tx,
     hint: &Hint,
-    demand: &Demand,
+    demand: &mut Demand,
     ranking: Ranking,
 ) -> Result<api::Placement, AppError> {
     let Ranking { mut hosts, is_new } = ranking;
@@ -103,11 +126,12 @@ pub async fn lock_best(
 async fn lock_first(
     tx: &mut Tx,
     hint: &Hint,
-    demand: &Demand,
+    demand: &mut Demand,
     hosts: &mut [Candidate],
 ) -> Result<Option<String>, AppError> {
     for name in rank(demand, hosts) {
         let Some(locked) = db::nodes::lock_candidate(tx, &name).await? else { continue };
+        company::look_again(tx, demand, &name).await?;
         let fits = fits(demand, &locked);
         if fits {
             hint.place(&locked, demand);
@@ -131,7 +155,7 @@ pub async fn judge_all(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, A
 }
 
 /// Locks the best host that fits and answers it with the verdicts. `None` in `host`: nothing fits.
-pub async fn choose(tx: &mut Tx, demand: &Demand) -> Result<api::Placement, AppError> {
+pub async fn choose(tx: &mut Tx, demand: &mut Demand) -> Result<api::Placement, AppError> {
     let hint = Hint::default();
     let ranking = look(tx, &hint, demand).await?;
     lock_best(tx, &hint, demand, ranking).await
@@ -163,13 +187,15 @@ fn told(demand: &Demand, hosts: &[Candidate], chosen: Option<String>) -> api::Pl
     }
 }
 
-/// The chosen host and the one asked for, then those that do not fit, then the others; at most [`VERDICTS_MAX`], in the order of all.
+/// The chosen host and the one asked for, then those that do not fit, then the others; at most [`VERDICTS_MAX`] or
+/// [`VERDICTS_OF_A_FIT`], in the order of all.
 fn most_telling<'a>(demand: &Demand, hosts: &'a [Candidate], chosen: Option<&str>) -> Vec<&'a Candidate> {
     let mut places: Vec<usize> = (0..hosts.len()).collect();
-    if places.len() > VERDICTS_MAX {
+    let most = if chosen.is_some() { VERDICTS_OF_A_FIT } else { VERDICTS_MAX };
+    if places.len() > most {
         let is_named = |host: &str| chosen == Some(host) || demand.host.as_deref() == Some(host);
-        places.sort_by_key(|place| (!is_named(&hosts[*place].host), fits(demand, &hosts[*place])));
-        places.truncate(VERDICTS_MAX);
+        places.sort_by_cached_key(|place| (!is_named(&hosts[*place].host), fits(demand, &hosts[*place])));
+        places.truncate(most);
         places.sort_unstable();
     }
     places.into_iter().map(|place| &hosts[place]).collect()
@@ -197,6 +223,9 @@ fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
         "memory_size" => "free_memory",
         "disk_space" if rule.beyond.is_some() => "smaller_disk",
         "disk_space" => "free_disk",
+        "apart_from" => "leave_group",
+        "together_with" => "join_group",
+        "node_group" => "in_node_group",
         _ => "other_host",
     };
     SmallestChange::new(code)
@@ -210,7 +239,7 @@ fn change((verdict, rule): (&Verdict, &Rule)) -> SmallestChange {
 /// Places an instance anew after its host failed it. Answers false when it cannot: the reason is on the row.
 pub async fn replace(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<bool, AppError> {
     let image = db::access::find_image(tx, &row.image).await?;
-    let demand = Demand {
+    let mut demand = Demand {
         cpu_cores: u64::from(row.cpu_cores),
         memory_mib: row.memory_mib,
         disk_mib: row.disk_mib,
@@ -218,8 +247,10 @@ pub async fn replace(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> R
         arch: image.map(|image| image.arch).unwrap_or_default(),
         host: None,
         tried: row.tried_hosts.clone(),
+        ..Demand::default()
     };
-    let placement = choose(tx, &demand).await?;
+    company::add(tx, &mut demand, Wishes::of(row)).await?;
+    let placement = choose(tx, &mut demand).await?;
     let Some(host) = placement.host.clone() else {
         give_up(tx, row).await?;
         return Ok(false);
@@ -294,8 +325,10 @@ pub async fn members_changed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::placement::Company;
     use arame_schema::api::catalogue::change as words;
     use arame_schema::api::{Language, Localise};
+    use arame_schema::model::placement::PlacementPolicy;
 
     fn candidate(name: String, memory_used: u64) -> Candidate {
         Candidate {
@@ -321,9 +354,14 @@ mod tests {
             disk_mib: 10,
             hypervisor: None,
             arch: "x86_64".into(),
-            host: None,
-            tried: Vec::new(),
+            ..Demand::default()
         }
+    }
+
+    /// So many others on `hn-a`, and one elsewhere.
+    fn company_of(policy: PlacementPolicy, here: u64) -> Option<Company> {
+        let at = [("hn-a".to_owned(), here), ("hn-z".to_owned(), 1)].into();
+        Some(Company { group: "web".into(), policy, at, account: "a-demo".into(), instance: "i-new".into() })
     }
 
     #[test]
@@ -333,10 +371,11 @@ mod tests {
         let hosts: Vec<Candidate> = (0..1000).map(host).collect();
         let told = told(&small_demand(), &hosts, Some("hn-777".into()));
         let names: Vec<&str> = told.verdicts.iter().map(|verdict| verdict.host.as_str()).collect();
-        assert_eq!((names.len(), told.left_out), (VERDICTS_MAX, 950));
+        assert_eq!((names.len(), told.left_out), (VERDICTS_OF_A_FIT, 988));
         assert!(["hn-7", "hn-500", "hn-777", "hn-900"].iter().all(|name| names.contains(name)), "{names:?}");
         let asked = Demand { host: Some("hn-999".into()), memory_mib: 10_000, ..small_demand() };
         let refused = super::told(&asked, &hosts, None);
+        assert_eq!((refused.verdicts.len(), refused.left_out), (VERDICTS_MAX, 950));
         assert!(refused.verdicts.iter().any(|verdict| verdict.host == "hn-999"), "the one asked for is told of");
         let few = super::told(&small_demand(), &hosts[..10], Some("hn-3".into()));
         assert_eq!((few.verdicts.len(), few.left_out), (10, 0));
@@ -366,6 +405,9 @@ mod tests {
             arch: "arm64".into(),
             host: Some("hn-b".into()),
             tried: vec!["hn-a".into()],
+            node_group: Some(("hng-x".into(), Vec::new())),
+            company: company_of(PlacementPolicy::Apart, 1),
+            weight: Default::default(),
         };
         let host = Candidate {
             host: "hn-a".into(),
@@ -382,9 +424,11 @@ mod tests {
             disk_used: 0,
         };
         let verdict = judge(&demand, &host);
-        assert_eq!(verdict.rules.iter().filter(|rule| !rule.ok).count(), 10, "a rule is not broken here");
-        for rule in &verdict.rules {
-            let mut told = change((&verdict, rule));
+        assert_eq!(verdict.rules.iter().filter(|rule| !rule.ok).count(), 12, "a rule is not broken here");
+        let alone = Demand { company: company_of(PlacementPolicy::Together, 0), ..small_demand() };
+        let elsewhere = judge(&alone, &host).rules.into_iter().filter(|rule| rule.name == "together_with");
+        for rule in verdict.rules.iter().cloned().chain(elsewhere) {
+            let mut told = change((&verdict, &rule));
             assert_eq!(words(&told.code).code, told.code, "no words for {}", told.code);
             for language in [Language::En, Language::Ja] {
                 told.localise(language);

@@ -7,6 +7,9 @@
 //! Job rows hold no bodies: no secret is stored in them, a snapshot that waited carries the newest version, and a
 //! message rung again tells the same as the rows do.
 
+mod backup;
+mod network;
+
 use super::{App, AppError, advance, recovery};
 use crate::db::access::ImageRow;
 use crate::db::instances::InstanceRow;
@@ -15,10 +18,11 @@ use crate::db::volumes::AttachmentRow;
 use crate::db::{self, DbError, Tx};
 use crate::plan::Kind;
 use crate::plan::attachment::is_pluggable;
+use crate::plan::interface;
 use arame_schema::jobs::hva::{self, DiskFormat, Power};
 use arame_schema::jobs::sta::{ExportedTarget, StoredImage};
 use arame_schema::jobs::{Envelope, Job, nsa, sta};
-use arame_schema::limits::{DHCP_LEASE_SECONDS, DNS_TTL_SECONDS, WIRE_VERSION};
+use arame_schema::limits::WIRE_VERSION;
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::security_group::{self, Source};
 use arame_schema::model::{Fact, FactName, Secret};
@@ -39,6 +43,7 @@ pub enum Rendered {
 }
 
 /// A generation and a job, or why there is none.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to the wire")]
 enum Body {
     Job(u64, Job),
     Obsolete,
@@ -63,7 +68,7 @@ pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
         }
         let agent = db::agents::find(tx, &job.agent).await?;
         let incarnation = agent.map_or(0, |agent| agent.incarnation);
-        Ok::<_, AppError>(Some((memory.epoch, incarnation, body(app, tx, &job).await?)))
+        Ok::<_, AppError>(Some((memory.epoch, incarnation, body(app, tx, &job, memory.epoch).await?)))
     })?;
     let Some((epoch, incarnation, body)) = made else { return Ok(Rendered::Held) };
     Ok(match body {
@@ -84,7 +89,7 @@ pub async fn render(app: &App, job: &JobRow) -> Result<Rendered, AppError> {
     })
 }
 
-async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+async fn body(app: &App, tx: &mut Tx, job: &JobRow, epoch: u64) -> Result<Body, AppError> {
     match job.kind {
         Kind::ApplyInstance => apply_instance(app, tx, job).await,
         Kind::DeleteInstance => {
@@ -110,11 +115,15 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
         }
         Kind::ApplyPolicy => apply_policy(app, tx, job).await,
         Kind::ImportImage | Kind::DeleteImage => image(app, tx, job).await,
-        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(tx, job).await,
+        Kind::TakeCapture | Kind::DropCapture => capture(app, tx, job).await,
+        Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(app, tx, job).await,
         Kind::RollBackVolume => rollback(tx, job).await,
         Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => snapshot(tx, job).await,
+        Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
+            backup::body(app, tx, job).await
+        }
         Kind::ExportVolume | Kind::UnexportVolume => attachment(app, tx, job).await,
-        Kind::ApplyNetwork => apply_network(tx, job).await,
+        Kind::ApplyNetwork => network::apply(app, tx, job, epoch).await,
         Kind::DeleteNetwork => {
             Ok(Body::Job(job.generation, Job::DeleteNetwork(nsa::DeleteNetwork { network: id(&job.thing)? })))
         }
@@ -149,7 +158,7 @@ async fn spec(app: &App, tx: &mut Tx, job: &JobRow, row: &InstanceRow) -> Result
             Power::Off { method: row.shutdown, grace_ms: SHUTDOWN_GRACE_MS }
         }
     };
-    let (nics, domain) = nics(tx, row).await?;
+    let (nics, domain) = nics(tx, row, &job.agent).await?;
     Ok(Some(hva::InstanceSpec {
         instance: id(&row.id)?,
         account: id(&row.account)?,
@@ -160,6 +169,7 @@ async fn spec(app: &App, tx: &mut Tx, job: &JobRow, row: &InstanceRow) -> Result
         power,
         boot: boot_disk(row, &image, stored)?,
         volumes: plugged_volumes(app, tx, row, &job.agent).await?,
+        forced: forced(tx, row).await?,
         nics,
         metadata: metadata(tx, row, domain).await?,
     }))
@@ -208,10 +218,17 @@ fn boot_disk(row: &InstanceRow, image: &ImageRow, stored: Option<StoredImage>) -
     })
 }
 
-async fn nics(tx: &mut Tx, row: &InstanceRow) -> Result<(Vec<hva::Nic>, String), AppError> {
+/// Interfaces that belong into the spec, as their plan says, and the domain of the first. As with volumes: what this
+/// message plugs into a running guest is maybe plugged before it is sent.
+async fn nics(tx: &mut Tx, row: &InstanceRow, agent: &str) -> Result<(Vec<hva::Nic>, String), AppError> {
     let mut nics = Vec::new();
     let mut domain = String::new();
-    for vif in db::networks::vifs_of_instance(tx, &row.id).await? {
+    let facts = advance::instance::facts_at(tx, &row.id, agent).await?;
+    let running = facts.power == Fact::Yes && facts.domain == Fact::Yes;
+    let seen = advance::interface::look(tx, row, agent).await?;
+    advance::interface::write_maybe(tx, &seen, agent, Kind::ApplyInstance, running).await?;
+    for one in seen.into_iter().filter(|one| interface::belongs(one.wanted(), one.facts, running)) {
+        let vif = one.vif;
         let Some(network) = db::networks::find(tx, &vif.network).await? else { continue };
         if nics.is_empty() {
             domain.clone_from(&network.domain);
@@ -292,6 +309,12 @@ async fn plugged_volumes(
     Ok(volumes)
 }
 
+/// Disks that go whatever the guest says.
+async fn forced(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<arame_schema::model::AttachmentId>, AppError> {
+    let open = db::volumes::attachments_of_instance(tx, &row.id).await?;
+    open.iter().filter(|one| one.forced && !one.wanted).map(|one| id(&one.id)).collect()
+}
+
 /// The initiator name that the instance's host told in its hello.
 async fn initiator(tx: &mut Tx, row: &InstanceRow) -> Result<String, AppError> {
     let host = row.host.as_deref().unwrap_or_default();
@@ -357,20 +380,62 @@ async fn image(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let body = match job.kind {
         Kind::ImportImage if !row.wanted => return Ok(Body::Obsolete),
         Kind::DeleteImage => Job::DeleteImage(sta::DeleteImage { image: id(&row.id)? }),
-        _ => Job::ImportImage(import(app, tx, job, &row).await?),
+        _ => match import(app, tx, job, &row).await? {
+            Some(import) => Job::ImportImage(import),
+            None => return Ok(Body::Obsolete),
+        },
     };
     Ok(Body::Job(job.generation, body))
 }
 
-/// From another storage node where one has it, else from its source; an upload with the ticket that is shown.
-async fn import(app: &App, tx: &mut Tx, job: &JobRow, row: &ImageRow) -> Result<sta::ImportImage, AppError> {
+/// A copy of a machine's disk is wished as long as no storage node has it.
+async fn capture(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+    let Some(row) = db::access::find_image(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
+    let Some(capture) = &row.capture else { return Ok(Body::Obsolete) };
+    let (image, instance) = (id(&row.id)?, id(&capture.instance)?);
+    let body = match job.kind {
+        Kind::DropCapture => Job::DropCapture(hva::DropCapture { image, instance }),
+        _ if !advance::capture::wish(&row).needed() => return Ok(Body::Obsolete),
+        _ => {
+            let reader = Secret::new(app.vault().unseal(&capture.reader_sealed)?);
+            Job::TakeCapture(hva::TakeCapture { image, instance, reader })
+        }
+    };
+    Ok(Body::Job(job.generation, body))
+}
+
+/// From the host that has the copy of a machine's disk.
+async fn import_captured(app: &App, row: &ImageRow, served: hva::Captured) -> Result<sta::ImportImage, AppError> {
+    let sealed = row.capture.as_ref().map(|capture| capture.reader_sealed.as_str());
+    Ok(sta::ImportImage {
+        image: id(&row.id)?,
+        peer: true,
+        source: served.url,
+        sha256: Some(served.sha256),
+        size_bytes: Some(served.size_bytes),
+        format: format_of(&row.format),
+        ticket: sealed.map(|sealed| app.vault().unseal(sealed).map(Secret::new)).transpose()?,
+    })
+}
+
+/// From another storage node where one has it, else from its source; an upload with the ticket that is shown. `None`: from
+/// nowhere any more.
+async fn import(app: &App, tx: &mut Tx, job: &JobRow, row: &ImageRow) -> Result<Option<sta::ImportImage>, AppError> {
+    if !row.is_settled()
+        && let Some(served) = advance::capture::served(tx, row).await?
+    {
+        return import_captured(app, row, served).await.map(Some);
+    }
     let peer = match row.brought_by.is_some() && row.is_settled() {
         true => advance::image::peer(tx, row, &job.agent).await?,
         false => None,
     };
+    if peer.is_none() && row.capture.is_some() {
+        return Ok(None);
+    }
     let offered = row.is_uploaded() && row.is_offered() && peer.is_none();
     let ticket = row.ticket_sealed.as_deref().filter(|_| offered);
-    Ok(sta::ImportImage {
+    Ok(Some(sta::ImportImage {
         image: id(&row.id)?,
         peer: peer.is_some(),
         source: peer.unwrap_or_else(|| row.source.clone()),
@@ -378,10 +443,10 @@ async fn import(app: &App, tx: &mut Tx, job: &JobRow, row: &ImageRow) -> Result<
         size_bytes: Some(row.size_bytes).filter(|_| row.is_settled()),
         format: format_of(&row.format),
         ticket: ticket.map(|sealed| app.vault().unseal(sealed).map(Secret::new)).transpose()?,
-    })
+    }))
 }
 
-async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
+async fn volume(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
     let Some(row) = db::volumes::lock(tx, &job.thing).await? else { return Ok(Body::Obsolete) };
     let (volume, key) = (id(&row.id)?, row.key.clone());
     let body = match job.kind {
@@ -395,6 +460,14 @@ async fn volume(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
             key,
             size_bytes: row.size_bytes,
             image: None,
+            backup: match &row.backup_object {
+                None => None,
+                // Without its backup it would be a blank one in its name.
+                Some(object) => match backup::restored(app, tx, job, object).await? {
+                    Some(from) => Some(from),
+                    None => return Ok(Body::Obsolete),
+                },
+            },
         }),
     };
     Ok(Body::Job(job.generation, body))
@@ -457,27 +530,4 @@ async fn export(app: &App, tx: &mut Tx, open: &AttachmentRow, generation: u64) -
         chap_secret: Secret::new(app.vault().unseal(&open.chap_secret_sealed)?),
     };
     Ok(Body::Job(generation, Job::ExportVolume(body)))
-}
-
-async fn apply_network(tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
-    // The version is read before the hosts: a host that comes between is served early, never late.
-    let found = db::networks::find(tx, &job.thing).await?;
-    // At the version of its end it would look like a network made after it.
-    let Some(row) = found.filter(|row| !row.is_deleted) else { return Ok(Body::Obsolete) };
-    let snapshot = nsa::NetworkSnapshot {
-        network: id(&row.id)?,
-        account: id(&row.account)?,
-        vlan_tag: row.vlan_tag,
-        subnet: row.subnet,
-        gateway: row.gateway,
-        server: row.server,
-        domain: row.domain,
-        mtu: row.mtu,
-        lease_seconds: DHCP_LEASE_SECONDS,
-        ttl_seconds: DNS_TTL_SECONDS,
-        routes: Vec::new(),
-        forwarders: row.forwarders,
-        hosts: db::networks::snapshot_hosts(tx, &row.id).await?,
-    };
-    Ok(Body::Job(row.version, Job::ApplyNetwork(Box::new(nsa::ApplyNetwork { snapshot }))))
 }

@@ -1,7 +1,8 @@
 //! How many rows long lists have, remembered for a moment: the one thing of a page that grows with its table.
 //!
 //! Rule: a small number is counted each time, which costs little and is then exact. What is remembered is at most a second
-//! old, and no decision rests on it.
+//! old, and no decision rests on it. While a list is asked for again and again it is counted beside the requests, one of
+//! which a second would wait for it otherwise.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,9 @@ use tokio::time::Instant;
 /// How long a number is told again.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// From this age on it is counted anew for those who ask later.
+const STALE: Duration = Duration::from_millis(400);
+
 /// Fewer are counted anew.
 const WORTH: u64 = 1_000;
 
@@ -19,19 +23,39 @@ const LISTS_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Totals {
-    known: Mutex<HashMap<String, (Instant, u64)>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    at: Instant,
+    total: u64,
+    is_counted_anew: bool,
+}
+
+/// What a list had within the last second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    pub total: u64,
+    /// Whoever is told so counts it anew. Nobody else is.
+    pub is_due: bool,
 }
 
 impl Totals {
-    fn held(&self) -> MutexGuard<'_, HashMap<String, (Instant, u64)>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a list had within the last second.
-    pub fn get(&self, list: &str) -> Option<u64> {
-        let known = self.held();
-        let (at, total) = known.get(list)?;
-        (at.elapsed() < REMEMBERED).then_some(*total)
+    pub fn get(&self, list: &str) -> Option<Told> {
+        let mut known = self.held();
+        let known = known.get_mut(list)?;
+        let age = known.at.elapsed();
+        if age >= REMEMBERED {
+            return None;
+        }
+        let is_due = age >= STALE && !known.is_counted_anew;
+        known.is_counted_anew |= is_due;
+        Some(Told { total: known.total, is_due })
     }
 
     pub fn keep(&self, list: String, total: u64) {
@@ -42,7 +66,7 @@ impl Totals {
         if known.len() >= LISTS_MAX {
             known.clear();
         }
-        known.insert(list, (Instant::now(), total));
+        known.insert(list, Known { at: Instant::now(), total, is_counted_anew: false });
     }
 }
 
@@ -55,8 +79,13 @@ mod tests {
         let totals = Totals::default();
         totals.keep("small".into(), WORTH - 1);
         totals.keep("large".into(), WORTH);
-        assert_eq!((totals.get("small"), totals.get("large")), (None, Some(WORTH)));
-        tokio::time::advance(REMEMBERED).await;
-        assert_eq!(totals.get("large"), None);
+        let told = |is_due| Some(Told { total: WORTH, is_due });
+        assert_eq!((totals.get("small"), totals.get("large")), (None, told(false)));
+        tokio::time::advance(STALE).await;
+        assert_eq!([totals.get("large"), totals.get("large")], [told(true), told(false)], "one counts it anew");
+        tokio::time::advance(REMEMBERED - STALE).await;
+        assert_eq!(totals.get("large"), None, "nobody did");
+        totals.keep("large".into(), WORTH);
+        assert_eq!(totals.get("large"), told(false));
     }
 }

@@ -4,16 +4,19 @@ pub(super) mod room;
 
 use super::advance::{self, Cause};
 use super::instances::record;
-use super::{App, AppError, Caller, lists};
+use super::{App, AppError, Caller, backups, lists};
 use crate::db::volume_snapshots::SnapshotRow;
 use crate::db::volumes::{AttachmentRow, NewVolume};
 use crate::db::{self, Tx};
-use arame_schema::api::{Code, CreateVolume, DeleteVolume, ListFilter, Page, Refusal, UpdateVolume, Volume};
+use arame_schema::api::{
+    Code, CreateVolume, DeleteVolume, DetachVolume, ListFilter, Page, Refusal, UpdateVolume, Volume,
+};
 use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
 use arame_schema::model::volume_snapshot::VolumeSnapshotState;
 use arame_schema::model::{AttachmentId, VolumeId};
+use room::Need;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
     let (alive, state) = match filter.state.as_deref() {
@@ -81,7 +84,9 @@ pub(super) fn entropy() -> [u8; 8] {
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result<Volume, Refusal> {
-    check_size(request.volume_size)?;
+    if request.volume_size > 0 || request.backup_object_id.is_none() {
+        check_size(request.volume_size)?;
+    }
     let account = caller.owner()?.to_owned();
     if let Some(key) = &caller.idempotency_key {
         let made = db::access::idempotent(app.db(), &caller.token, key).await.map_err(AppError::from)?;
@@ -97,8 +102,19 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
             return Ok(made);
         }
         let name = request.display_name.as_deref().unwrap_or_default();
-        let id = insert_new(tx, &account, request.volume_size, name).await?;
-        record(tx, caller, &account, &id, "create_requested", &[("by", caller.token.clone())]).await?;
+        let from = request.backup_object_id.as_ref().map(ToString::to_string);
+        let need = match &from {
+            Some(from) => need_of(tx, caller, from, request.volume_size).await?,
+            None => Need::of(request.volume_size),
+        };
+        let id = insert_new(tx, &account, &need, (name, from.as_deref())).await?;
+        let by = ("by", caller.token.clone());
+        match from {
+            Some(from) => {
+                record(tx, caller, &account, &id, "restore_requested", &[by, ("object", from)]).await?;
+            }
+            None => record(tx, caller, &account, &id, "create_requested", &[by]).await?,
+        }
         db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
         if let Some(key) = &caller.idempotency_key {
             db::access::set_idempotent(tx, &caller.token, key, &id).await?;
@@ -109,13 +125,38 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
     get(app, caller, &id).await
 }
 
-/// The row of a new volume, on the storage node with the most room. The account's row is locked.
-pub(super) async fn insert_new(tx: &mut Tx, account: &str, size_mib: u64, name: &str) -> Result<String, AppError> {
-    let node = room::choose_node(tx, size_mib).await?;
+/// What a volume from a backup needs: at least the room of what was backed up, on a node that can read it.
+pub(super) async fn need_of(tx: &mut Tx, caller: &Caller, from: &str, asked_mib: u64) -> Result<Need, AppError> {
+    let row = backups::taken::source_of(tx, caller, from).await?;
+    let least = row.size_bytes.div_ceil(1 << 20);
+    if asked_mib > 0 && asked_mib < least {
+        let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size").with("value", asked_mib);
+        return Err(refusal.with("expected", format!(">= {least}")).into());
+    }
+    backups::taken::need(tx, &row, asked_mib.max(least)).await
+}
+
+/// The row of a new volume, on the storage node with the most room. The account's row is locked. `words`: its name, and the
+/// backup it begins with.
+pub(super) async fn insert_new(
+    tx: &mut Tx,
+    account: &str,
+    need: &Need,
+    words: (&str, Option<&str>),
+) -> Result<String, AppError> {
+    let node = room::choose_node(tx, need).await?;
     let id = VolumeId::from_entropy(entropy()).to_string();
     // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
     let key = format!("v{}", hex::encode(entropy()));
-    let volume = NewVolume { id: &id, account, node: &node, key: &key, size_bytes: size_mib << 20, display_name: name };
+    let volume = NewVolume {
+        id: &id,
+        account,
+        node: &node,
+        key: &key,
+        size_bytes: need.mib << 20,
+        display_name: words.0,
+        backup_object: words.1,
+    };
     db::volumes::insert(tx, &volume).await?;
     Ok(id)
 }
@@ -254,27 +295,52 @@ pub(super) fn attachment_with(
         generation: 1,
         deletes_volume: false,
         chap_secret_sealed: app.vault().seal(&secret)?,
+        forced: false,
     })
 }
 
 /// Detaches: unplugged first, then the export goes.
 pub async fn detach(app: &App, caller: &Caller, id: &str) -> Result<Volume, Refusal> {
+    detach_as(app, caller, id, DetachVolume::default()).await
+}
+
+/// A guest that holds its volume is told of when it is asked for again; only `force` takes it away, by switching the guest
+/// off. Also then the export goes only when the host was seen without the disk.
+pub async fn detach_as(app: &App, caller: &Caller, id: &str, request: DetachVolume) -> Result<Volume, Refusal> {
     crate::change!(app, "detach volume", Some(caller.request), |tx, ringing| {
         let found = db::volumes::find_open(tx, id).await?;
-        if let Some(open) = &found {
-            db::instances::lock(tx, &open.instance).await?;
-        }
+        let machine = match &found {
+            Some(open) => db::instances::lock(tx, &open.instance).await?,
+            None => None,
+        };
         let disk = lock_own(tx, caller, id).await?;
         let Some(open) = found else {
             return Err(Refusal::new(Code::VolumeNotAttached).with("id", id).into());
         };
-        db::events::audit(tx, &caller.who(), "volume.detach", id).await?;
-        if !open.wanted {
+        let is_held = machine.is_some_and(|row| row.failure_code.as_deref() == Some("guest_holds_volume"));
+        if !open.wanted && is_held && !request.force {
+            return Err(Refusal::new(Code::GuestHoldsVolume).with("id", id).with("instance", open.instance).into());
+        }
+        if request.force {
+            super::moves::refuse_while_moving(tx, &open.instance).await?;
+        }
+        let verb = if request.force { "volume.detach.force" } else { "volume.detach" };
+        db::events::audit(tx, &caller.who(), verb, id).await?;
+        let newly_forced = request.force && !open.forced;
+        if !open.wanted && !newly_forced {
             return Ok(());
+        }
+        if newly_forced {
+            db::volumes::set_attachment_forced(tx, &open.id).await?;
         }
         db::volumes::set_attachment_unwanted(tx, &open.id).await?;
         db::instances::bump(tx, &open.instance).await?;
-        record(tx, caller, &disk.account, id, "detach_requested", &[("by", caller.token.clone())]).await?;
+        let by = [("by", caller.token.clone())];
+        let code = if newly_forced { "force_detach_requested" } else { "detach_requested" };
+        record(tx, caller, &disk.account, id, code, &by).await?;
+        if newly_forced {
+            record(tx, caller, &disk.account, &open.instance, code, &by).await?;
+        }
         let cause = Cause::request(caller.request);
         advance::instance::advance(tx, ringing, &open.instance, cause).await?;
         advance::attachment::advance(tx, ringing, &open.id, cause).await

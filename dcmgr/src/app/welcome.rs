@@ -156,6 +156,9 @@ async fn storage(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result
     for snapshot in db::volume_snapshots::on_node(tx, &agent.node).await? {
         advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await?;
     }
+    for backup in db::backups::work::on_node(tx, &agent.node).await? {
+        advance::backup::advance(tx, ringing, &backup, Cause::fact()).await?;
+    }
     Ok(())
 }
 
@@ -166,6 +169,9 @@ async fn host(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<()
     for instance in &own {
         db::instances::forget_passing_failure(tx, instance).await?;
         advance::instance::advance(tx, ringing, instance, Cause::fact()).await?;
+    }
+    for image in db::access::captures_at(tx, &agent.id).await? {
+        advance::capture::advance(tx, ringing, &image, Cause::fact()).await?;
     }
     // What a move left here while this host was not heard.
     let here = db::facts::of_agent(tx, &agent.id).await?.into_iter();

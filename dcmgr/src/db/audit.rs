@@ -23,6 +23,7 @@ pub async fn things(db: &Db) -> Result<Things, DbError> {
         UNION ALL SELECT id, deleted_at FROM volumes \
         UNION ALL SELECT id, deleted_at FROM volume_snapshots \
         UNION ALL SELECT id, closed_at FROM attachments \
+        UNION ALL SELECT id, deleted_at FROM backup_objects \
         UNION ALL SELECT id, deleted_at FROM images \
         UNION ALL SELECT id, deleted_at FROM networks UNION ALL SELECT id, NULL FROM host_nodes UNION ALL SELECT id, NULL FROM storage_nodes";
     let mut things = Things::default();
@@ -46,7 +47,10 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
         'reverting', 'deleting') AND v.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
         UNION ALL SELECT p.id, p.state, p.state_since, p.storage_node_id, p.failure_code FROM volume_snapshots p \
         WHERE p.deleted_at IS NULL AND (p.state IN ('failed', 'lost') OR (p.state IN ('creating', 'deleting') \
-        AND p.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE))";
+        AND p.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
+        UNION ALL SELECT o.id, o.state, o.state_since, o.storage_node_id, o.failure_code FROM backup_objects o \
+        WHERE o.deleted_at IS NULL AND o.storage_node_id IS NOT NULL AND (o.state IN ('failed', 'lost') \
+        OR (o.state = 'deleting' AND o.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE))";
     let found = db.rows(statement, ()).await?;
     found
         .iter()

@@ -1,8 +1,10 @@
-//! Backup storages and what is in them.
+//! Backup storages and what is in them, as users see it.
+
+pub mod work;
 
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
-use arame_schema::api::{BackupObject, BackupStorage, StorageOfBackup};
+use arame_schema::api::{BackupObject, BackupStorage, Failure, StorageOfBackup};
 
 fn storage_view(row: &mysql_async::Row) -> Result<BackupStorage, DbError> {
     let id = row.text("id")?;
@@ -58,9 +60,13 @@ pub async fn in_storage(tx: &mut Tx, id: &str) -> Result<Vec<String>, DbError> {
     rows(tx, statement, (id,)).await?.iter().map(|row| row.text("id")).collect()
 }
 
+const OBJECTS: &str = "SELECT o.*, (SELECT MAX(j.progress) FROM jobs j WHERE j.thing = o.id AND j.open = 1) AS progress_now \
+                       FROM backup_objects o";
+
 fn object_view(row: &mysql_async::Row) -> Result<BackupObject, DbError> {
     let id = row.text("id")?;
     let storage = row.text("backup_storage_id")?;
+    let failure: Option<String> = row.col("failure_code")?;
     Ok(BackupObject {
         uuid: id.clone(),
         id,
@@ -71,7 +77,10 @@ fn object_view(row: &mysql_async::Row) -> Result<BackupObject, DbError> {
         backup_storage_id: storage.clone(),
         object_key: row.text("object_key")?,
         checksum: row.text("checksum")?,
-        progress: 100.0,
+        progress: match row.text("state")?.as_str() {
+            "creating" => row.col::<Option<u8>>("progress_now")?.map_or(0.0, f64::from),
+            _ => 100.0,
+        },
         backup_storage: StorageOfBackup { id: storage },
         description: row.text("description")?,
         display_name: Some(row.text("display_name")?).filter(|name| !name.is_empty()),
@@ -80,16 +89,26 @@ fn object_view(row: &mysql_async::Row) -> Result<BackupObject, DbError> {
         updated_at: row.time("updated_at")?,
         deleted_at: row.time_opt("deleted_at")?,
         labels: Vec::new(),
+        source_volume_id: row.col("volume_id")?,
+        copied_from: row.col::<Option<String>>("copied_object_id")?.or(row.col::<Option<String>>("copied_image_id")?),
+        storage_node_id: row.col("storage_node_id")?,
+        generation: row.col("generation")?,
+        failure: failure
+            .map(|code| {
+                let message = row.col::<Option<String>>("failure_message")?.unwrap_or_default();
+                Ok::<_, DbError>(Failure::new(code).with("message", message))
+            })
+            .transpose()?,
     })
 }
 
 pub async fn objects(db: &Db, account: Option<&str>) -> Result<Vec<BackupObject>, DbError> {
-    let statement = "SELECT * FROM backup_objects WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC";
+    let statement = format!("{OBJECTS} WHERE (? IS NULL OR account_id = ?) ORDER BY seq DESC");
     db.rows(statement, (account, account)).await?.iter().map(object_view).collect()
 }
 
 pub async fn lock_object(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<BackupObject>, DbError> {
-    let statement = "SELECT * FROM backup_objects WHERE id = ? AND (? IS NULL OR account_id = ?) FOR UPDATE";
+    let statement = format!("{OBJECTS} WHERE id = ? AND (? IS NULL OR account_id = ?) FOR UPDATE");
     first(tx, statement, (id, account, account)).await?.as_ref().map(object_view).transpose()
 }
 

@@ -46,8 +46,14 @@ impl DbError {
         matches!(self.server_code(), Some(ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT)) || self.is_overtaken()
     }
 
+    /// The unique key of this name refused the row. The statement had no effect; its transaction goes on.
+    pub fn is_duplicate(&self, key: &str) -> bool {
+        // MariaDB names the key, MySQL 8.0 the table before it.
+        self.duplicate_key().is_some_and(|found| found.rsplit('.').next() == Some(key))
+    }
+
     fn is_overtaken(&self) -> bool {
-        self.duplicate_key().is_some_and(|key| key.rsplit('.').next() == Some(OPEN_JOB_KEY))
+        self.is_duplicate(OPEN_JOB_KEY)
     }
 
     /// A text of the request is not one that an id can be.

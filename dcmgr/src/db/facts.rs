@@ -41,6 +41,38 @@ pub async fn of_thing(tx: &mut Tx, thing: &str) -> Result<Vec<FactRow>, DbError>
     found.iter().map(read).collect()
 }
 
+/// What is known of an instance beside its row, by one question: a launch asks for it again and again.
+#[derive(Debug)]
+pub struct OfInstance {
+    pub facts: Vec<FactRow>,
+    pub may_move: bool,
+    pub may_have_attachments: bool,
+    /// It has an interface that came after its launch, or one that leaves.
+    pub may_change_interfaces: bool,
+}
+
+/// The facts of an instance at every agent, and whether it is worth asking for its move and its open attachments. The
+/// instance's row is locked.
+pub async fn of_instance(tx: &mut Tx, instance: &str) -> Result<OfInstance, DbError> {
+    let statement = format!(
+        "SELECT {COLUMNS}, (SELECT 1 FROM instance_moves m WHERE m.instance_id = facts.thing LIMIT 1) AS moves, \
+         (SELECT 1 FROM attachments t WHERE t.instance_id = facts.thing AND t.open = 1 LIMIT 1) AS attached, \
+         (SELECT 1 FROM network_vifs v WHERE v.instance_id = facts.thing AND v.deleted_at IS NULL \
+          AND (v.leaving = 1 OR v.asked_generation <> 1) LIMIT 1) AS interfaces \
+         FROM facts WHERE thing = ?"
+    );
+    let found = rows(tx, statement, (instance,)).await?;
+    let facts = found.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    // Without a fact nothing was told of the others.
+    let may = |name| found.first().map_or(Ok(true), |row| Ok::<_, DbError>(row.col::<Option<u8>>(name)?.is_some()));
+    Ok(OfInstance {
+        facts,
+        may_move: may("moves")?,
+        may_have_attachments: may("attached")?,
+        may_change_interfaces: may("interfaces")?,
+    })
+}
+
 /// Facts of several things at once, at every agent.
 pub async fn of_things(tx: &mut Tx, things: &[&str]) -> Result<Vec<FactRow>, DbError> {
     if things.is_empty() {

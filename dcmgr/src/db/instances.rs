@@ -1,13 +1,17 @@
 //! Instances: their rows as the application changes them. What is shown of them is beside.
 
+pub mod company;
 mod views;
 
 pub use views::*;
 
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
+use crate::plan::restart::CALM_SECONDS;
 use arame_schema::api;
 use arame_schema::model::instance::{DesiredInstance, InstanceState, Shutdown};
+use arame_schema::model::placement::PlacementPolicy;
+use arame_schema::model::restart::RestartPolicy;
 use uuid::Uuid;
 
 #[derive(Debug, Clone)]
@@ -39,11 +43,17 @@ pub struct InstanceRow {
     pub state: InstanceState,
     pub failure_code: Option<String>,
     pub failure_final: bool,
+    pub placement_group: Option<String>,
+    /// Means something with a group only.
+    pub placement_policy: PlacementPolicy,
+    pub node_group: Option<String>,
+    pub restart_policy: RestartPolicy,
 }
 
 const SELECT: &str = "SELECT id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, cpu_cores, \
                       memory_mib, disk_mib, desired, shutdown, generation, need_policy_version, ran_before, leaving_host, \
-                      pinned, placements, tried_hosts, operation, state, failure_code, failure_final, \
+                      pinned, placements, tried_hosts, operation, state, failure_code, failure_final, placement_group, placement_policy, \
+                      node_group_id, restart_policy, \
                       (SELECT h.agent_id FROM host_nodes h WHERE h.id = instances.host_node_id) AS agent_id FROM instances";
 
 fn desired_of(text: &str) -> Option<DesiredInstance> {
@@ -61,6 +71,15 @@ fn desired_text(desired: DesiredInstance) -> &'static str {
         DesiredInstance::Off => "off",
         DesiredInstance::Gone => "gone",
     }
+}
+
+fn policy_of(text: Option<String>) -> Result<PlacementPolicy, DbError> {
+    let Some(text) = text else { return Ok(PlacementPolicy::default()) };
+    PlacementPolicy::parse(&text).ok_or_else(|| super::row::strange("placement_policy", text))
+}
+
+fn restart_of(text: String) -> Result<RestartPolicy, DbError> {
+    RestartPolicy::parse(&text).ok_or_else(|| super::row::strange("restart_policy", text))
 }
 
 fn read(row: &mysql_async::Row) -> Result<InstanceRow, DbError> {
@@ -91,6 +110,10 @@ fn read(row: &mysql_async::Row) -> Result<InstanceRow, DbError> {
         state: InstanceState::parse(&state).ok_or_else(|| super::row::strange("state", state))?,
         failure_code: row.col("failure_code")?,
         failure_final: row.flag("failure_final")?,
+        placement_group: row.col("placement_group")?,
+        placement_policy: policy_of(row.col("placement_policy")?)?,
+        node_group: row.col("node_group_id")?,
+        restart_policy: restart_of(row.text("restart_policy")?)?,
     })
 }
 
@@ -125,13 +148,17 @@ pub struct NewInstance<'a> {
     pub need_policy_version: u64,
     pub pinned: bool,
     pub placement: &'a str,
+    pub placement_group: Option<&'a str>,
+    pub placement_policy: Option<PlacementPolicy>,
+    pub node_group: Option<&'a str>,
+    pub restart_policy: RestartPolicy,
 }
 
 pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO instances (id, account_id, uuid, host_node_id, image_id, ssh_key_pair_id, instance_type, hostname, \
         hostname_taken, display_name, cpu_cores, memory_mib, disk_mib, user_data, desired, need_policy_version, pinned, tried_hosts, \
-        state, placement, state_since, created_at, updated_at) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'on', ?, ?, '[]', 'pending', ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+        state, placement, placement_group, placement_policy, node_group_id, restart_policy, state_since, created_at, updated_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'on', ?, ?, '[]', 'pending', ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let i = instance;
     let values = mysql_async::Params::Positional(vec![
         i.id.into(),
@@ -151,6 +178,10 @@ pub async fn insert(tx: &mut Tx, instance: &NewInstance<'_>) -> Result<(), DbErr
         i.need_policy_version.into(),
         i.pinned.into(),
         i.placement.into(),
+        i.placement_group.into(),
+        i.placement_policy.map(PlacementPolicy::as_str).into(),
+        i.node_group.into(),
+        i.restart_policy.as_str().into(),
     ]);
     run(tx, statement, values).await?;
     Ok(())
@@ -181,15 +212,35 @@ pub async fn count_of_account(tx: &mut Tx, account: &str) -> Result<u64, DbError
     first(tx, statement, (account,)).await?.map_or(Ok(0), |row| row.col("n"))
 }
 
-/// A new wish: the next generation, old failures forgotten.
+/// A new wish: the next generation, old failures and deaths forgotten.
 pub async fn set_desired(tx: &mut Tx, id: &str, desired: DesiredInstance, shutdown: Shutdown) -> Result<(), DbError> {
     let method = match shutdown {
         Shutdown::Soft => "soft",
         Shutdown::Hard => "hard",
     };
     let statement = "UPDATE instances SET desired = ?, shutdown = ?, generation = generation + 1, operation = NULL, \
-                     failure_code = NULL, failure_message = NULL, failure_final = 0, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+                     failure_code = NULL, failure_message = NULL, failure_final = 0, deaths = 0, rests_until = NULL, \
+                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (desired_text(desired), method, id)).await?;
+    Ok(())
+}
+
+/// Its guest died: how often it did in a row, this death included.
+pub async fn count_death(tx: &mut Tx, id: &str) -> Result<u32, DbError> {
+    // MySQL assigns from left to right: the last death is read before this one is written.
+    let statement = format!(
+        "UPDATE instances SET deaths = IF(died_at > UTC_TIMESTAMP(3) - INTERVAL {CALM_SECONDS} SECOND, deaths + 1, 1), \
+         died_at = UTC_TIMESTAMP(3) WHERE id = ?"
+    );
+    run(tx, statement, (id,)).await?;
+    let found = first(tx, "SELECT deaths FROM instances WHERE id = ?", (id,)).await?;
+    found.map_or(Ok(0), |row| row.col("deaths"))
+}
+
+/// It is started again after this; told as the reason why it does not run.
+pub async fn set_rest(tx: &mut Tx, id: &str, pause_ms: u64) -> Result<(), DbError> {
+    let statement = "UPDATE instances SET rests_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ?";
+    run(tx, statement, (pause_ms * 1000, id)).await?;
     Ok(())
 }
 
@@ -271,8 +322,8 @@ pub async fn set_state(tx: &mut Tx, id: &str, state: InstanceState) -> Result<()
 /// advanced when that one is applied.
 pub async fn waiting_for_network(tx: &mut Tx, network: &str, version: u64) -> Result<Vec<String>, DbError> {
     let statement = "SELECT DISTINCT i.id, i.seq FROM instances i JOIN network_vifs v ON v.instance_id = i.id \
-        AND v.deleted_at IS NULL WHERE i.terminated_at IS NULL AND i.desired = 'on' AND i.state IN ('pending', 'starting') \
-        AND v.network_id = ? AND v.need_network_version <= ? \
+        AND v.deleted_at IS NULL WHERE i.terminated_at IS NULL AND i.desired = 'on' \
+        AND (i.state IN ('pending', 'starting') OR v.asked_generation = 0) AND v.network_id = ? AND v.need_network_version <= ? \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) ORDER BY i.seq LIMIT 500";
     rows(tx, statement, (network, version)).await?.iter().map(|row| row.text("id")).collect()
 }
@@ -280,7 +331,8 @@ pub async fn waiting_for_network(tx: &mut Tx, network: &str, version: u64) -> Re
 /// The same for a version of a host's policy.
 pub async fn waiting_for_policy(tx: &mut Tx, host: &str, version: u64) -> Result<Vec<String>, DbError> {
     let statement = "SELECT i.id FROM instances i WHERE i.terminated_at IS NULL AND i.desired = 'on' \
-        AND i.state IN ('pending', 'starting') AND i.host_node_id = ? AND i.need_policy_version <= ? \
+        AND (i.state IN ('pending', 'starting') OR EXISTS (SELECT 1 FROM network_vifs v WHERE v.instance_id = i.id \
+        AND v.asked_generation = 0 AND v.deleted_at IS NULL)) AND i.host_node_id = ? AND i.need_policy_version <= ? \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = i.id AND j.open = 1) \
         UNION SELECT m.instance_id FROM instance_moves m WHERE m.to_host_id = ? AND m.need_policy_version <= ? LIMIT 500";
     rows(tx, statement, (host, version, host, version)).await?.iter().map(|row| row.text("id")).collect()
@@ -334,15 +386,18 @@ pub struct Words<'a> {
     pub ssh_key: Option<&'a str>,
     pub monitoring_enabled: Option<bool>,
     pub monitoring_mail: Option<String>,
+    pub restart_policy: Option<&'a str>,
 }
 
 /// Nothing of it is the host's business: the generation stays.
 pub async fn set_words(tx: &mut Tx, id: &str, words: &Words<'_>) -> Result<(), DbError> {
     let statement = "UPDATE instances SET display_name = IFNULL(?, display_name), ssh_key_pair_id = IFNULL(?, ssh_key_pair_id), \
                      monitoring_enabled = IFNULL(?, monitoring_enabled), monitoring_mail = IFNULL(?, monitoring_mail), \
+                     restart_policy = IFNULL(?, restart_policy), \
                      updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     let w = words;
-    run(tx, statement, (w.display_name, w.ssh_key, w.monitoring_enabled, &w.monitoring_mail, id)).await?;
+    run(tx, statement, (w.display_name, w.ssh_key, w.monitoring_enabled, &w.monitoring_mail, w.restart_policy, id))
+        .await?;
     Ok(())
 }
 

@@ -70,13 +70,13 @@ pub async fn of_dc_network(tx: &mut Tx, id: &str) -> Result<Vec<String>, DbError
 
 // Handles. One whose time is over is as good as gone; the sweep takes its row and its address back.
 
-const ALIVE: &str = "(h.expires_at IS NULL OR h.expires_at > UTC_TIMESTAMP(3))";
+const ALIVE: &str = "(h.expires_at IS NULL OR h.expires_at > UTC_TIMESTAMP(3) OR h.network_vif_id IS NOT NULL)";
 
 fn view(row: &mysql_async::Row) -> Result<IpHandle, DbError> {
     Ok(IpHandle {
         id: row.text("id")?,
         network: HandleNetwork { id: row.text("network_id")? },
-        network_vif: None,
+        network_vif: row.col("network_vif_id")?,
         ipv4: row.ipv4("ipv4")?.to_string(),
         display_name: Some(row.text("display_name")?).filter(|name| !name.is_empty()),
         created_at: row.time("created_at")?,
@@ -145,12 +145,12 @@ pub async fn set_expiry(tx: &mut Tx, id: &str, seconds: u64) -> Result<(), DbErr
 pub async fn end_expired(db: &Db) -> Result<(), DbError> {
     let used = "UPDATE usage_intervals u JOIN ip_handles h ON h.id = u.resource \
                 SET u.ended_at = GREATEST(u.begun_at, h.expires_at), u.open = NULL \
-                WHERE u.open = 1 AND h.expires_at <= UTC_TIMESTAMP(3)";
+                WHERE u.open = 1 AND h.expires_at <= UTC_TIMESTAMP(3) AND h.network_vif_id IS NULL";
     db.run(used, ()).await?;
     let leases = "DELETE FROM ip_leases WHERE mac IS NULL AND vif_id IN \
-                  (SELECT id FROM ip_handles WHERE expires_at <= UTC_TIMESTAMP(3))";
+                  (SELECT id FROM ip_handles WHERE expires_at <= UTC_TIMESTAMP(3) AND network_vif_id IS NULL)";
     db.run(leases, ()).await?;
-    let handles = "DELETE FROM ip_handles WHERE expires_at <= UTC_TIMESTAMP(3) \
+    let handles = "DELETE FROM ip_handles WHERE expires_at <= UTC_TIMESTAMP(3) AND network_vif_id IS NULL \
                    AND NOT EXISTS (SELECT 1 FROM ip_leases l WHERE l.vif_id = ip_handles.id)";
     db.run(handles, ()).await?;
     Ok(())

@@ -1,12 +1,14 @@
 //! Networks, interfaces, leases, and what a host's policy and an nsa's snapshot are made of.
 
 pub mod changes;
+pub mod outside;
+pub mod plugs;
 pub mod views;
 
 use super::pool::{count, first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use crate::rehearsal::{self, Sabotage};
-use arame_schema::jobs::nsa::NetworkHost;
+use arame_schema::jobs::nsa::{NetworkHost, Route};
 use arame_schema::model::MacAddress;
 use arame_schema::model::usage::Usage;
 use ipnet::Ipv4Net;
@@ -30,9 +32,30 @@ pub struct NetworkRow {
     pub is_descending: bool,
     pub editable: bool,
     pub forwarders: Vec<SocketAddr>,
+    pub settings: Settings,
     pub version: u64,
     /// It is to go, and its row stays until no naming service serves it.
     pub is_deleted: bool,
+    /// Where its way out leads.
+    pub nat_network: Option<String>,
+    /// Its own address there.
+    pub outside_ipv4: Option<Ipv4Addr>,
+    pub outbound: bool,
+    /// The naming service that is its gateway.
+    pub gateway_agent: Option<String>,
+}
+
+/// What a network tells its guests beside addresses; what is absent is as the data center has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub lease_seconds: Option<u32>,
+    pub ttl_seconds: Option<u32>,
+    pub routes: Vec<Route>,
+    pub dns_servers: Vec<Ipv4Addr>,
+    pub ntp_servers: Vec<Ipv4Addr>,
+    pub log_queries: bool,
+    pub no_dhcp: bool,
+    pub no_dns: bool,
 }
 
 /// Addresses from and to, both included.
@@ -70,7 +93,22 @@ fn ranges_text(ranges: &[Range]) -> String {
 
 const SELECT: &str = "SELECT id, account_id, dc_network_id, vlan_tag, ipv4_network, prefix, ipv4_gw, server, domain_name, mtu, \
                       range_begin, range_end, ranges, ip_assignment, editable, forwarders, version, \
+                      lease_seconds, ttl_seconds, routes, dns_servers, ntp_servers, query_log, dhcp_off, dns_off, \
+                      nat_network_id, outside_ipv4, outbound, gateway_agent, \
                       deleted_at IS NOT NULL AS is_deleted FROM networks";
+
+fn settings_of(row: &mysql_async::Row) -> Result<Settings, DbError> {
+    Ok(Settings {
+        lease_seconds: row.col("lease_seconds")?,
+        ttl_seconds: row.col("ttl_seconds")?,
+        routes: row.json_opt("routes")?.unwrap_or_default(),
+        dns_servers: row.json_opt("dns_servers")?.unwrap_or_default(),
+        ntp_servers: row.json_opt("ntp_servers")?.unwrap_or_default(),
+        log_queries: row.flag("query_log")?,
+        no_dhcp: row.flag("dhcp_off")?,
+        no_dns: row.flag("dns_off")?,
+    })
+}
 
 fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
     let subnet =
@@ -89,8 +127,13 @@ fn read(row: &mysql_async::Row) -> Result<NetworkRow, DbError> {
         is_descending: row.text("ip_assignment")? == "desc",
         editable: row.flag("editable")?,
         forwarders: row.json("forwarders")?,
+        settings: settings_of(row)?,
         version: row.col("version")?,
         is_deleted: row.flag("is_deleted")?,
+        nat_network: row.col("nat_network_id")?,
+        outside_ipv4: row.col::<Option<u32>>("outside_ipv4")?.map(Ipv4Addr::from),
+        outbound: row.flag("outbound")?,
+        gateway_agent: row.col("gateway_agent")?,
     })
 }
 
@@ -188,10 +231,16 @@ pub struct VifRow {
     pub mac: MacAddress,
     pub ipv4: Ipv4Addr,
     pub need_version: u64,
+    /// Version of its host's policy that knows it; 0 when its instance's own says so.
+    pub need_policy: u64,
+    /// Generation of its instance that asked for it first; 0: none did yet.
+    pub asked_generation: u64,
+    /// It is to leave its instance.
+    pub leaving: bool,
 }
 
-const VIFS: &str =
-    "SELECT id, instance_id, network_id, device_index, mac, ipv4, need_network_version FROM network_vifs";
+const VIFS: &str = "SELECT id, instance_id, network_id, device_index, mac, ipv4, need_network_version, \
+                    need_policy_version, asked_generation, leaving FROM network_vifs";
 
 fn read_vif(row: &mysql_async::Row) -> Result<VifRow, DbError> {
     Ok(VifRow {
@@ -202,6 +251,9 @@ fn read_vif(row: &mysql_async::Row) -> Result<VifRow, DbError> {
         mac: row.parsed("mac")?,
         ipv4: row.ipv4("ipv4")?,
         need_version: row.col("need_network_version")?,
+        need_policy: row.col("need_policy_version")?,
+        asked_generation: row.col("asked_generation")?,
+        leaving: row.flag("leaving")?,
     })
 }
 
@@ -218,7 +270,9 @@ pub async fn groups_of_vif(tx: &mut Tx, vif: &str) -> Result<Vec<String>, DbErro
 
 /// Ends an interface: its address and MAC cool until these versions are acknowledged (DESIGN 3.11).
 pub async fn release_vif(tx: &mut Tx, vif: &VifRow, network_version: u64, policy_version: u64) -> Result<(), DbError> {
-    run(tx, "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (&vif.id,)).await?;
+    let gone = "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3), gone_network_version = ? WHERE id = ?";
+    run(tx, gone, (network_version, &vif.id)).await?;
+    outside::unbind_of(tx, &vif.id, &vif.network, network_version).await?;
     super::usage::set_address(tx, &vif.id, "", None).await?;
     if rehearsal::sabotaged(Sabotage::ReleaseWithoutCooling) {
         run(tx, "DELETE FROM ip_leases WHERE vif_id = ?", (&vif.id,)).await?;
@@ -273,11 +327,40 @@ pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     Ok(freed)
 }
 
+const HOSTS: &str = "SELECT v.id, v.instance_id, v.mac, v.ipv4, i.hostname FROM network_vifs v \
+                     JOIN instances i ON i.id = v.instance_id WHERE v.network_id = ?";
+
 /// The hosts of a network's snapshot.
 pub async fn snapshot_hosts(tx: &mut Tx, network: &str) -> Result<Vec<NetworkHost>, DbError> {
-    let statement = "SELECT v.id, v.instance_id, v.mac, v.ipv4, i.hostname FROM network_vifs v \
-                     JOIN instances i ON i.id = v.instance_id WHERE v.network_id = ? AND v.deleted_at IS NULL ORDER BY v.ipv4";
-    let found = rows(tx, statement, (network,)).await?;
+    let statement = format!("{HOSTS} AND v.deleted_at IS NULL ORDER BY v.ipv4");
+    read_hosts(&rows(tx, statement, (network,)).await?)
+}
+
+/// Those of version `to` that an older one did not have.
+pub async fn hosts_added(tx: &mut Tx, network: &str, from: u64, to: u64) -> Result<Vec<NetworkHost>, DbError> {
+    let statement = format!(
+        "{HOSTS} AND v.need_network_version > ? AND v.need_network_version <= ? \
+         AND (v.gone_network_version IS NULL OR v.gone_network_version > ?) ORDER BY v.ipv4"
+    );
+    read_hosts(&rows(tx, statement, (network, from, to, to)).await?)
+}
+
+/// Those that went after one version, up to another.
+pub async fn hosts_gone(tx: &mut Tx, network: &str, from: u64, to: u64) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM network_vifs WHERE network_id = ? AND gone_network_version > ? \
+                     AND gone_network_version <= ? ORDER BY id";
+    rows(tx, statement, (network, from, to)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// How many hosts a version has.
+pub async fn host_count(tx: &mut Tx, network: &str, version: u64) -> Result<u64, DbError> {
+    let statement = "SELECT COUNT(*) AS n FROM network_vifs WHERE network_id = ? AND need_network_version <= ? \
+                     AND (gone_network_version IS NULL OR gone_network_version > ?) AND instance_id <> ''";
+    let row = first(tx, statement, (network, version, version)).await?;
+    row.map_or(Ok(0), |row| row.col("n"))
+}
+
+fn read_hosts(found: &[mysql_async::Row]) -> Result<Vec<NetworkHost>, DbError> {
     found
         .iter()
         .map(|row| {
@@ -305,7 +388,7 @@ pub struct PolicyPort {
 
 pub async fn policy_ports(tx: &mut Tx, host: &str) -> Result<Vec<PolicyPort>, DbError> {
     let statement = "SELECT v.id, v.instance_id, v.network_id, v.device_index, v.mac, v.ipv4, v.need_network_version, \
-                     n.vlan_tag, n.ipv4_network, n.prefix, n.server, \
+                     v.need_policy_version, v.asked_generation, v.leaving, n.vlan_tag, n.ipv4_network, n.prefix, n.server, \
                      (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
                       FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
                      FROM (SELECT id FROM instances WHERE host_node_id = ? \

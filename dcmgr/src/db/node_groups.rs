@@ -25,12 +25,19 @@ fn view(row: &mysql_async::Row) -> Result<NodeGroup, DbError> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         mapped_uuids: members.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        placement_weight: row.col("placement_weight")?,
     })
 }
 
 pub async fn list(db: &Db, kind: &str, account: Option<&str>) -> Result<Vec<NodeGroup>, DbError> {
     let statement = "SELECT * FROM node_groups WHERE kind = ? AND (? IS NULL OR account_id = ?) ORDER BY seq DESC";
     db.rows(statement, (kind, account, account)).await?.iter().map(view).collect()
+}
+
+/// A group of hosts, held until the end of the transaction.
+pub async fn hold_hosts(tx: &mut Tx, id: &str) -> Result<Option<NodeGroup>, DbError> {
+    let statement = "SELECT * FROM node_groups WHERE id = ? AND kind = 'hng' LOCK IN SHARE MODE";
+    first(tx, statement, (id,)).await?.as_ref().map(view).transpose()
 }
 
 pub async fn lock(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<NodeGroup>, DbError> {
@@ -53,9 +60,9 @@ pub async fn insert(
 }
 
 pub async fn update(tx: &mut Tx, group: &NodeGroup) -> Result<(), DbError> {
-    let statement =
-        "UPDATE node_groups SET name = ?, attributes = ?, members = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
-    run(tx, statement, (&group.name, &group.attributes, group.mapped_uuids.join(","), &group.id)).await?;
+    let statement = "UPDATE node_groups SET name = ?, attributes = ?, members = ?, placement_weight = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    let members = group.mapped_uuids.join(",");
+    run(tx, statement, (&group.name, &group.attributes, members, &group.placement_weight, &group.id)).await?;
     Ok(())
 }
 

@@ -21,7 +21,8 @@ fn one_host() -> String {
 }
 
 const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervisor, h.offering_cpu_cores, \
-    h.offering_memory_mib, h.offering_disk_mib, h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
+    h.offering_memory_mib, h.offering_disk_mib, h.cpu_allocation_percent, h.reserved_memory_mib, h.reserved_disk_mib, \
+    h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
     a.version, a.degraded, a.heard_at, a.capacity, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
     IFNULL(u.cpu, 0) + IFNULL(w.cpu, 0) AS used_cpu, IFNULL(u.memory, 0) + IFNULL(w.memory, 0) AS used_memory, \
@@ -42,11 +43,11 @@ fn candidate(row: &mysql_async::Row) -> Result<Candidate, DbError> {
         scheduling_enabled: row.flag("scheduling_enabled")?,
         hypervisor: row.text("hypervisor")?,
         arch: row.text("arch")?,
-        cpu_offered: row.col("offering_cpu_cores")?,
+        cpu_offered: row.col::<u64>("offering_cpu_cores")? * row.col::<u64>("cpu_allocation_percent")? / 100,
         cpu_used: row.col("used_cpu")?,
-        memory_offered: row.col("offering_memory_mib")?,
+        memory_offered: row.col::<u64>("offering_memory_mib")?.saturating_sub(row.col("reserved_memory_mib")?),
         memory_used: row.col("used_memory")?,
-        disk_offered: row.col("offering_disk_mib")?,
+        disk_offered: row.col::<u64>("offering_disk_mib")?.saturating_sub(row.col("reserved_disk_mib")?),
         disk_used: row.col("used_disk")?,
     })
 }
@@ -110,6 +111,9 @@ fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
         used_cpu_cores: row.col("used_cpu")?,
         used_memory_size: row.col("used_memory")?,
         used_disk_space_mb: row.col("used_disk")?,
+        cpu_allocation_percent: row.col("cpu_allocation_percent")?,
+        reserved_memory_size: row.col("reserved_memory_mib")?,
+        reserved_disk_space_mb: row.col("reserved_disk_mib")?,
         instances: row.col("instances")?,
         driver: row.json_opt::<Capacity>("capacity")?.map(|c| c.driver).unwrap_or_default(),
         version: row.col("version")?,
@@ -221,6 +225,20 @@ pub async fn set_name(tx: &mut Tx, id: &str, name: &str) -> Result<bool, DbError
     let table = table_of(id);
     let statement = format!("UPDATE {table} SET display_name = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?");
     Ok(run(tx, statement, (name, id)).await? == 1)
+}
+
+/// What a host promises and keeps; what is `None` stays.
+pub async fn set_room(
+    tx: &mut Tx,
+    id: &str,
+    cpu_percent: Option<u32>,
+    memory_mib: Option<u64>,
+    disk_mib: Option<u64>,
+) -> Result<bool, DbError> {
+    let statement = "UPDATE host_nodes SET cpu_allocation_percent = IFNULL(?, cpu_allocation_percent), \
+        reserved_memory_mib = IFNULL(?, reserved_memory_mib), reserved_disk_mib = IFNULL(?, reserved_disk_mib), \
+        updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    Ok(run(tx, statement, (cpu_percent, memory_mib, disk_mib, id)).await? == 1)
 }
 
 /// What a storage node holds that nothing else does: volumes, snapshots, and images that are at no other node.

@@ -7,7 +7,9 @@ use mysql_async::prelude::{Queryable, StatementLike};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row, Transaction, TxOpts};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 mod embedded {
@@ -23,6 +25,10 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
 /// Connections of one dcmgr. Writers on one account queue on its row anyway; more would only queue in the server.
 const CONNECTIONS_MAX: usize = 24;
+
+/// Of them, those that may hold a transaction. Writers wait for each other's locks with their connections in hand; a
+/// question must not wait for them.
+const WRITERS_MAX: usize = 16;
 
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +47,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: Pool,
+    writers: Arc<Semaphore>,
 }
 
 /// An open transaction.
@@ -85,7 +92,7 @@ impl Db {
                 // another server may answer.
                 .prefer_socket(false),
         };
-        Ok(Db { pool: Pool::new(Opts::from(opts)) })
+        Ok(Db { pool: Pool::new(Opts::from(opts)), writers: Arc::new(Semaphore::new(WRITERS_MAX)) })
     }
 
     /// Brings the schema up to date. One dcmgr at a time: the migration tool itself has no lock.
@@ -165,11 +172,14 @@ impl Db {
         self.rows("SELECT 1 AS one", ()).await.is_ok()
     }
 
-    async fn begin(&self) -> Result<Tx, DbError> {
+    async fn begin(&self) -> Result<(Tx, OwnedSemaphorePermit), DbError> {
         lockstep::pause().await;
         if let Some(trouble) = lockstep::trouble(Moment::Begin) {
             return Err(lockstep::error(trouble));
         }
+        let place = tokio::time::timeout(CONNECTION_WAIT, self.writers.clone().acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let Ok(Ok(place)) = place else { return Err(DbError::PoolExhausted(CONNECTION_WAIT)) };
         let begun =
             async { tokio::time::timeout(CONNECTION_WAIT, self.pool.start_transaction(TxOpts::default())).await };
         let mut tx = match lockstep::settle(begun).await {
@@ -179,12 +189,12 @@ impl Db {
         let number = tx.id();
         lockstep::set_clock(&mut tx, number).await?;
         lockstep::opened();
-        Ok(tx)
+        Ok((tx, place))
     }
 
     /// The runs of one write transaction; used by [`transact!`](crate::transact), which is the way to write.
     pub fn attempts(&self, name: &'static str, request: Option<Uuid>) -> Attempts<'_> {
-        Attempts { db: self, name, request, run: 1 }
+        Attempts { db: self, name, request, run: 1, place: None }
     }
 
     async fn happened(&self, request: Option<Uuid>) -> Result<bool, DbError> {
@@ -229,13 +239,17 @@ pub struct Attempts<'a> {
     name: &'static str,
     request: Option<Uuid>,
     run: u32,
+    /// Held while its transaction is open.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Attempts<'_> {
     /// # Errors
     /// [`DbError::PoolExhausted`], or the server's.
-    pub async fn begin(&self) -> Result<Tx, DbError> {
-        self.db.begin().await
+    pub async fn begin(&mut self) -> Result<Tx, DbError> {
+        let (tx, place) = self.db.begin().await?;
+        self.place = Some(place);
+        Ok(tx)
     }
 
     /// Commits or rolls back. `Continue`: run the body again.
@@ -244,6 +258,7 @@ impl Attempts<'_> {
         E: From<DbError> + Contended,
     {
         lockstep::closed();
+        let place = self.place.take();
         match result {
             Ok(value) => match self.commit(tx).await {
                 Ok(()) => return ControlFlow::Break(Ok(value)),
@@ -264,6 +279,7 @@ impl Attempts<'_> {
                 }
             }
         }
+        drop(place);
         let pause = rehearsal::random_range(2..20) * u64::from(self.run);
         tracing::debug!(transaction = self.name, run = self.run, pause_ms = pause, "contention: running it again");
         metrics::counter!("arame_transactions_run_again_total").increment(1);

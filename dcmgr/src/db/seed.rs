@@ -30,6 +30,8 @@ pub struct Seed {
     #[serde(default)]
     pub security_group: Vec<SecurityGroup>,
     #[serde(default)]
+    pub backup_storage: Vec<BackupStorage>,
+    #[serde(default)]
     pub image: Vec<Image>,
 }
 
@@ -116,6 +118,14 @@ pub struct SecurityGroup {
     pub rule: String,
 }
 
+/// A place for backups; which folder it is, the configuration of the storage nodes says that reach it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupStorage {
+    pub id: String,
+    pub name: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
@@ -190,6 +200,11 @@ pub async fn apply(db: &Db, seed: &Seed) -> Result<(), SeedError> {
             run(tx, statement, (&t.id, &t.name, t.cpu_cores, t.memory_mib, t.disk_mib)).await?;
         }
         keys_and_groups(tx, seed).await?;
+        for b in &seed.backup_storage {
+            let statement = "INSERT IGNORE INTO backup_storages (id, display_name, storage_type, created_at, updated_at) \
+                             VALUES (?, ?, 'local', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+            run(tx, statement, (&b.id, &b.name)).await?;
+        }
         images(tx, seed).await
     })
 }

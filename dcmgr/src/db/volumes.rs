@@ -5,6 +5,7 @@ use super::rollbacks::{self, RollbackRow};
 use super::{Columns, Db, DbError, Long, Tx};
 use arame_schema::api;
 use arame_schema::model::volume::VolumeState;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
 pub struct VolumeRow {
@@ -22,10 +23,12 @@ pub struct VolumeRow {
     pub deleted: bool,
     /// The rollback whose outcome is not known.
     pub rollback: Option<RollbackRow>,
+    /// The backup it begins with.
+    pub backup_object: Option<String>,
 }
 
 const SELECT: &str = "SELECT id, account_id, storage_node_id, backend_key, size_bytes, wanted, was_present, generation, state, \
-                      failure_code, failure_final, deleted_at IS NOT NULL AS gone";
+                      failure_code, failure_final, backup_object_id, deleted_at IS NOT NULL AS gone";
 
 fn select(filter: &str) -> String {
     format!("{SELECT}, {} FROM volumes WHERE {filter} FOR UPDATE", rollbacks::COLUMNS)
@@ -46,6 +49,7 @@ fn read(row: &mysql_async::Row) -> Result<VolumeRow, DbError> {
         failure_final: row.flag("failure_final")?,
         deleted: row.flag("gone")?,
         rollback: rollbacks::read(row)?,
+        backup_object: row.col("backup_object_id")?,
     })
 }
 
@@ -66,14 +70,15 @@ pub struct NewVolume<'a> {
     pub key: &'a str,
     pub size_bytes: u64,
     pub display_name: &'a str,
+    pub backup_object: Option<&'a str>,
 }
 
 pub async fn insert(tx: &mut Tx, volume: &NewVolume<'_>) -> Result<(), DbError> {
-    let statement = "INSERT INTO volumes (id, account_id, storage_node_id, backend_key, size_bytes, display_name, state, \
-                     state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 'creating', UTC_TIMESTAMP(3), \
+    let statement = "INSERT INTO volumes (id, account_id, storage_node_id, backend_key, size_bytes, display_name, \
+                     backup_object_id, state, state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'creating', UTC_TIMESTAMP(3), \
                      UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let v = volume;
-    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name)).await?;
+    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name, v.backup_object)).await?;
     Ok(())
 }
 
@@ -134,9 +139,11 @@ pub struct AttachmentRow {
     pub deletes_volume: bool,
     pub chap_user: String,
     pub chap_secret_sealed: String,
+    /// Its guest is not waited for.
+    pub forced: bool,
 }
 
-const ATTACHMENTS: &str = "SELECT id, volume_id, instance_id, epoch, wanted, generation, delete_volume, chap_user, chap_secret_sealed FROM attachments";
+const ATTACHMENTS: &str = "SELECT id, volume_id, instance_id, epoch, wanted, generation, delete_volume, chap_user, chap_secret_sealed, forced FROM attachments";
 
 fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
     Ok(AttachmentRow {
@@ -149,6 +156,7 @@ fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
         deletes_volume: row.flag("delete_volume")?,
         chap_user: row.text("chap_user")?,
         chap_secret_sealed: row.text("chap_secret_sealed")?,
+        forced: row.flag("forced")?,
     })
 }
 
@@ -162,6 +170,13 @@ pub async fn open_attachment(tx: &mut Tx, volume: &str) -> Result<Option<Attachm
 pub async fn attachments_of_instance(tx: &mut Tx, instance: &str) -> Result<Vec<AttachmentRow>, DbError> {
     let statement = format!("{ATTACHMENTS} WHERE instance_id = ? AND open = 1 ORDER BY created_at, id");
     rows(tx, statement, (instance,)).await?.iter().map(read_attachment).collect()
+}
+
+/// Volumes of an instance's attachments, by these.
+pub async fn volumes_of_instance(db: &Db, instance: &str) -> Result<BTreeMap<String, String>, DbError> {
+    let statement = "SELECT id, volume_id FROM attachments WHERE instance_id = ? AND open = 1";
+    let found = db.rows(statement, (instance,)).await?;
+    found.iter().map(|row| Ok((row.text("id")?, row.text("volume_id")?))).collect()
 }
 
 pub async fn find_attachment(tx: &mut Tx, id: &str) -> Result<Option<AttachmentRow>, DbError> {
@@ -198,6 +213,12 @@ pub async fn next_epoch(tx: &mut Tx, volume: &str) -> Result<u64, DbError> {
 pub async fn set_attachment_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     run(tx, "UPDATE attachments SET wanted = 0, generation = generation + 1 WHERE id = ? AND wanted = 1", (id,))
         .await?;
+    Ok(())
+}
+
+/// Its guest is not waited for any more.
+pub async fn set_attachment_forced(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE attachments SET forced = 1 WHERE id = ?", (id,)).await?;
     Ok(())
 }
 
@@ -246,7 +267,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Volume, DbError> {
         updated_at: row.time("updated_at")?,
         service_type: "std".into(),
         display_name: Some(display_name).filter(|name| !name.is_empty()),
-        backup_object_id: None,
+        backup_object_id: row.col("backup_object_id")?,
         volume_type: "Dcmgr::Models::IscsiVolume".into(),
         volume_device: serde_json::Value::Null,
         store_type: "shared".into(),

@@ -1,4 +1,4 @@
-//! `/backup_storages` and `/backup_objects`.
+//! `/backup_storages` and `/backup_objects`, the backups of volumes and machines, and copies of backups and images.
 
 use super::answer::Answer;
 use super::app;
@@ -7,9 +7,10 @@ use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use arame_schema::api::{
-    BackupObject, BackupStorage, CreateBackupObject, Page, Refusal, SetBackupStorage, UpdateBackupObject,
+    BackUpInstance, BackUpVolume, BackupObject, BackupStorage, CopyRequested, CopyTo, CreateBackupObject,
+    InstanceBackup, Page, Refusal, SetBackupStorage, UpdateBackupObject, VolumeBackup,
 };
-use arame_schema::model::{BackupObjectId, BackupStorageId};
+use arame_schema::model::{BackupObjectId, BackupStorageId, ImageId, InstanceId, StorageNodeId, VolumeId};
 
 const STORAGE_ID: &str = "bkst-…";
 
@@ -148,10 +149,101 @@ pub async fn update_object(mut asked: Asked) -> Answer<BackupObject> {
     asked.answer(view)
 }
 
-/// Delete the record of a backup. Its bytes stay where they are.
+/// Delete a backup: its bytes go, and a copy that goes on ends. Of one that somebody registered only the record goes.
 #[utoipa::path(delete, path = "/backup_objects/{id}", tag = "backups", responses((status = 200, body = Vec<String>)))]
 pub async fn delete_object(asked: Asked) -> Answer<Vec<String>> {
     let id: BackupObjectId = asked.id(OBJECT_ID)?;
     let gone = app::backups::delete_object(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(gone)
+}
+
+fn back_up(fields: &mut Fields) -> Result<BackUpVolume, Refusal> {
+    Ok(BackUpVolume {
+        backup_storage_id: fields.parsed("backup_storage_id", STORAGE_ID)?,
+        description: fields.text_within("description", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
+        display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
+    })
+}
+
+/// Back a volume up. Of one in use it is crash-consistent: as the disk of a machine whose power failed.
+#[utoipa::path(put, path = "/volumes/{id}/backup", tag = "volumes", request_body = BackUpVolume,
+    responses((status = 200, body = VolumeBackup)))]
+pub async fn back_up_volume(mut asked: Asked) -> Answer<VolumeBackup> {
+    let id: VolumeId = asked.id("vol-…")?;
+    let request = back_up(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let made = app::backups::back_up_volume(asked.app(), &asked.caller, id.as_str(), request).await?;
+    asked.answer(made)
+}
+
+/// Back a volume up that is attached to an instance.
+#[utoipa::path(put, path = "/instances/{id}/volumes/{volume}/backup", tag = "instances",
+    params(("volume" = String, Path)), request_body = BackUpVolume, responses((status = 200, body = VolumeBackup)))]
+pub async fn back_up_attached(mut asked: Asked) -> Answer<VolumeBackup> {
+    let id: InstanceId = asked.id("i-…")?;
+    let volume = asked.part("volume").to_owned();
+    let volume: VolumeId = volume.parse().map_err(|_| Refusal::unknown(&volume))?;
+    let request = back_up(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let (app, caller) = (asked.app(), &asked.caller);
+    let made = app::backups::back_up_attached(app, caller, (id.as_str(), volume.as_str()), request).await?;
+    asked.answer(made)
+}
+
+/// Make an image of a machine that runs or is halted, without stopping it, and with `all` back its volumes up. Of one that
+/// runs the disk is crash-consistent: as of a machine whose power failed.
+#[utoipa::path(put, path = "/instances/{id}/backup", tag = "instances", request_body = BackUpInstance,
+    responses((status = 200, body = InstanceBackup)))]
+pub async fn back_up_instance(mut asked: Asked) -> Answer<InstanceBackup> {
+    let id: InstanceId = asked.id("i-…")?;
+    let fields = &mut asked.fields;
+    let words = back_up(fields)?;
+    // Taken and not kept: every image may be.
+    fields.flag("is_cacheable")?;
+    let request = BackUpInstance {
+        all: fields.flag("all")?,
+        is_public: fields.flag("is_public")?,
+        description: words.description,
+        display_name: words.display_name,
+        backup_storage_id: words.backup_storage_id,
+    };
+    asked.fields.clone().finish()?;
+    let made = app::instances::imaging::back_up(asked.app(), &asked.caller, id.as_str(), request).await?;
+    asked.answer(made)
+}
+
+fn copy_to(fields: &mut Fields) -> Result<CopyTo, Refusal> {
+    let destination = fields.text("destination")?.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let destination = fields.needed("destination", destination)?;
+    let is_id = destination.parse::<BackupStorageId>().is_ok() || destination.parse::<StorageNodeId>().is_ok();
+    if !is_id {
+        return Err(fields.invalid("destination", super::fields::short(&destination), "bkst-… | sn-…"));
+    }
+    Ok(CopyTo {
+        destination,
+        description: fields.text_within("description", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
+        display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
+    })
+}
+
+/// Copy a backup to another backup storage or storage node; the copy is a backup of its own.
+#[utoipa::path(put, path = "/backup_objects/{id}/copy_to", tag = "backups", request_body = CopyTo,
+    responses((status = 200, body = CopyRequested)))]
+pub async fn copy_object(mut asked: Asked) -> Answer<CopyRequested> {
+    let id: BackupObjectId = asked.id(OBJECT_ID)?;
+    let request = copy_to(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let made = app::backups::copy_object(asked.app(), &asked.caller, id.as_str(), request).await?;
+    asked.answer(made)
+}
+
+/// Copy an image's file to a backup storage; the copy is a backup. Every storage node has the image itself in any case.
+#[utoipa::path(put, path = "/images/{id}/copy_to", tag = "images", request_body = CopyTo,
+    responses((status = 200, body = CopyRequested)))]
+pub async fn copy_image(mut asked: Asked) -> Answer<CopyRequested> {
+    let id: ImageId = asked.id("wmi-…")?;
+    let request = copy_to(&mut asked.fields)?;
+    asked.fields.clone().finish()?;
+    let made = app::backups::copy_image(asked.app(), &asked.caller, id.as_str(), request).await?;
+    asked.answer(made)
 }

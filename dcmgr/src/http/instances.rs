@@ -9,8 +9,8 @@ use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
 use arame_schema::api::instance::{DeletedOrPlan, InstanceOrPlan};
 use arame_schema::api::{
-    CreateInstance, Event, Instance, InstancePassword, MoveInstance, Nothing, Page, Placement, PowerOff, Refusal,
-    UpdateInstance, UpdateMonitoring, VifRequest, Volume,
+    CreateInstance, Event, Instance, InstancePassword, InstanceUsage, MoveInstance, Nothing, Page, Placement, PowerOff,
+    Refusal, UpdateInstance, UpdateMonitoring, VifRequest, Volume,
 };
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::Shutdown;
@@ -133,6 +133,7 @@ fn update_of(fields: &mut Fields) -> Result<UpdateInstance, Refusal> {
         ssh_key_id: fields.parsed("ssh_key_id", "ssh-…")?,
         security_groups: groups,
         monitoring: monitoring(fields)?,
+        restart_policy: launched::restart_policy(fields)?,
     })
 }
 
@@ -215,6 +216,14 @@ pub async fn console_log(mut asked: Asked) -> Result<Response, Refused> {
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
+/// What its guest uses, asked of its host now, with the last hour by the minute.
+#[utoipa::path(get, path = "/instances/{id}/usage", tag = "instances", responses((status = 200, body = InstanceUsage)))]
+pub async fn usage(asked: Asked) -> Answer<InstanceUsage> {
+    let id: InstanceId = asked.id(ID)?;
+    let view = app::instances::figures::usage(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
 /// Everything that happened to it, oldest first.
 #[utoipa::path(get, path = "/instances/{id}/timeline", tag = "instances", responses((status = 200, body = Vec<Event>)))]
 pub async fn timeline(asked: Asked) -> Answer<Vec<Event>> {
@@ -251,6 +260,10 @@ pub fn create_instance(fields: &mut Fields) -> Result<CreateInstance, Refusal> {
         ssh_key_id: fields.parsed("ssh_key_id", "ssh-…")?,
         display_name: plain(fields, "display_name")?,
         host_node_id: host_node(fields)?,
+        node_group: fields.parsed("node_group", "hng-…")?,
+        placement_group: launched::placement_group(fields)?,
+        placement_policy: launched::placement_policy(fields)?,
+        restart_policy: launched::restart_policy(fields)?,
         security_groups,
         volumes: launched::volumes(fields)?,
         labels: launched::labels(fields)?,

@@ -9,11 +9,12 @@ use super::list::{self, ListQuery};
 use app::networks::Narrowed;
 use app::networks::parts::{self, Turn};
 use arame_schema::api::{
-    CreateNetwork, CreateVif, DhcpRange, Network, NetworkRoute, NetworkService, NetworkVif, Nothing, Page, Refusal,
-    ReserveAddresses, SetNetworkService, UpdateNetwork,
+    AttachVif, CreateNetwork, CreateVif, DhcpRange, Network, NetworkRoute, NetworkService, NetworkVif, Nothing, Page,
+    Refusal, ReserveAddresses, SetNetworkService, UpdateNetwork,
 };
-use arame_schema::model::{NetworkId, VifId};
+use arame_schema::model::{InstanceId, NetworkId, VifId};
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 const ID: &str = "nw-…";
 
@@ -92,7 +93,18 @@ fn text(fields: &mut Fields, name: &str) -> Result<Option<String>, Refusal> {
     Ok(fields.text_within(name, NAME_BYTES_MAX)?.filter(|text| !text.is_empty()))
 }
 
-/// Change a network's words. What is absent stays.
+fn seconds(fields: &mut Fields, name: &str) -> Result<Option<u32>, Refusal> {
+    Ok(fields.number(name, 0..=u64::from(u32::MAX))?.map(|seconds| seconds as u32))
+}
+
+/// A list that is there, perhaps empty; `None`: it was not named.
+fn named_list<T: FromStr>(fields: &mut Fields, name: &str, form: &str) -> Result<Option<Vec<T>>, Refusal> {
+    let is_named = fields.has(name);
+    let list = fields.list(name, form)?;
+    Ok(is_named.then_some(list))
+}
+
+/// Change a network's words, and what it tells its guests. What is absent stays.
 #[utoipa::path(put, path = "/networks/{id}", tag = "networks", request_body = UpdateNetwork,
     responses((status = 200, body = Network)))]
 pub async fn update(mut asked: Asked) -> Answer<Network> {
@@ -101,6 +113,19 @@ pub async fn update(mut asked: Asked) -> Answer<Network> {
         display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)?,
         description: asked.fields.text_within("description", NAME_BYTES_MAX)?,
         editable: asked.fields.flag("editable")?,
+        mtu: asked.fields.number("mtu", 0..=u64::from(u16::MAX))?.map(|mtu| mtu as u16),
+        lease_seconds: seconds(&mut asked.fields, "lease_seconds")?,
+        ttl_seconds: seconds(&mut asked.fields, "ttl_seconds")?,
+        domain_name: text(&mut asked.fields, "domain_name")?,
+        dns_servers: named_list(&mut asked.fields, "dns_servers", ADDRESS)?,
+        ntp_servers: named_list(&mut asked.fields, "ntp_servers", ADDRESS)?,
+        query_log: asked.fields.flag("query_log")?,
+        routes: named_list(&mut asked.fields, "routes", "192.168.0.0/16 via 10.0.0.1")?,
+        forwarders: named_list(&mut asked.fields, "forwarders", "192.0.2.1:53")?,
+        dhcp: asked.fields.flag("dhcp")?,
+        dns: asked.fields.flag("dns")?,
+        nat_network_id: asked.fields.text("nat_network_id")?,
+        outbound: asked.fields.flag("outbound")?,
     };
     asked.fields.clone().finish()?;
     let view = app::networks::update(asked.app(), &asked.caller, id.as_str(), request).await?;
@@ -217,7 +242,7 @@ async fn set_service(
     Ok((id, request.name, view, asked))
 }
 
-/// Mapped addresses. None, until the switch can map them.
+/// External addresses of the network's interfaces, and those in it that are others'.
 #[utoipa::path(get, path = "/networks/{id}/routes", tag = "networks", params(ListQuery),
     responses((status = 200, body = Page<NetworkRoute>)))]
 pub async fn routes(mut asked: Asked) -> Answer<[Page<NetworkRoute>; 1]> {
@@ -275,16 +300,19 @@ pub async fn delete_vif(asked: Asked) -> Answer<Nothing> {
     asked.answer(Nothing {})
 }
 
-/// Put an interface that belongs to no instance into a network.
+/// Put an interface that belongs to no instance into a network, and with `instance_id` into that instance, running or not.
 #[utoipa::path(put, path = "/networks/{id}/vifs/{vif}/attach", tag = "networks", params(("vif" = String, Path)),
-    responses((status = 200, body = NetworkVif)))]
-pub async fn attach(asked: Asked) -> Answer<NetworkVif> {
+    request_body = AttachVif, responses((status = 200, body = NetworkVif)))]
+pub async fn attach(mut asked: Asked) -> Answer<NetworkVif> {
     let (id, vif) = vif_of(&asked)?;
-    let view = parts::attach(asked.app(), &asked.caller, id.as_str(), vif.as_str()).await?;
+    let instance = asked.fields.parsed::<InstanceId>("instance_id", "i-…")?;
+    asked.fields.clone().finish()?;
+    let instance = instance.as_ref().map(InstanceId::as_str);
+    let view = parts::attach(asked.app(), &asked.caller, id.as_str(), vif.as_str(), instance).await?;
     asked.answer(view)
 }
 
-/// Take an interface that belongs to no instance out of its network.
+/// Take an interface out of its instance, running or not; it keeps its address. One of no instance leaves its network.
 #[utoipa::path(put, path = "/networks/{id}/vifs/{vif}/detach", tag = "networks", params(("vif" = String, Path)),
     responses((status = 200, body = NetworkVif)))]
 pub async fn detach(asked: Asked) -> Answer<NetworkVif> {

@@ -3,11 +3,12 @@
 use super::answer::Answer;
 use super::app;
 use super::asked::Asked;
-use super::fields::Fields;
+use super::fields::{Fields, short};
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use app::node_groups::Kind;
 use arame_schema::api::{CreateNodeGroup, NodeGroup, Page, Refusal, UpdateNodeGroup};
+use arame_schema::model::placement::PlacementWeight;
 use arame_schema::model::{HostNodeGroupId, HostNodeId, NetworkGroupId, NetworkId, StorageNodeGroupId, StorageNodeId};
 use std::str::FromStr;
 
@@ -41,6 +42,18 @@ fn members<T: FromStr + ToString>(fields: &mut Fields, name: &str, form: &str) -
     Ok(Some(ids.iter().map(ToString::to_string).collect()))
 }
 
+/// Only hosts are chosen by it; an empty text clears it.
+fn weight(fields: &mut Fields, kind: Kind) -> Result<Option<String>, Refusal> {
+    if kind != Kind::Hosts {
+        return Ok(None);
+    }
+    let Some(word) = fields.text("placement_weight")? else { return Ok(None) };
+    match word.is_empty() || PlacementWeight::parse(&word).is_some() {
+        true => Ok(Some(word)),
+        false => Err(fields.invalid("placement_weight", short(&word), "spread | pack")),
+    }
+}
+
 async fn update_of(mut asked: Asked, kind: Kind, id: &str) -> Answer<NodeGroup> {
     let fields = &mut asked.fields;
     let request = UpdateNodeGroup {
@@ -49,6 +62,7 @@ async fn update_of(mut asked: Asked, kind: Kind, id: &str) -> Answer<NodeGroup> 
         host_nodes: members::<HostNodeId>(fields, "host_nodes", "hn-…")?,
         networks: members::<NetworkId>(fields, "networks", "nw-…")?,
         storage_nodes: members::<StorageNodeId>(fields, "storage_nodes", "sn-…")?,
+        placement_weight: weight(fields, kind)?,
     };
     asked.fields.clone().finish()?;
     let view = app::node_groups::update(asked.app(), &asked.caller, kind, id, request).await?;

@@ -11,7 +11,14 @@ use arame_schema::model::{AgentId, HostNodeId, StorageNodeId};
 use axum::Json;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use utoipa::IntoParams;
+
+/// Virtual CPUs for each hundred real ones: less than one for one, or more than 64, helps nobody.
+const CPU_ALLOCATION_PERCENT: RangeInclusive<u64> = 100..=6_400;
+
+/// What a host may keep: a pebibyte's worth, so that a slip is told.
+const MIB: RangeInclusive<u64> = 0..=1 << 30;
 
 /// List hypervisor hosts.
 #[utoipa::path(get, path = "/host_nodes", tag = "nodes", params(ListQuery, NodeQuery),
@@ -31,12 +38,19 @@ pub async fn host(asked: Asked) -> Answer<HostNode> {
     asked.answer(view)
 }
 
-/// Name a host; let it take new instances, or not. What runs there goes on.
+/// Name a host; let it take new instances, or not; say what it promises and keeps. What runs there goes on.
 #[utoipa::path(put, path = "/host_nodes/{id}", tag = "nodes", request_body = UpdateNode,
     responses((status = 200, body = HostNode)))]
 pub async fn set_host(mut asked: Asked) -> Answer<HostNode> {
     let id: HostNodeId = asked.id("hn-…")?;
-    let change = change_of(&mut asked)?;
+    let fields = &mut asked.fields;
+    let room = UpdateNode {
+        cpu_allocation_percent: fields.number("cpu_allocation_percent", CPU_ALLOCATION_PERCENT)?.map(|n| n as u32),
+        reserved_memory_size: fields.number("reserved_memory_size", MIB)?,
+        reserved_disk_space_mb: fields.number("reserved_disk_space_mb", MIB)?,
+        ..UpdateNode::default()
+    };
+    let change = change_of(&mut asked, room)?;
     app::nodes::update(asked.app(), &asked.caller, id.as_str(), change).await?;
     let view = app::nodes::host(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
@@ -65,7 +79,7 @@ pub async fn storage_one(asked: Asked) -> Answer<StorageNode> {
     responses((status = 200, body = StorageNode)))]
 pub async fn set_storage(mut asked: Asked) -> Answer<StorageNode> {
     let id: StorageNodeId = asked.id("sn-…")?;
-    let change = change_of(&mut asked)?;
+    let change = change_of(&mut asked, UpdateNode::default())?;
     app::nodes::update(asked.app(), &asked.caller, id.as_str(), change).await?;
     let view = app::nodes::storage_one(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
@@ -155,10 +169,11 @@ fn create_node(asked: &mut Asked, id: Option<String>, form: &str) -> Result<Crea
     Ok(request)
 }
 
-fn change_of(asked: &mut Asked) -> Result<UpdateNode, Refused> {
+fn change_of(asked: &mut Asked, room: UpdateNode) -> Result<UpdateNode, Refused> {
     let change = UpdateNode {
         scheduling_enabled: asked.fields.flag("scheduling_enabled")?,
         display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)?,
+        ..room
     };
     if change == UpdateNode::default() {
         asked.fields.needed("scheduling_enabled", None::<()>)?;

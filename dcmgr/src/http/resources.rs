@@ -5,14 +5,14 @@
 
 use super::Http;
 use super::{
-    absent, backups, dc_networks, images, instance_types, instances, ip_pools, labels, monitors, networks, node_groups,
-    nodes, reports, vifs,
+    backups, dc_networks, dns_records, images, instance_types, instances, ip_pools, labels, monitors, networks,
+    node_groups, nodes, reports, vifs,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn routes() -> OpenApiRouter<Http> {
-    machines().merge(addresses()).merge(places()).merge(not_yet())
+    machines().merge(addresses()).merge(places())
 }
 
 /// What belongs to instances and images.
@@ -100,11 +100,14 @@ fn addresses() -> OpenApiRouter<Http> {
         .routes(routes!(networks::vif, networks::delete_vif))
         .routes(routes!(networks::attach))
         .routes(routes!(networks::detach))
+        .routes(routes!(dns_records::list, dns_records::add))
+        .routes(routes!(dns_records::get, dns_records::remove))
+        .routes(routes!(dns_records::why))
         .routes(routes!(vifs::list))
         .routes(routes!(vifs::get))
         .routes(routes!(vifs::add_group))
         .routes(routes!(vifs::remove_group))
-        .routes(routes!(vifs::external_addresses, absent::add_external_address, absent::remove_external_address))
+        .routes(routes!(vifs::external_addresses, vifs::add_external_address, vifs::remove_external_address))
         .routes(routes!(monitors::of_vif, monitors::add_to_vif))
         .routes(routes!(monitors::one_of_vif, monitors::update_of_vif, monitors::delete_of_vif))
         .routes(routes!(ip_pools::list, ip_pools::create))
@@ -132,16 +135,11 @@ fn places() -> OpenApiRouter<Http> {
         .routes(routes!(backups::storages, backups::create_storage))
         .routes(routes!(backups::storage, backups::update_storage, backups::delete_storage))
         .routes(routes!(backups::objects, backups::create_object))
+        .routes(routes!(backups::back_up_volume))
+        .routes(routes!(backups::back_up_attached))
+        .routes(routes!(backups::back_up_instance))
+        .routes(routes!(backups::copy_object))
+        .routes(routes!(backups::copy_image))
         .routes(routes!(backups::object, backups::update_object, backups::delete_object))
         .routes(routes!(reports::usage))
-}
-
-/// Verbs that answer 501, on paths of their own.
-fn not_yet() -> OpenApiRouter<Http> {
-    OpenApiRouter::new()
-        .routes(routes!(absent::back_up_instance))
-        .routes(routes!(absent::back_up_volume_of_instance))
-        .routes(routes!(absent::copy_image))
-        .routes(routes!(absent::back_up_volume))
-        .routes(routes!(absent::copy_backup))
 }

@@ -289,6 +289,13 @@ absent!(instances:
     placement(id: &str) -> Placement;
     list(filter: ListFilter) -> Page<Instance>;
     {
+        pub mod figures {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            pub async fn usage(_: &App, _: &Caller, id: &str) -> Result<InstanceUsage, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
         pub mod changes {
             use super::super::{App, Caller};
             use arame_schema::api::*;
@@ -299,6 +306,13 @@ absent!(instances:
                 Err(Refusal::unknown(id))
             }
             pub async fn delete_password(_: &App, _: &Caller, id: &str) -> Result<(), Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+        pub mod imaging {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            pub async fn back_up(_: &App, _: &Caller, id: &str, _: BackUpInstance) -> Result<InstanceBackup, Refusal> {
                 Err(Refusal::unknown(id))
             }
         }
@@ -415,7 +429,7 @@ absent!(node_groups:
     update(kind: Kind, id: &str, request: UpdateNodeGroup) -> NodeGroup;
     delete(kind: Kind, id: &str) -> Vec<String>;
     {
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, PartialEq, Eq)]
         pub enum Kind {
             Hosts,
             Networks,
@@ -434,6 +448,10 @@ absent!(backups:
     create_object(request: CreateBackupObject) -> BackupObject;
     update_object(id: &str, request: UpdateBackupObject) -> BackupObject;
     delete_object(id: &str) -> Vec<String>;
+    back_up_volume(id: &str, request: BackUpVolume) -> VolumeBackup;
+    back_up_attached(of: (&str, &str), request: BackUpVolume) -> VolumeBackup;
+    copy_object(id: &str, request: CopyTo) -> CopyRequested;
+    copy_image(id: &str, request: CopyTo) -> CopyRequested;
 );
 absent!(ip_pools:
     list(filter: ListFilter) -> Page<IpPool>;
@@ -473,7 +491,7 @@ absent!(volumes:
     create(request: CreateVolume) -> Volume;
     delete_as(id: &str, request: DeleteVolume) -> Vec<String>;
     attach(id: &str, instance_id: &str) -> Volume;
-    detach(id: &str) -> Volume;
+    detach_as(id: &str, request: DetachVolume) -> Volume;
 );
 absent!(volume_snapshots:
     list(filter: ListFilter, volume: Option<&str>) -> Page<VolumeSnapshot>;
@@ -482,6 +500,9 @@ absent!(volume_snapshots:
     delete(id: &str) -> Vec<String>;
     roll_back(id: &str, request: RollBackVolume) -> Volume;
 );
+#[path = "stub_app/networks.rs"]
+mod inside_networks;
+
 absent!(networks:
     list(filter: ListFilter, to: Narrowed) -> Page<Network>;
     get(id: &str) -> Network;
@@ -494,38 +515,7 @@ absent!(networks:
             pub dc_network: Option<String>,
             pub has_service: Option<String>,
         }
-        pub mod parts {
-            use super::super::{App, Caller, nothing};
-            use arame_schema::api::*;
-            use std::net::Ipv4Addr;
-
-            pub enum Turn {
-                Give,
-                Take,
-            }
-
-            macro_rules! verbs {
-                ($($verb:ident($($kind:ty),*) -> $view:ty;)*) => {
-                    $(pub async fn $verb(_: &App, _: &Caller, _: &str $(, _: $kind)*) -> Result<$view, Refusal> {
-                        nothing(stringify!($verb)).await
-                    })*
-                };
-            }
-
-            verbs! {
-                change_range(DhcpRange, Turn) -> ();
-                reserve(&[Ipv4Addr], Turn) -> ();
-                services(ListFilter) -> Page<NetworkService>;
-                set_service(&SetNetworkService, Turn) -> Network;
-                routes(ListFilter) -> Page<NetworkRoute>;
-                vifs(ListFilter) -> Page<NetworkVif>;
-                vif(&str) -> NetworkVif;
-                create_vif(CreateVif) -> NetworkVif;
-                attach(&str) -> NetworkVif;
-                detach(&str) -> NetworkVif;
-                delete_vif(&str) -> ();
-            }
-        }
+        pub use super::inside_networks::{outside, parts, records, why};
     }
 );
 absent!(security_groups:

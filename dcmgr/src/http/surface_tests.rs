@@ -344,6 +344,4 @@ async fn exactly_the_listed_verbs_answer_501() {
     listed.sort();
     absent.sort();
     assert_eq!(absent, listed, "schema/not_implemented.txt is not what answers 501");
-    let declared: Vec<String> = super::absent::ALL.iter().map(|(verb, path)| format!("{verb} {path}")).collect();
-    assert!(declared.iter().all(|verb| listed.contains(verb)) && declared.len() == listed.len());
 }

@@ -5,9 +5,8 @@ use super::app;
 use super::asked::Asked;
 use super::list::{self, ListQuery};
 use app::vifs::Turn;
-use arame_schema::api::{ChangeSecurityGroup, NetworkVif, Page};
-use arame_schema::model::{SecurityGroupId, VifId};
-use serde_json::Value;
+use arame_schema::api::{BindAddress, ChangeSecurityGroup, ExternalAddress, NetworkVif, Page};
+use arame_schema::model::{IpHandleId, SecurityGroupId, VifId};
 
 const ID: &str = "vif-…";
 
@@ -51,11 +50,39 @@ async fn change_group(mut asked: Asked, turn: Turn) -> Answer<NetworkVif> {
     asked.answer(view)
 }
 
-/// External addresses of an interface: none, until the switch can map them.
+/// External addresses of an interface: one, or none.
 #[utoipa::path(get, path = "/network_vifs/{id}/external_ip", tag = "network vifs",
-    responses((status = 200, body = Vec<Object>)))]
-pub async fn external_addresses(asked: Asked) -> Answer<Vec<Value>> {
+    responses((status = 200, body = Vec<ExternalAddress>)))]
+pub async fn external_addresses(asked: Asked) -> Answer<Vec<ExternalAddress>> {
     let id: VifId = asked.id(ID)?;
-    app::vifs::get(asked.app(), &asked.caller, id.as_str()).await?;
-    Ok(axum::Json(Vec::new()))
+    let found = app::networks::outside::list(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(found)
+}
+
+fn handle_of(asked: &mut Asked) -> Result<(VifId, IpHandleId), super::answer::Refused> {
+    let id: VifId = asked.id(ID)?;
+    let handle = asked.fields.parsed::<IpHandleId>("ip_handle_id", "ip-…")?;
+    let handle = asked.fields.needed("ip_handle_id", handle)?;
+    // The original's; it never did anything.
+    asked.fields.text("ip_handle_filter")?;
+    asked.fields.clone().finish()?;
+    Ok((id, handle))
+}
+
+/// Give an interface the address of a handle as its external one, 1:1.
+#[utoipa::path(post, path = "/network_vifs/{id}/external_ip", tag = "network vifs", request_body = BindAddress,
+    responses((status = 200, body = ExternalAddress)))]
+pub async fn add_external_address(mut asked: Asked) -> Answer<ExternalAddress> {
+    let (id, handle) = handle_of(&mut asked)?;
+    let view = app::networks::outside::bind(asked.app(), &asked.caller, id.as_str(), handle.as_str()).await?;
+    asked.answer(view)
+}
+
+/// Take an external address from an interface; the handle keeps it.
+#[utoipa::path(delete, path = "/network_vifs/{id}/external_ip", tag = "network vifs", request_body = BindAddress,
+    responses((status = 200, body = Vec<ExternalAddress>)))]
+pub async fn remove_external_address(mut asked: Asked) -> Answer<Vec<ExternalAddress>> {
+    let (id, handle) = handle_of(&mut asked)?;
+    let left = app::networks::outside::unbind(asked.app(), &asked.caller, id.as_str(), handle.as_str()).await?;
+    asked.answer(left)
 }

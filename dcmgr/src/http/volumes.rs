@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use arame_schema::api::{
-    AttachVolume, CreateVolume, DeleteVolume, Page, Refusal, RollBackVolume, UpdateVolume, Volume,
+    AttachVolume, CreateVolume, DeleteVolume, DetachVolume, Page, Refusal, RollBackVolume, UpdateVolume, Volume,
 };
 use arame_schema::limits::VOLUME_SIZE_MIB;
 use arame_schema::model::{InstanceId, VolumeId, VolumeSnapshotId};
@@ -42,7 +42,7 @@ pub async fn update(mut asked: Asked) -> Answer<Volume> {
     asked.answer(view)
 }
 
-/// Create a blank volume. `volume_size` is in MiB.
+/// Create a volume, blank or with what a backup holds. `volume_size` is in MiB.
 #[utoipa::path(post, path = "/volumes", tag = "volumes", request_body = CreateVolume,
     responses((status = 200, body = Volume)))]
 pub async fn create(mut asked: Asked) -> Answer<Volume> {
@@ -77,11 +77,15 @@ pub async fn attach(mut asked: Asked) -> Answer<Volume> {
     asked.answer(view)
 }
 
-/// Detach from its instance.
-#[utoipa::path(put, path = "/volumes/{id}/detach", tag = "volumes", responses((status = 200, body = Volume)))]
-pub async fn detach(asked: Asked) -> Answer<Volume> {
+/// Detach from its instance. `force=true` also when its guest does not let it go: the guest is then switched off hard and
+/// started again without it.
+#[utoipa::path(put, path = "/volumes/{id}/detach", tag = "volumes", request_body = DetachVolume,
+    responses((status = 200, body = Volume)))]
+pub async fn detach(mut asked: Asked) -> Answer<Volume> {
     let id: VolumeId = asked.id(ID)?;
-    app::volumes::detach(asked.app(), &asked.caller, id.as_str()).await?;
+    let request = DetachVolume { force: asked.fields.flag("force")?.unwrap_or_default() };
+    asked.fields.clone().finish()?;
+    app::volumes::detach_as(asked.app(), &asked.caller, id.as_str(), request).await?;
     let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
 }
@@ -102,13 +106,16 @@ pub async fn roll_back(mut asked: Asked) -> Answer<Volume> {
 }
 
 fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
-    if fields.has("backup_object_id") {
-        // Ignoring the wish would hand out a blank volume for a restored one.
-        return Err(fields.invalid("backup_object_id", "…", "volume_size"));
-    }
+    let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
     let volume_size = fields.number("volume_size", VOLUME_SIZE_MIB)?;
+    let volume_size = match &backup_object_id {
+        // As large as what was backed up.
+        Some(_) => volume_size.unwrap_or_default(),
+        None => fields.needed("volume_size", volume_size)?,
+    };
     Ok(CreateVolume {
-        volume_size: fields.needed("volume_size", volume_size)?,
+        volume_size,
+        backup_object_id,
         display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
     })
 }
@@ -130,6 +137,8 @@ mod tests {
         for body in ["volume_size=9", "volume_size=1G", "volume_size=-5", "volume_size=99999999999"] {
             assert_eq!(read(body).unwrap_err().code, Code::InvalidParameter, "{body}");
         }
-        assert!(read("volume_size=1024&backup_object_id=bo-1").is_err());
+        let restored = read("backup_object_id=bo-kpzz2px7").unwrap();
+        assert_eq!((restored.volume_size, restored.backup_object_id.is_some()), (0, true));
+        assert!(read("volume_size=1024&backup_object_id=vol-1").is_err());
     }
 }

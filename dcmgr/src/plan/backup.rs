@@ -1,4 +1,5 @@
-//! The plan of a backup object: a copy of a volume as it was at one moment, on the volume's storage node.
+//! The plan of a backup object: a copy of a volume as it was at one moment, on the volume's storage node; or a copy of
+//! another object or of an image, on another one, which needs no snapshot.
 //!
 //! ```text
 //! wanted ──► take the snapshot ──► copy it ──► object yes ──► drop the snapshot
@@ -11,10 +12,11 @@
 //! when the object surely stands or is not wanted. It does not know of the volume's own wish: while `holds_volume` says
 //! so, the volume waits with its delete.
 //!
-//! Its jobs are not on the wire yet. Whoever wires them: each is one idempotent job at the storage agent, thing `bo-…`,
-//! written with the object's generation and refused when older; `CopySnapshot` starts or observes (DESIGN 3.7) and its
-//! object appears whole or not at all; queueing a job makes what [`Job::touches`] names *maybe*.
+//! Each is one idempotent job at the storage agent, thing `bo-…`, written with the object's generation and refused when
+//! older; `CopySnapshot` starts or observes (DESIGN 3.7) and its object appears whole or not at all; queueing a job makes
+//! what [`Job::touches`] names *maybe*.
 
+use super::Kind;
 use arame_schema::model::Fact;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,20 +47,23 @@ impl Job {
         }
     }
 
+    /// As it goes to the agent.
+    pub fn kind(self) -> Kind {
+        match self {
+            Job::TakeSnapshot => Kind::SnapshotBackup,
+            Job::CopySnapshot => Kind::WriteBackup,
+            Job::DropSnapshot => Kind::DropBackup,
+            Job::DeleteObject => Kind::DeleteBackup,
+            Job::ObserveObject => Kind::ObserveBackup,
+        }
+    }
+
     /// The fact that becomes maybe when the job is queued.
     pub fn touches(self) -> Touched {
         match self {
             Job::TakeSnapshot | Job::DropSnapshot => Touched::Snapshot,
             Job::CopySnapshot | Job::DeleteObject => Touched::Object,
             Job::ObserveObject => Touched::Nothing,
-        }
-    }
-
-    /// Removals never give up, and neither does looking (DESIGN 3.10).
-    pub fn never_gives_up(self) -> bool {
-        match self {
-            Job::DropSnapshot | Job::DeleteObject | Job::ObserveObject => true,
-            Job::TakeSnapshot | Job::CopySnapshot => false,
         }
     }
 }
@@ -81,8 +86,10 @@ pub struct Facts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Surroundings {
-    /// The volume is surely there to be taken a snapshot of.
+    /// What it is a copy of is surely there: the volume to be taken a snapshot of, or the whole object or image.
     pub volume: Fact,
+    /// It is a copy of an object or of an image.
+    pub copied: bool,
     /// The snapshot was seen once: its moment is the backup's moment.
     pub snapshot_was_present: bool,
     /// The object was seen whole once: it holds data.
@@ -118,6 +125,10 @@ pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted
                 None
             }
         }
+        Fact::No | Fact::Maybe if around.copied && around.volume.is_surely_so() => job(Job::CopySnapshot),
+        // What it is a copy of is not there (yet): whether it was written before, only a look can say.
+        Fact::Maybe if around.copied => job(Job::ObserveObject),
+        Fact::No if around.copied => None,
         Fact::No | Fact::Maybe if is_spoiled(facts, around) => None,
         Fact::No | Fact::Maybe => match facts.snapshot {
             Fact::Yes => job(Job::CopySnapshot),

@@ -28,8 +28,8 @@ pub struct Facts {
     pub power: Fact,
     /// Spec generation that the domain carries. It is written before the disks are plugged and unplugged.
     pub generation: u64,
-    /// Every attachment's plug is surely as it is wished.
-    pub disks_settled: bool,
+    /// Every attachment's plug, and every interface, is surely as it is wished.
+    pub devices_settled: bool,
 }
 
 /// What stands outside the instance.
@@ -84,7 +84,7 @@ pub fn next_job(wish: Wish, facts: Facts, around: Surroundings) -> Option<Wanted
 }
 
 fn is_behind(wish: Wish, facts: Facts) -> bool {
-    facts.generation < wish.generation || !facts.disks_settled
+    facts.generation < wish.generation || !facts.devices_settled
 }
 
 /// Whether a host that is being left holds nothing and will take nothing: a delete of this generation was answered there.

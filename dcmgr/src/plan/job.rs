@@ -13,6 +13,8 @@ pub enum Kind {
     SendInstance,
     KeepInstance,
     ResumeInstance,
+    TakeCapture,
+    DropCapture,
     ApplyPolicy,
     ImportImage,
     DeleteImage,
@@ -26,6 +28,11 @@ pub enum Kind {
     CreateSnapshot,
     DeleteSnapshot,
     ObserveSnapshot,
+    SnapshotBackup,
+    WriteBackup,
+    DropBackup,
+    DeleteBackup,
+    ObserveBackup,
     ApplyNetwork,
     DeleteNetwork,
 }
@@ -41,11 +48,12 @@ pub enum Subject {
     /// An attachment, which has the export.
     Attachment,
     VolumeSnapshot,
+    Backup,
     Network,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 23] = [
+    pub const ALL: [Kind; 30] = [
         Kind::ApplyInstance,
         Kind::DeleteInstance,
         Kind::RebootInstance,
@@ -54,6 +62,8 @@ impl Kind {
         Kind::SendInstance,
         Kind::KeepInstance,
         Kind::ResumeInstance,
+        Kind::TakeCapture,
+        Kind::DropCapture,
         Kind::ApplyPolicy,
         Kind::ImportImage,
         Kind::DeleteImage,
@@ -67,6 +77,11 @@ impl Kind {
         Kind::CreateSnapshot,
         Kind::DeleteSnapshot,
         Kind::ObserveSnapshot,
+        Kind::SnapshotBackup,
+        Kind::WriteBackup,
+        Kind::DropBackup,
+        Kind::DeleteBackup,
+        Kind::ObserveBackup,
         Kind::ApplyNetwork,
         Kind::DeleteNetwork,
     ];
@@ -82,6 +97,8 @@ impl Kind {
             Kind::SendInstance => "hva.instance.send",
             Kind::KeepInstance => "hva.instance.keep",
             Kind::ResumeInstance => "hva.instance.resume",
+            Kind::TakeCapture => "hva.capture.take",
+            Kind::DropCapture => "hva.capture.drop",
             Kind::ApplyPolicy => "hva.policy.apply",
             Kind::ImportImage => "sta.image.import",
             Kind::DeleteImage => "sta.image.delete",
@@ -95,6 +112,11 @@ impl Kind {
             Kind::CreateSnapshot => "sta.snapshot.create",
             Kind::DeleteSnapshot => "sta.snapshot.delete",
             Kind::ObserveSnapshot => "sta.snapshot.observe",
+            Kind::SnapshotBackup => "sta.backup.snapshot",
+            Kind::WriteBackup => "sta.backup.write",
+            Kind::DropBackup => "sta.backup.drop",
+            Kind::DeleteBackup => "sta.backup.delete",
+            Kind::ObserveBackup => "sta.backup.observe",
             Kind::ApplyNetwork => "nsa.network.apply",
             Kind::DeleteNetwork => "nsa.network.delete",
         }
@@ -115,12 +137,15 @@ impl Kind {
             | Kind::KeepInstance
             | Kind::ResumeInstance => Subject::Instance,
             Kind::ApplyPolicy => Subject::Policy,
-            Kind::ImportImage | Kind::DeleteImage => Subject::Image,
+            Kind::ImportImage | Kind::DeleteImage | Kind::TakeCapture | Kind::DropCapture => Subject::Image,
             Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
                 Subject::Volume
             }
             Kind::ExportVolume | Kind::UnexportVolume => Subject::Attachment,
             Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => Subject::VolumeSnapshot,
+            Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
+                Subject::Backup
+            }
             Kind::ApplyNetwork | Kind::DeleteNetwork => Subject::Network,
         }
     }
@@ -129,6 +154,7 @@ impl Kind {
     pub fn never_gives_up(self) -> bool {
         match self {
             Kind::DeleteInstance
+            | Kind::DropCapture
             | Kind::DeleteImage
             | Kind::DeleteVolume
             | Kind::UnexportVolume
@@ -141,15 +167,21 @@ impl Kind {
             | Kind::ObserveVolume
             | Kind::MarkVolume
             | Kind::DeleteSnapshot
-            | Kind::ObserveSnapshot => true,
+            | Kind::ObserveSnapshot
+            | Kind::DropBackup
+            | Kind::DeleteBackup
+            | Kind::ObserveBackup => true,
             Kind::ApplyInstance
             | Kind::RebootInstance
             | Kind::ReceiveInstance
             | Kind::SendInstance
+            | Kind::TakeCapture
             | Kind::ImportImage
             | Kind::CreateVolume
             | Kind::RollBackVolume
             | Kind::CreateSnapshot
+            | Kind::SnapshotBackup
+            | Kind::WriteBackup
             | Kind::ExportVolume => false,
         }
     }
@@ -200,7 +232,8 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::ApplyNetwork
             | Kind::ObserveInstance
             | Kind::ObserveVolume
-            | Kind::ObserveSnapshot => Step::Nothing,
+            | Kind::ObserveSnapshot
+            | Kind::ObserveBackup => Step::Nothing,
             Kind::ApplyInstance
             | Kind::DeleteInstance
             | Kind::RebootInstance
@@ -208,6 +241,8 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::SendInstance
             | Kind::KeepInstance
             | Kind::ResumeInstance
+            | Kind::TakeCapture
+            | Kind::DropCapture
             | Kind::ImportImage
             | Kind::DeleteImage
             | Kind::CreateVolume
@@ -218,6 +253,10 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::RollBackVolume
             | Kind::CreateSnapshot
             | Kind::DeleteSnapshot
+            | Kind::SnapshotBackup
+            | Kind::WriteBackup
+            | Kind::DropBackup
+            | Kind::DeleteBackup
             | Kind::DeleteNetwork => Step::Supersede(wanted),
         },
     }
@@ -230,7 +269,9 @@ mod tests {
     #[test]
     fn the_kinds_are_those_of_the_wire() {
         let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let mut wire = arame_schema::jobs::Job::KINDS.to_vec();
+        // A network is planned once, however it is sent: whole or by what changed.
+        let is_planned = |kind: &&str| *kind != "nsa.network.change";
+        let mut wire: Vec<&str> = arame_schema::jobs::Job::KINDS.into_iter().filter(is_planned).collect();
         wire.sort_unstable();
         let mut ours = kinds.clone();
         ours.sort_unstable();

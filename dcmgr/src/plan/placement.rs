@@ -1,7 +1,38 @@
-//! Where an instance goes: every host gets a verdict per rule; the least loaded of those that fit is chosen.
+//! Where an instance goes: every host gets a verdict per rule; of those that fit the emptiest is chosen, or the fullest
+//! where guests are packed.
+
+use arame_schema::model::placement::{PlacementPolicy, PlacementWeight};
+use std::collections::BTreeMap;
+
+/// The others of an instance's group, where they are or are going.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Company {
+    pub group: String,
+    pub policy: PlacementPolicy,
+    /// How many of them each host has.
+    pub at: BTreeMap<String, u64>,
+    /// Whose group it is, and who is not counted.
+    pub account: String,
+    pub instance: String,
+}
+
+impl Company {
+    fn at(&self, host: &str) -> u64 {
+        self.at.get(host).copied().unwrap_or(0)
+    }
+
+    /// Whether the host is one that the group's rule allows.
+    fn allows(&self, host: &str) -> bool {
+        match self.policy {
+            PlacementPolicy::Apart => self.at(host) == 0,
+            PlacementPolicy::Together => self.at.is_empty() || self.at(host) > 0,
+            PlacementPolicy::Spread => true,
+        }
+    }
+}
 
 /// What the instance asks of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
     pub cpu_cores: u64,
     pub memory_mib: u64,
@@ -13,6 +44,10 @@ pub struct Demand {
     pub host: Option<String>,
     /// Hosts that failed it already.
     pub tried: Vec<String>,
+    /// Only hosts of this group: its id and its members.
+    pub node_group: Option<(String, Vec<String>)>,
+    pub company: Option<Company>,
+    pub weight: PlacementWeight,
 }
 
 /// A host as placement sees it.
@@ -24,16 +59,15 @@ pub struct Candidate {
     pub scheduling_enabled: bool,
     pub hypervisor: String,
     pub arch: String,
+    /// Virtual CPUs that it promises in all.
     pub cpu_offered: u64,
     pub cpu_used: u64,
+    /// Without what it keeps for itself, as the disk's.
     pub memory_offered: u64,
     pub memory_used: u64,
     pub disk_offered: u64,
     pub disk_used: u64,
 }
-
-/// Virtual CPUs promised per real one: guests of a small cloud idle most of the time; memory is never promised twice.
-pub const CPU_OVERCOMMIT: u64 = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -67,11 +101,13 @@ pub fn fits(demand: &Demand, host: &Candidate) -> bool {
         && host.scheduling_enabled
         && demand.hypervisor.as_ref().is_none_or(|asked| *asked == host.hypervisor)
         && demand.arch == host.arch
-        && free(host.cpu_offered * CPU_OVERCOMMIT, host.cpu_used) >= demand.cpu_cores
+        && free(host.cpu_offered, host.cpu_used) >= demand.cpu_cores
         && free(host.memory_offered, host.memory_used) >= demand.memory_mib
         && free(host.disk_offered, host.disk_used) >= demand.disk_mib
         && demand.host.as_ref().is_none_or(|asked| *asked == host.host)
         && !demand.tried.contains(&host.host)
+        && demand.node_group.as_ref().is_none_or(|(_, members)| members.contains(&host.host))
+        && demand.company.as_ref().is_none_or(|company| company.allows(&host.host))
 }
 
 /// Judges one host.
@@ -107,34 +143,71 @@ pub fn judge(demand: &Demand, host: &Candidate) -> Verdict {
         ),
         yes_no("hypervisor", &hypervisor, host.hypervisor.clone(), hypervisor == host.hypervisor),
         yes_no("arch", &demand.arch, host.arch.clone(), demand.arch == host.arch),
-        room("cpu_cores", demand.cpu_cores, host.cpu_offered * CPU_OVERCOMMIT, host.cpu_used, ""),
+        room("cpu_cores", demand.cpu_cores, host.cpu_offered, host.cpu_used, ""),
         room("memory_size", demand.memory_mib, host.memory_offered, host.memory_used, " MiB"),
         room("disk_space", demand.disk_mib, host.disk_offered, host.disk_used, " MiB"),
     ];
+    if demand.weight == PlacementWeight::Pack {
+        // No rule that can be broken: it tells why a fuller host came before an emptier one.
+        let full = memory_share(demand, host).min(1_000_000) / 10_000;
+        rules.push(yes_no("packed", "the fullest", format!("{full} %"), true));
+    }
     if let Some(asked) = &demand.host {
         rules.push(yes_no("asked_for", asked, host.host.clone(), *asked == host.host));
     }
     if demand.tried.contains(&host.host) {
         rules.push(yes_no("not_tried", "a host that has not failed it", "failed it already".into(), false));
     }
+    if let Some((group, members)) = &demand.node_group {
+        let is_member = members.contains(&host.host);
+        rules.push(yes_no("node_group", group, if is_member { group.clone() } else { "-".into() }, is_member));
+    }
+    if let Some(company) = &demand.company {
+        let needed = match company.policy {
+            PlacementPolicy::Apart => "0",
+            PlacementPolicy::Together => ">= 1",
+            PlacementPolicy::Spread => ">= 0",
+        };
+        let rule = match company.policy {
+            PlacementPolicy::Apart => "apart_from",
+            PlacementPolicy::Together => "together_with",
+            PlacementPolicy::Spread => "spread_from",
+        };
+        let had = format!("{} ({})", company.at(&host.host), company.group);
+        rules.push(yes_no(rule, needed, had, company.allows(&host.host)));
+    }
     Verdict { host: host.host.clone(), rules }
 }
 
-/// Hosts that fit, best first: the smallest share of memory used after placing, then of CPU, then by name.
+/// In millionths of what is offered.
+fn share(used: u64, more: u64, offered: u64) -> u64 {
+    ((used + more) * 1_000_000).checked_div(offered).unwrap_or(u64::MAX)
+}
+
+/// Of its memory, when it has the instance too.
+fn memory_share(demand: &Demand, host: &Candidate) -> u64 {
+    share(host.memory_used, demand.memory_mib, host.memory_offered)
+}
+
+/// Hosts that fit, best first: of a group that is spread the fewest others, then the smallest share of memory used after
+/// placing (the greatest where guests are packed), then of CPU, then by name.
 pub fn rank(demand: &Demand, hosts: &[Candidate]) -> Vec<String> {
-    let share =
-        |used: u64, more: u64, offered: u64| ((used + more) * 1_000_000).checked_div(offered).unwrap_or(u64::MAX);
     let mut fitting: Vec<_> = hosts
         .iter()
         .filter(|host| fits(demand, host))
         .map(|host| {
-            let memory = share(host.memory_used, demand.memory_mib, host.memory_offered);
-            let cpu = share(host.cpu_used, demand.cpu_cores, host.cpu_offered * CPU_OVERCOMMIT);
-            (memory, cpu, host.host.clone())
+            let weighed = |share: u64| match demand.weight {
+                PlacementWeight::Spread => share,
+                PlacementWeight::Pack => u64::MAX - share,
+            };
+            let memory = weighed(memory_share(demand, host));
+            let cpu = weighed(share(host.cpu_used, demand.cpu_cores, host.cpu_offered));
+            let spread = demand.company.as_ref().filter(|company| company.policy == PlacementPolicy::Spread);
+            (spread.map_or(0, |company| company.at(&host.host)), memory, cpu, host.host.clone())
         })
         .collect();
     fitting.sort();
-    fitting.into_iter().map(|(_, _, host)| host).collect()
+    fitting.into_iter().map(|(.., host)| host).collect()
 }
 
 /// The one rule whose change would let the demand fit, of the host that needs the fewest changes: of the host that was
@@ -156,15 +229,12 @@ mod tests {
     use super::*;
 
     fn demand(memory_mib: u64) -> Demand {
-        Demand {
-            cpu_cores: 1,
-            memory_mib,
-            disk_mib: 100,
-            hypervisor: None,
-            arch: "x86_64".into(),
-            host: None,
-            tried: Vec::new(),
-        }
+        Demand { cpu_cores: 1, memory_mib, disk_mib: 100, hypervisor: None, arch: "x86_64".into(), ..Demand::default() }
+    }
+
+    fn company(policy: PlacementPolicy, at: &[(&str, u64)]) -> Option<Company> {
+        let at = at.iter().map(|(host, count)| ((*host).to_owned(), *count)).collect();
+        Some(Company { group: "web".into(), policy, at, account: "a-demo".into(), instance: "i-new".into() })
     }
 
     fn host(name: &str, memory_used: u64) -> Candidate {
@@ -175,7 +245,7 @@ mod tests {
             scheduling_enabled: true,
             hypervisor: "kvm".into(),
             arch: "x86_64".into(),
-            cpu_offered: 4,
+            cpu_offered: 32,
             cpu_used: 0,
             memory_offered: 4096,
             memory_used,
@@ -191,6 +261,19 @@ mod tests {
     }
 
     #[test]
+    fn where_guests_are_packed_the_fuller_host_is_chosen_as_long_as_it_fits_and_says_so() {
+        let hosts = [host("hn-a", 2048), host("hn-b", 512), host("hn-c", 4000)];
+        let packed = Demand { weight: PlacementWeight::Pack, ..demand(256) };
+        assert_eq!(rank(&packed, &hosts), ["hn-a", "hn-b"], "the fullest of all has no room");
+        assert_eq!(rank(&demand(256), &hosts), ["hn-b", "hn-a"], "the control");
+        let told = |demand: &Demand| judge(demand, &hosts[0]).rules.into_iter().find(|rule| rule.name == "packed");
+        assert_eq!(told(&packed).map(|rule| (rule.had, rule.ok)), Some(("56 %".to_owned(), true)));
+        assert_eq!(told(&demand(256)), None);
+        let spread = Demand { company: company(PlacementPolicy::Spread, &[("hn-a", 1)]), ..packed };
+        assert_eq!(rank(&spread, &hosts), ["hn-b", "hn-a"], "what its group wishes comes first");
+    }
+
+    #[test]
     fn a_silent_host_is_never_chosen() {
         let mut silent = host("hn-a", 0);
         silent.online = false;
@@ -202,18 +285,21 @@ mod tests {
     #[test]
     fn whether_a_host_fits_is_what_its_rules_say() {
         let good = host("hn-a", 0);
-        let changes: [fn(&mut Candidate, &mut Demand); 11] = [
+        let changes: [fn(&mut Candidate, &mut Demand); 14] = [
             |_, _| {},
             |host, _| host.online = false,
             |host, _| host.degraded = Some("disk".into()),
             |host, _| host.scheduling_enabled = false,
             |_, demand| demand.hypervisor = Some("qemu".into()),
             |_, demand| demand.arch = "arm64".into(),
-            |_, demand| demand.cpu_cores = 4 * CPU_OVERCOMMIT + 1,
+            |_, demand| demand.cpu_cores = 33,
             |host, _| host.memory_used = 4096,
             |host, _| host.disk_used = 9_901,
             |_, demand| demand.host = Some("hn-b".into()),
             |_, demand| demand.tried = vec!["hn-a".into()],
+            |_, demand| demand.node_group = Some(("hng-x".into(), vec!["hn-b".into()])),
+            |_, demand| demand.company = company(PlacementPolicy::Apart, &[("hn-a", 1)]),
+            |_, demand| demand.company = company(PlacementPolicy::Together, &[("hn-b", 1)]),
         ];
         let verdicts = changes.map(|change| {
             let (mut host, mut demand) = (good.clone(), demand(100));
@@ -222,6 +308,23 @@ mod tests {
             fits(&demand, &host)
         });
         assert_eq!(verdicts.iter().filter(|fits| **fits).count(), 1, "each change breaks a rule");
+    }
+
+    #[test]
+    fn a_group_keeps_apart_together_or_prefers_the_host_with_the_fewest_of_it() {
+        let hosts = [host("hn-a", 0), host("hn-b", 2048), host("hn-c", 1024)];
+        let ranked = |policy, at: &[(&str, u64)]| rank(&Demand { company: company(policy, at), ..demand(100) }, &hosts);
+        let there = [("hn-a", 2), ("hn-c", 1)];
+        assert_eq!(ranked(PlacementPolicy::Apart, &there), ["hn-b"]);
+        assert_eq!(ranked(PlacementPolicy::Together, &there), ["hn-a", "hn-c"]);
+        assert_eq!(ranked(PlacementPolicy::Spread, &there), ["hn-b", "hn-c", "hn-a"]);
+        for policy in PlacementPolicy::ALL {
+            assert_eq!(
+                ranked(policy, &[]),
+                ["hn-a", "hn-c", "hn-b"],
+                "the first of its group goes where there is room"
+            );
+        }
     }
 
     #[test]

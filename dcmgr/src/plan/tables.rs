@@ -2,7 +2,8 @@
 //! as the cases it changes. `ARAME_BLESS=1` writes them. Wishes stand at generation 2; a thing carries 1 (older) or 2.
 
 use super::{
-    Wanted, attachment, backup, image, instance, migration, moving, rollback, snapshot, volume, volume_snapshot,
+    Wanted, attachment, backup, capture, image, instance, migration, moving, rollback, snapshot, volume,
+    volume_snapshot,
 };
 use arame_schema::model::Fact;
 use arame_schema::model::instance::DesiredInstance::{Gone, Off, On};
@@ -41,7 +42,7 @@ fn the_table_of_an_instance_reads_as_the_checked_in_text() {
     for desired in [On, Off, Gone] {
         for (leaving_host, reboot) in [(false, false), (false, true), (true, false)] {
             for (domain, power) in FACTS.iter().flat_map(|domain| FACTS.map(|power| (*domain, power))) {
-                for (generation, disks_settled, spec) in [(1, true, "old"), (2, false, "disks"), (2, true, "new")] {
+                for (generation, devices_settled, spec) in [(1, true, "old"), (2, false, "disks"), (2, true, "new")] {
                     for bits in 0..8_u8 {
                         let around = instance::Surroundings {
                             ready: bits & 4 != 0,
@@ -51,7 +52,7 @@ fn the_table_of_an_instance_reads_as_the_checked_in_text() {
                         let wish = instance::Wish { desired, generation: GENERATION, reboot, leaving_host };
                         let next = instance::next_job(
                             wish,
-                            instance::Facts { domain, power, generation, disks_settled },
+                            instance::Facts { domain, power, generation, devices_settled },
                             around,
                         );
                         let desired = format!("{desired:?}").to_lowercase();
@@ -187,6 +188,24 @@ fn the_table_of_an_image_reads_as_the_checked_in_text() {
 }
 
 #[test]
+fn the_table_of_a_capture_reads_as_the_checked_in_text() {
+    let header = "wanted stored failed over captured dropped -> needed job";
+    let mut table = format!("{header}\n");
+    for bits in 0..16_u8 {
+        let [wanted, stored, failed, over] = [8, 4, 2, 1].map(|bit| bits & bit != 0);
+        for (captured, dropped_generation) in FACTS.iter().flat_map(|fact| [1, 2].map(|dropped| (*fact, dropped))) {
+            let wish = capture::Wish { wanted, generation: GENERATION, stored, failed, over };
+            let next = job(capture::next_job(wish, capture::Facts { captured, dropped_generation }));
+            let words =
+                [word(wanted), word(stored), word(failed), word(over), captured.as_str(), age(dropped_generation)];
+            let cells = [words[0], words[1], words[2], words[3], words[4], words[5], "->", word(wish.needed()), next];
+            line(&mut table, header, &cells);
+        }
+    }
+    compare("capture", &table);
+}
+
+#[test]
 fn the_table_of_a_snapshot_reads_as_the_checked_in_text() {
     let header = "kind version applied -> job";
     let mut table = format!("{header}\n");
@@ -201,14 +220,15 @@ fn the_table_of_a_snapshot_reads_as_the_checked_in_text() {
 
 #[test]
 fn the_table_of_a_backup_reads_as_the_checked_in_text() {
-    let header = "wanted object snapshot dropped volume snapshot_seen was_present failed -> job";
+    let header = "wanted object snapshot dropped volume copied snapshot_seen was_present failed -> job";
     let mut table = format!("{header}\n");
     for wanted in BOTH {
         for (object, snapshot) in FACTS.iter().flat_map(|object| FACTS.map(|snapshot| (*object, snapshot))) {
             for dropped_generation in [1, 2] {
-                for (volume, bits) in FACTS.iter().flat_map(|volume| (0..8_u8).map(|bits| (*volume, bits))) {
+                for (volume, bits) in FACTS.iter().flat_map(|volume| (0..16_u8).map(|bits| (*volume, bits))) {
                     let around = backup::Surroundings {
                         volume,
+                        copied: bits & 8 != 0,
                         snapshot_was_present: bits & 4 != 0,
                         was_present: bits & 2 != 0,
                         failed: bits & 1 != 0,
@@ -221,6 +241,7 @@ fn the_table_of_a_backup_reads_as_the_checked_in_text() {
                         snapshot.as_str(),
                         age(dropped_generation),
                         volume.as_str(),
+                        word(around.copied),
                         word(around.snapshot_was_present),
                         word(around.was_present),
                         word(around.failed),

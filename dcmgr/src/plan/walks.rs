@@ -6,8 +6,10 @@
 //! trouble that can come at any moment.
 
 mod backup;
+mod capture;
 mod image;
 mod instance;
+mod interface;
 mod meeting;
 mod migration;
 mod moving;
@@ -46,6 +48,8 @@ pub(super) enum Sabotage {
     BelieveOlderLook,
     /// A reboot is asked for without a new generation.
     RebootInPlace,
+    /// The copy of a machine's disk counts as gone because none was seen, without a removal that forbids one still on its way.
+    EndWithoutDrop,
     /// An attachment ends because no export was seen, without a removal that forbids one still on its way.
     EndWithoutUnexport,
     /// Something that held data and is missing is made again.
@@ -78,6 +82,8 @@ pub(super) enum Sabotage {
     ImportBeforeOffer,
     /// What comes to wait on a host after its move had ended is not looked at.
     LeaveStrays,
+    /// A running guest gets an interface before its port's rules stand.
+    PlugBeforePort,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
 }

@@ -71,6 +71,16 @@ async fn look(app: &App) -> Result<(), AppError> {
             advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await
         })?;
     }
+    for backup in db::backups::work::unsettled(app.db()).await? {
+        crate::change!(app, "sweep", None, |tx, ringing| {
+            advance::backup::advance(tx, ringing, &backup, Cause::fact()).await
+        })?;
+    }
+    for image in db::access::unsettled_captures(app.db()).await? {
+        crate::change!(app, "sweep", None, |tx, ringing| {
+            advance::image::advance(tx, ringing, &image, Cause::fact()).await
+        })?;
+    }
     for (thing, kind) in db::snapshots::behind(app.db()).await? {
         crate::change!(app, "sweep", None, |tx, ringing| {
             match kind {
@@ -84,6 +94,7 @@ async fn look(app: &App) -> Result<(), AppError> {
         db::networks::end_cooling(app.db(), COOL_SECONDS).await?;
         db::networks::changes::end_deleted(app.db(), COOL_SECONDS).await?;
         db::ip_pools::end_expired(app.db()).await?;
+        db::dns_records::end_removed(app.db()).await?;
     }
     metrics::gauge!("arame_jobs_open").set(db::jobs::open_count(app.db()).await? as f64);
     Ok(())

@@ -50,6 +50,8 @@ pub enum FindingKind {
     MemoryLoss,
     /// A machine that is not the one that joined asks in its agent's name.
     AnotherMachine,
+    /// A client found the address that it was given in use by another machine.
+    AddressInUse,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -73,10 +75,12 @@ pub enum FindingRule {
     ToldAgain,
     /// It joins as a new host, or an operator says that it takes the former one's place.
     MachineOrNewHost,
+    /// The other machine is to be found; the finding goes when nobody complains any more.
+    FindTheOther,
 }
 
 impl FindingKind {
-    pub const ALL: [FindingKind; 9] = [
+    pub const ALL: [FindingKind; 10] = [
         FindingKind::Unknown,
         FindingKind::Missing,
         FindingKind::Lost,
@@ -86,6 +90,7 @@ impl FindingKind {
         FindingKind::DeadMessage,
         FindingKind::MemoryLoss,
         FindingKind::AnotherMachine,
+        FindingKind::AddressInUse,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -99,12 +104,13 @@ impl FindingKind {
             FindingKind::DeadMessage => "dead_message",
             FindingKind::MemoryLoss => "memory_loss",
             FindingKind::AnotherMachine => "another_machine",
+            FindingKind::AddressInUse => "address_in_use",
         }
     }
 }
 
 impl FindingRule {
-    pub const ALL: [FindingRule; 9] = [
+    pub const ALL: [FindingRule; 10] = [
         FindingRule::Removed,
         FindingRule::PlannedAgain,
         FindingRule::OperatorDecides,
@@ -114,6 +120,7 @@ impl FindingRule {
         FindingRule::Held,
         FindingRule::ToldAgain,
         FindingRule::MachineOrNewHost,
+        FindingRule::FindTheOther,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -127,6 +134,7 @@ impl FindingRule {
             FindingRule::Held => "held",
             FindingRule::ToldAgain => "told_again",
             FindingRule::MachineOrNewHost => "machine_or_new_host",
+            FindingRule::FindTheOther => "find_the_other",
         }
     }
 }
@@ -137,6 +145,7 @@ impl Localise for Finding {
             ("thing".to_owned(), self.thing.clone()),
             ("agent".to_owned(), self.agent.clone().unwrap_or_else(|| "-".into())),
             ("owner".to_owned(), self.owner.clone().unwrap_or_else(|| "-".into())),
+            ("mac".to_owned(), self.detail["mac"].as_str().unwrap_or("-").to_owned()),
             ("reason".to_owned(), self.detail["reason"].as_str().unwrap_or("-").to_owned()),
         ]);
         self.sentence = catalogue::fill(catalogue::finding_kind(self.kind).text(language), &values);

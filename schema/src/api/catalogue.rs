@@ -9,6 +9,7 @@ mod failures;
 mod findings;
 mod refusals;
 mod rules;
+mod silences;
 
 use super::{Code, Language};
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use failures::failure;
 pub use findings::{finding_kind, finding_rule};
 pub use refusals::refusal;
 pub use rules::placement_rule;
+pub use silences::silence;
 
 /// What is said of a refusal or a failure, in one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +163,7 @@ mod tests {
         let kinds = FindingKind::ALL.map(finding_kind);
         let finding_rules = FindingRule::ALL.map(finding_rule);
         let sentences = events::ALL.iter().chain(changes::ALL).chain([&changes::GENERIC]).chain(rules::ALL);
+        let sentences = sentences.chain(silences::ALL);
         for entry in sentences.chain(kinds.iter()).chain(finding_rules.iter()) {
             texts.push((entry.code.to_owned(), entry.ja, entry.en));
         }
@@ -199,7 +202,7 @@ mod tests {
             assert!(seen.insert(refusal(code).wire), "{} twice", refusal(code).wire);
             assert_eq!(code_of(refusal(code).wire), Some(code));
         }
-        for list in [events::ALL, changes::ALL, rules::ALL] {
+        for list in [events::ALL, changes::ALL, rules::ALL, silences::ALL] {
             let codes: BTreeSet<_> = list.iter().map(|entry| entry.code).collect();
             assert_eq!(codes.len(), list.len());
         }
@@ -211,7 +214,10 @@ mod tests {
     fn every_status_tells_whose_mistake_it_is() {
         for code in Code::ALL {
             let entry = refusal(code);
-            let ours = matches!(code, Code::Internal | Code::Unavailable | Code::Recovering | Code::NotImplemented);
+            let ours = matches!(
+                code,
+                Code::Internal | Code::Unavailable | Code::HostSilent | Code::Recovering | Code::NotImplemented
+            );
             assert_eq!(entry.status >= 500, ours, "{}: {}", entry.wire, entry.status);
             assert!((400..=599).contains(&entry.status));
             assert!((100..=201).contains(&entry.number), "{}: {}", entry.wire, entry.number);

@@ -3,6 +3,7 @@
 use super::language::wordless;
 use super::{Failure, Label, Language, Localise, MonitorItem, Progress, Timestamp};
 use crate::model::instance::InstanceState;
+use crate::model::restart::RestartPolicy;
 use crate::model::{SecurityGroupId, SshKeyPairId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,20 @@ pub struct Instance {
     /// Why it is not as wanted; null while nothing is wrong.
     pub failure: Option<Failure>,
     pub progress: Option<Progress>,
+    /// It is placed with an eye to those of its account with the same word here.
+    #[serde(default)]
+    pub placement_group: Option<String>,
+    /// `apart`, `together` or `spread`.
+    #[serde(default)]
+    pub placement_policy: Option<String>,
+    /// Only hosts of this group will do.
+    #[serde(default)]
+    pub node_group: Option<String>,
+    /// What follows when its guest dies by itself: `always` (started again, after ever longer rests), `on-failure` (given up
+    /// after five deaths in a row) or `never` (it stays off). A guest that shuts itself down is halted by all of them.
+    #[serde(default)]
+    #[schema(example = "always")]
+    pub restart_policy: String,
 }
 
 impl Localise for Instance {
@@ -107,6 +122,10 @@ pub struct UpdateInstance {
     pub security_groups: Option<Vec<SecurityGroupId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<UpdateMonitoring>,
+    /// `always`, `on-failure` or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "on-failure")]
+    pub restart_policy: Option<RestartPolicy>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -34,7 +34,7 @@ pub struct CreateIpPool {
 pub struct IpHandle {
     pub id: String,
     pub network: HandleNetwork,
-    /// Always null: no interface has an external address yet.
+    /// The interface whose external address it is.
     pub network_vif: Option<String>,
     pub ipv4: String,
     pub display_name: Option<String>,

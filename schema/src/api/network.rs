@@ -1,10 +1,10 @@
 //! Views of networks and of network interfaces: the original's keys in its order, then ours.
 
 use super::language::wordless;
-use super::{DcNetwork, IpHandleOfLease, Monitor, Timestamp};
-use crate::model::{DcNetworkId, MacAddress, NetworkId, SecurityGroupId};
+use super::{DcNetwork, IpHandleOfLease, Monitor, StaticRoute, Timestamp};
+use crate::model::{DcNetworkId, InstanceId, IpHandleId, MacAddress, NetworkId, SecurityGroupId};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -43,6 +43,26 @@ pub struct Network {
     pub mtu: u16,
     pub addresses_total: u64,
     pub addresses_used: u64,
+    pub lease_seconds: u32,
+    pub ttl_seconds: u32,
+    /// Told to guests; none: the network's own naming service.
+    pub dns_servers: Vec<String>,
+    /// Time servers told to guests.
+    #[serde(default)]
+    pub ntp_servers: Vec<String>,
+    /// Whether its naming services keep and log the last DNS questions.
+    #[serde(default)]
+    pub query_log: bool,
+    /// Told to guests beside the gateway: `192.168.0.0/16 via 10.0.0.1`.
+    pub routes: Vec<String>,
+    /// Whom its naming services ask for other names; null for those who may not see the data center's inside.
+    pub forwarders: Option<Vec<String>>,
+    /// Whether those without an external address may open connections outside.
+    #[serde(default)]
+    pub outbound: bool,
+    /// What leaves without an external address leaves as this.
+    #[serde(default)]
+    pub outside_ipv4: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -93,6 +113,9 @@ pub struct NetworkVif {
     pub device_index: u32,
     pub hostname: Option<String>,
     pub host_node: Option<String>,
+    /// `attached`, `attaching` or `detaching` where it is of an instance, else `free`.
+    #[serde(default)]
+    pub state: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -165,6 +188,65 @@ pub struct UpdateNetwork {
     /// Operators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub editable: Option<bool>,
+    /// 576 to 9216.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// 60 to 31536000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u32>,
+    /// 5 to 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u32>,
+    /// The zone of its names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_name: Option<String>,
+    /// Told to guests instead of the network's own naming service; an empty list: that one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub dns_servers: Option<Vec<Ipv4Addr>>,
+    /// Time servers told to guests (option 42); an empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub ntp_servers: Option<Vec<Ipv4Addr>>,
+    /// True: its naming services keep the last DNS questions, log them, and tell them with `why`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_log: Option<bool>,
+    /// Told to guests beside the gateway: `192.168.0.0/16 via 10.0.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub routes: Option<Vec<StaticRoute>>,
+    /// Whom its naming services ask for other names. Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub forwarders: Option<Vec<SocketAddr>>,
+    /// False: somebody else answers DHCP there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhcp: Option<bool>,
+    /// False: somebody else answers DNS there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<bool>,
+    /// The network outside, to which its way out leads; `none` takes the way out away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_network_id: Option<String>,
+    /// Whether those without an external address may open connections outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<bool>,
+}
+
+/// An address outside that is an interface's, 1:1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExternalAddress {
+    pub network_id: String,
+    pub vif_id: String,
+    pub ip_handle_id: String,
+    pub ipv4: String,
+}
+
+/// Which handle's address is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BindAddress {
+    #[schema(value_type = String, example = "ip-kpzz2px7")]
+    pub ip_handle_id: IpHandleId,
 }
 
 /// Addresses given out, from and to, both included.
@@ -203,6 +285,15 @@ pub struct CreateVif {
     pub mac_addr: Option<MacAddress>,
 }
 
+/// What an interface is put into beside its network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttachVif {
+    /// An instance of the same account; without, the interface only holds an address of the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "i-kpzz2px7")]
+    pub instance_id: Option<InstanceId>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeSecurityGroup {
     #[schema(value_type = String, example = "sg-web")]
@@ -213,4 +304,4 @@ pub struct ChangeSecurityGroup {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Nothing {}
 
-wordless!(Network, NetworkVif, NetworkRoute, NetworkService, Nothing);
+wordless!(ExternalAddress, Network, NetworkVif, NetworkRoute, NetworkService, Nothing);

@@ -30,6 +30,12 @@ pub struct HostNode {
     pub used_memory_size: u64,
     /// MiB.
     pub used_disk_space_mb: u64,
+    /// Virtual CPUs it promises for each hundred of its own.
+    pub cpu_allocation_percent: u32,
+    /// MiB of memory that no guest gets.
+    pub reserved_memory_size: u64,
+    /// MiB of disk that no guest gets.
+    pub reserved_disk_space_mb: u64,
     pub instances: u64,
     /// `kvm`, `qemu` (emulation: slow) or `sim`.
     pub driver: String,
@@ -91,6 +97,15 @@ pub struct UpdateNode {
     pub scheduling_enabled: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// Hosts only, as the two below: virtual CPUs it promises for each hundred of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_allocation_percent: Option<u32>,
+    /// MiB of memory that no guest gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_memory_size: Option<u64>,
+    /// MiB of disk that no guest gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_disk_space_mb: Option<u64>,
 }
 
 /// Which hosts or storage nodes of a list, beside what every list can be narrowed to.

@@ -20,6 +20,10 @@ pub struct NodeGroup {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub mapped_uuids: Vec<String>,
+    // Ours.
+    /// Of a group of hosts, `spread` (the emptiest that fits is taken) or `pack` (the fullest). Null: as the installation does.
+    #[serde(default)]
+    pub placement_weight: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +48,9 @@ pub struct UpdateNodeGroup {
     pub networks: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_nodes: Option<Vec<String>>,
+    /// Of a group of hosts: `spread`, `pack`, or an empty text for what the installation does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_weight: Option<String>,
 }
 
 wordless!(NodeGroup);

@@ -55,6 +55,8 @@ pub enum Code {
     InstanceHasVolumes,
     /// `{host}`: its agent does not take or send running machines.
     HostCannotMove,
+    /// `{host}`: its agent makes no copies of machines' disks.
+    HostMakesNoImages,
     /// `{id}`, `{state}`, `{needed}`
     InvalidVolumeState,
     /// `{id}`, `{state}`
@@ -81,6 +83,10 @@ pub enum Code {
     NewerSnapshots,
     /// `{id}`, `{state}`, `{needed}`
     InvalidSnapshotState,
+    /// `{id}`, `{state}`, `{needed}`
+    InvalidBackupState,
+    /// `{id}`, `{node}`, `{storages}`: nothing carries a backup from where the volume is to where it was asked for.
+    BackupStorageNotReached,
     /// `{key}`
     IdempotencyConflict,
     /// `{id}`: made by an earlier request with the same Idempotency-Key, whose answer is not known any more.
@@ -95,6 +101,10 @@ pub enum Code {
     CompatRefused,
     /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
+    /// `{host}`, `{since}`: it is asked live and has not been heard since then.
+    HostSilent,
+    /// `{id}`, `{instance}`: its guest does not let it go; only force takes it away.
+    GuestHoldsVolume,
     /// The database lost its memory and the operator has not confirmed yet.
     Recovering,
     /// `{id}`
@@ -133,18 +143,26 @@ pub enum Code {
     OutOfSegments,
     /// `{id}`, `{by}`
     IpHandleInUse,
+    /// `{id}`
+    NoWayOut,
+    /// `{id}`, `{network}`, `{outside}`
+    AddressNotOutside,
     /// `{id}`, `{pool}`
     NetworkNotInDcNetwork,
     /// `{name}`
     NameTaken,
     /// `{id}`, `{what}`, `{limit}`
     TooMany,
+    /// `{name}`, `{kind}`, `{other}`
+    RecordConflict,
+    /// `{name}`, `{chain}`
+    RecordLoop,
     /// `{request}`: filled by the http layer.
     Internal,
 }
 
 impl Code {
-    pub const ALL: [Code; 68] = [
+    pub const ALL: [Code; 77] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -170,6 +188,7 @@ impl Code {
         Code::InstanceMigrating,
         Code::InstanceHasVolumes,
         Code::HostCannotMove,
+        Code::HostMakesNoImages,
         Code::InvalidVolumeState,
         Code::InvalidImageState,
         Code::UploadFailed,
@@ -183,6 +202,8 @@ impl Code {
         Code::VolumeHasSnapshots,
         Code::NewerSnapshots,
         Code::InvalidSnapshotState,
+        Code::InvalidBackupState,
+        Code::BackupStorageNotReached,
         Code::IdempotencyConflict,
         Code::Repeated,
         Code::TooManyFailures,
@@ -190,6 +211,8 @@ impl Code {
         Code::Changed,
         Code::CompatRefused,
         Code::Unavailable,
+        Code::HostSilent,
+        Code::GuestHoldsVolume,
         Code::Recovering,
         Code::NotAdoptable,
         Code::TicketUsed,
@@ -209,9 +232,13 @@ impl Code {
         Code::NotInGroup,
         Code::OutOfSegments,
         Code::IpHandleInUse,
+        Code::NoWayOut,
+        Code::AddressNotOutside,
         Code::NetworkNotInDcNetwork,
         Code::NameTaken,
         Code::TooMany,
+        Code::RecordConflict,
+        Code::RecordLoop,
         Code::Internal,
     ];
 }

@@ -4,8 +4,11 @@
 //! Rule: a value of these types needs no further check of its form. Whether what it names exists is the application's
 //! question.
 
+use crate::model::placement::PlacementPolicy;
+use crate::model::restart::RestartPolicy;
 use crate::model::{
-    HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId, SshKeyPairId, VolumeId, VolumeSnapshotId,
+    BackupObjectId, HostNodeGroupId, HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId,
+    SshKeyPairId, VolumeId, VolumeSnapshotId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,6 +55,21 @@ pub struct CreateInstance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub host_node_id: Option<HostNodeId>,
+    /// Only hosts of this group (`GET /host_node_groups`) will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node_group: Option<HostNodeGroupId>,
+    /// Instances of the account with the same word here are placed with an eye to each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_group: Option<String>,
+    /// `apart` (the default: no two on one host), `together` or `spread`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "apart")]
+    pub placement_policy: Option<PlacementPolicy>,
+    /// What follows when its guest dies by itself: `always` (the default), `on-failure` or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "always")]
+    pub restart_policy: Option<RestartPolicy>,
     /// For interfaces that name none.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -64,7 +82,7 @@ pub struct CreateInstance {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A volume of a launch: one that is there (`volume_id`), or a new one of a size.
+/// A volume of a launch: one that is there (`volume_id`), or a new one, of a size or from a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VolumeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +91,10 @@ pub struct VolumeRequest {
     /// MiB. `size` is the original's word: bytes, or with a suffix K, M, G or T.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_size: Option<u64>,
+    /// A new one begins with what this backup holds; without a size it is as large as that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub backup_object_id: Option<BackupObjectId>,
     /// Of a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -107,16 +129,30 @@ pub struct VifRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateVolume {
-    /// MiB.
+    /// MiB. From a backup it may be left out (0): as large as what was backed up, and never smaller.
+    #[serde(default)]
     pub volume_size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// It begins with what this backup holds; blank without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub backup_object_id: Option<BackupObjectId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttachVolume {
     #[schema(value_type = String)]
     pub instance_id: InstanceId,
+}
+
+/// How a volume is detached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DetachVolume {
+    /// Also when its guest does not let it go: the guest is then switched off hard and started again without it, so what it
+    /// had not written is lost. Without, such a guest keeps its volume and is asked again.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// How a volume is deleted.

@@ -33,6 +33,10 @@ pub struct InstanceSpec {
     /// Exactly these volumes are plugged when the job is done; others are unplugged.
     #[serde(default)]
     pub volumes: Vec<PluggedVolume>,
+    /// Attachments that are taken away also when the guest does not let them go: then it is switched off hard and, if it is to
+    /// run, started without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<AttachmentId>,
     #[serde(default)]
     pub nics: Vec<Nic>,
     pub metadata: Metadata,
@@ -208,6 +212,36 @@ pub struct KeepInstance {
 pub struct ResumeInstance {
     pub instance: InstanceId,
 }
+
+/// Copy the machine's boot disk, as it is at one moment, into a file that storage nodes fetch. The envelope's thing is the
+/// image that it becomes. Fact answered: `captured`, with [`Captured`] as detail; `maybe` while it is being made, so that the
+/// job is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeCapture {
+    pub image: ImageId,
+    pub instance: InstanceId,
+    /// Whoever shows it may fetch the copy over HTTP.
+    pub reader: Secret,
+}
+
+/// No copy is left, and one that is being made ends. Fact answered: `captured`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCapture {
+    pub image: ImageId,
+    pub instance: InstanceId,
+}
+
+/// Where a copy of a disk is fetched, and what it has to be. Its format is qcow2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    pub url: String,
+    /// Of the file.
+    pub sha256: String,
+    pub size_bytes: u64,
+}
+
+/// The endpoint of a host's hello that says where it serves copies of disks. A host without it makes none.
+pub const CAPTURES: &str = "captures";
 
 /// The whole firewall of a host. Version is the envelope's generation. Fact answered: `applied` of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

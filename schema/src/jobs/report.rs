@@ -185,6 +185,10 @@ pub enum BackendStatus {
     Unavailable { reason: String },
 }
 
+/// Kind of a thing that is none of ours: an address of a network that a client found in use by another machine. Its detail
+/// has `address` and `mac`, the client's.
+pub const ADDRESS_IN_USE: &str = "address_in_use";
+
 /// One thing that carries (or seems to carry) our mark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InventoryThing {

@@ -1,7 +1,9 @@
 //! Jobs of the StorageTargetAgent.
 
 use super::hva::DiskFormat;
-use crate::model::{AccountId, AttachmentId, ImageId, Secret, VolumeId, VolumeSnapshotId};
+use crate::model::{
+    AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Secret, VolumeId, VolumeSnapshotId,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,13 +24,17 @@ pub struct ImportImage {
     /// The source is another storage node of this data center, not an address that a user gave.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub peer: bool,
-    /// Of an upload: whoever brings the bytes to this node shows it, once.
+    /// Of an upload: whoever brings the bytes to this node shows it, once. Of a copy of a machine's disk: what this node
+    /// shows to the host that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Secret>,
 }
 
 /// The source of an image whose bytes are brought to the storage node: `PUT <http of the node>/uploads/<image>`.
 pub const UPLOAD: &str = "upload:";
+
+/// The source of an image that is a copy of a machine's disk, until a host says where that is fetched.
+pub const CAPTURE: &str = "capture:";
 
 /// Where an imported image can be fetched, and what it was found to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +62,24 @@ pub struct CreateVolume {
     /// Copy-on-write from this image, which the store already holds; blank without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
+    /// It begins with what a backup holds. Fact answered: `maybe` while the bytes still come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<RestoredBackup>,
+}
+
+/// Where a backup is read, and what it has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredBackup {
+    pub object: BackupObjectId,
+    pub storage: BackupStorageId,
+    /// SHA-256 of the content, not of the packed file; a difference is `backup_checksum_mismatch` and leaves nothing.
+    pub sha256: String,
+    /// Of another storage node, which has it: where this one does not reach it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What is shown there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,4 +171,52 @@ pub struct ObserveSnapshot {
     pub snapshot: VolumeSnapshotId,
     pub key: String,
     pub volume_key: String,
+}
+
+/// The body of every job of a backup: a copy of a volume as it was at one moment, through a snapshot of its own. The
+/// envelope's thing is the object. Facts answered: `snapshot` and `object`, the latter with [`StoredBackup`] as detail;
+/// `object` is `maybe` while it is being written, so that the job is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    pub object: BackupObjectId,
+    pub storage: BackupStorageId,
+    /// The volume it is a copy of; none of one that is a copy of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeId>,
+    /// Names in the backing store, of the snapshot and of the volume, as [`CreateVolume::key`].
+    pub key: String,
+    pub volume_key: String,
+    /// Whoever shows it may read the object over HTTP. Only where the object is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<Secret>,
+    /// It is copied from there, not from a volume. Only where the object is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<BackupSource>,
+}
+
+/// What a backup is a copy of, where that is no volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupSource {
+    Object(RestoredBackup),
+    /// An image that this node has.
+    Image {
+        image: ImageId,
+        sha256: String,
+    },
+}
+
+/// The endpoint of a storage agent's hello that names the backup storages it reaches, with spaces between them.
+pub const BACKUPS: &str = "backups";
+
+/// What a backup was found to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBackup {
+    /// Where another storage node reads it; empty where this one serves nothing.
+    pub url: String,
+    /// Of the content.
+    pub sha256: String,
+    pub size_bytes: u64,
+    /// As it lies there, packed.
+    pub stored_bytes: u64,
 }

@@ -60,12 +60,16 @@ pub enum FactName {
     Exported,
     /// The image's bytes are on this storage node, verified. `detail` is [`crate::jobs::sta::StoredImage`].
     Image,
+    /// The backup is in its storage, whole, as this storage node sees it. `detail` is [`crate::jobs::sta::StoredBackup`].
+    Object,
+    /// A copy of a machine's disk, for an image, is on this host, whole. `detail` is [`crate::jobs::hva::Captured`].
+    Captured,
     /// A snapshot (a network's at an nsa, a host's policy at its hva) is applied; `generation` is its version.
     Applied,
 }
 
 impl FactName {
-    pub const ALL: [FactName; 8] = [
+    pub const ALL: [FactName; 10] = [
         FactName::Domain,
         FactName::Power,
         FactName::Plugged,
@@ -73,6 +77,8 @@ impl FactName {
         FactName::Snapshot,
         FactName::Exported,
         FactName::Image,
+        FactName::Object,
+        FactName::Captured,
         FactName::Applied,
     ];
 
@@ -85,6 +91,8 @@ impl FactName {
             FactName::Snapshot => "snapshot",
             FactName::Exported => "exported",
             FactName::Image => "image",
+            FactName::Object => "object",
+            FactName::Captured => "captured",
             FactName::Applied => "applied",
         }
     }

@@ -113,6 +113,8 @@ id!(/// A network: a subnet on a VLAN segment.
     NetworkId, "nw");
 id!(/// A physical network that offers segments.
     DcNetworkId, "dcn");
+id!(/// A DNS record that a tenant added to a network.
+    DnsRecordId, "dnr");
 id!(/// A network interface of an instance.
     VifId, "vif");
 id!(/// A security group.

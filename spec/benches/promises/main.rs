@@ -6,9 +6,12 @@
 mod api;
 mod idle;
 mod launch;
+mod leases;
 mod many;
 mod names;
 mod outage;
+mod peers;
+mod plans;
 mod restart;
 mod storm;
 mod sustained;

@@ -1,6 +1,7 @@
 //! Promise: with 1,000 simulated hosts and 20,000 instances heartbeats and inventories cost dcmgr at most 25 % of a core;
 //! while 30 writes a second go on, a GET of one instance takes at most 20 ms and a page of 100 at most 50 ms (p99), and
-//! placement decides within 5 ms. Heartbeats every 5 s, inventories every 20 s, by real agents over the real broker, 250
+//! placement decides within 5 ms. Pages are the first twenty, and others by the cursor; what an offset from anywhere takes
+//! is reported beside. Heartbeats every 5 s, inventories every 20 s, by real agents over the real broker, 250
 //! of them in a process. The 20,000 are not launched but copied of one that was, rows and worlds alike, so that the audit
 //! is empty, which is checked. Compared with the same questions while nothing is written.
 
@@ -238,26 +239,54 @@ async fn settled(center: &Processes, what: &str, running: usize) -> anyhow::Resu
     }
 }
 
+#[derive(Default)]
+struct Asked {
+    ones: Vec<Duration>,
+    /// Of the first twenty, and by the cursor from anywhere.
+    pages: Vec<Duration>,
+    /// By an offset from anywhere: these grow with the table.
+    deep: Vec<Duration>,
+}
+
+impl Asked {
+    fn show(&self, what: &str) {
+        let line = |times: &[Duration]| Figures::millis(times).line("ms");
+        println!(
+            "{what:9} GET {}; page {}; by a deep offset {}",
+            line(&self.ones),
+            line(&self.pages),
+            line(&self.deep)
+        );
+    }
+}
+
 /// GETs of single instances and pages of the list, until the moment comes.
-async fn ask(center: Arc<Processes>, until: Instant) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
-    let (mut ones, mut pages) = (Vec::new(), Vec::new());
+async fn ask(center: Arc<Processes>, until: Instant) -> anyhow::Result<Asked> {
+    let mut asked = Asked::default();
     let mut n = 0;
     while Instant::now() < until {
         n += 1;
         let id = format!("/instances/i-m{:07}", n * 7919 % INSTANCES);
         let begin = Instant::now();
         center.get(&id).await?;
-        ones.push(begin.elapsed());
+        asked.ones.push(begin.elapsed());
         if n % GETS_A_PAGE == 0 {
-            let page = format!("/instances?limit=100&start={}", n * 104_729 % (INSTANCES - 100));
+            let turn = n / GETS_A_PAGE;
+            let (kind, page) = match turn % 5 {
+                4 => (&mut asked.deep, format!("start={}", turn * 104_729 % (INSTANCES - 100))),
+                odd if odd % 2 == 1 => {
+                    (&mut asked.pages, format!("after=i-m{:07}", 100 + turn * 104_729 % (INSTANCES - 200)))
+                }
+                _ => (&mut asked.pages, format!("start={}", turn * 100 % 2_000)),
+            };
             let begin = Instant::now();
-            let page = center.get(&page).await?;
-            pages.push(begin.elapsed());
+            let page = center.get(&format!("/instances?limit=100&{page}")).await?;
+            kind.push(begin.elapsed());
             ensure!(page[0]["results"].as_array().is_some_and(|rows| rows.len() == 100), "a page has 100");
         }
         tokio::time::sleep(GET_EVERY).await;
     }
-    Ok((ones, pages))
+    Ok(asked)
 }
 
 /// Launches and deletes in turn, evenly; answers how many of both, and how many machines are left.
@@ -317,17 +346,17 @@ pub async fn run() -> anyhow::Result<()> {
     );
     let quiet = shares(&center, tokio::time::sleep(QUIET)).await?;
     let quiet = show("quiet", &quiet);
-    let (ones, pages) = ask(center.clone(), Instant::now() + BUSY / 3).await?;
-    println!("quiet     GET {}; page {}", Figures::millis(&ones).line("ms"), Figures::millis(&pages).line("ms"));
+    ask(center.clone(), Instant::now() + BUSY / 3).await?.show("quiet");
+    super::plans::show(&center, "i-m0010000").await?;
     let end = Instant::now() + BUSY;
     let asked = tokio::spawn(ask(center.clone(), end));
     let written = tokio::spawn(write(center.clone(), end));
     let busy = shares(&center, tokio::time::sleep(BUSY)).await?;
     show("busy", &busy);
-    let ((ones, pages), (writes, left)) = (asked.await??, written.await??);
+    let (asked, (writes, left)) = (asked.await??, written.await??);
     println!("writes    {writes} in {} s, none refused", BUSY.as_secs());
-    let (ones, pages) = (Figures::millis(&ones), Figures::millis(&pages));
-    println!("busy      GET {}; page {}", ones.line("ms"), pages.line("ms"));
+    asked.show("busy");
+    let (ones, pages) = (Figures::millis(&asked.ones), Figures::millis(&asked.pages));
     let placement = center.metric("arame_placement_seconds{quantile=\"0.5\"}").await? * 1000.0;
     let slow = center.metric("arame_placement_seconds{quantile=\"0.99\"}").await? * 1000.0;
     println!("placement median {placement:.2} ms, p99 {slow:.2} ms");

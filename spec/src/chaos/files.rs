@@ -175,7 +175,7 @@ impl Files<'_> {
             )?,
             "sta" => write!(
                 text,
-                "[sta]\nnode = \"sn-{name}\"\nstore = \"sim\"\nimport_dirs = [\"{}\"]\n\n[sta.export]\ndriver = \"sim\"\n\
+                "[sta]\nnode = \"sn-{name}\"\nstore = \"sim\"\nimport_dirs = [\"{}\"]\n\n[[sta.backups]]\nstorage = \"bkst-local\"\npath = \"/nowhere\"\n\n[sta.export]\ndriver = \"sim\"\n\
                  portal = \"{address}:3260\"\n\n[sta.sim]\n{sim}",
                 self.path("images").display()
             )?,

@@ -77,6 +77,9 @@ impl Center {
         let db = machine.db();
         seed::install(&db).await?;
         seed::apply(&db, &seed_of(folder.path())?).await?;
+        let storage = "INSERT INTO backup_storages (id, storage_type, created_at, updated_at) \
+                       VALUES ('bkst-local', 'local', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+        db.rows(storage, ()).await?;
         std::fs::write(folder.path().join("vault.key"), "5a".repeat(32))?;
         Ok(Arc::new(Center { machine, broker: MemoryBroker::new(), folder, state: Mutex::default() }))
     }
@@ -246,6 +249,7 @@ impl Center {
                 password_file: PathBuf::new(),
             },
             streams: Default::default(),
+            metrics: Default::default(),
         };
         let (agent, driver) = build(self.folder(), name).await?;
         self.lock().drivers.insert(name.to_owned(), driver);
@@ -284,7 +288,7 @@ async fn build(root: &Path, name: &str) -> anyhow::Result<(Arc<dyn Agent>, Drive
         "sta" => {
             let text = format!(
                 "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://sta'\n\
-                 import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n[sta.sim]\n{state}",
+                 import_dirs = ['{}']\n[[sta.backups]]\nstorage = 'bkst-local'\npath = '/nowhere'\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n[sta.sim]\n{state}",
                 root.display()
             );
             let sta = arame_sta::agent::build(toml::from_str(&text)?).await?;

@@ -8,7 +8,9 @@ use super::orders::{DiskEnd, End, Order, Wishes};
 use super::report::Asked;
 use arame_dcmgr::app::{self, App, Caller};
 use arame_framework::rehearsal;
-use arame_schema::api::{Code, CreateInstance, CreateVolume, Refusal, Role, UpdateSecurityGroup};
+use arame_schema::api::{
+    BackUpInstance, BackUpVolume, Code, CreateInstance, CreateVolume, Refusal, Role, UpdateSecurityGroup,
+};
 use arame_schema::model::instance::Shutdown;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -186,14 +188,38 @@ impl Clients {
                 let group = format!("sg-{}", account.trim_start_matches("a-"));
                 (!wishes.busy.contains(&group)).then_some(Order::ChangeRules { group, rule })
             }
+            (65..=69, Some(machine)) => Some(self.draw_image(account, &wishes, machine)),
             (_, machine) => self.draw_disk(account, &wishes, machine),
         }
     }
 
+    fn draw_image(&self, account: &str, wishes: &Wishes, machine: String) -> Order {
+        let image = wishes.free_images(account).choose(&mut *self.rng()).cloned();
+        match image {
+            Some(image) if self.rng().random_bool(0.5) => Order::DeleteImage { image },
+            _ => Order::MakeImage { machine },
+        }
+    }
+
     fn draw_disk(&self, account: &str, wishes: &Wishes, machine: Option<String>) -> Option<Order> {
+        // Drawn before it is looked at: what a condition borrows is held until its end.
+        let backup = wishes.free_backups(account).choose(&mut *self.rng()).cloned();
+        if let Some(backup) = backup
+            && self.rng().random_ratio(1, 5)
+        {
+            return Some(match self.rng().random_bool(0.5) {
+                true => Order::Restore { backup, name: self.name("d") },
+                false => Order::DeleteBackup { backup },
+            });
+        }
         let disks = wishes.free_disks(account);
         let known = disks.len();
         let found = disks.choose(&mut *self.rng()).cloned();
+        if let Some((disk, _)) = &found
+            && self.rng().random_ratio(1, 5)
+        {
+            return Some(Order::BackUp { disk: disk.clone() });
+        }
         match found {
             Some((disk, DiskEnd::On(machine))) if !wishes.busy.contains(&machine) => Some(Order::Detach { disk }),
             Some((_, DiskEnd::On(_))) => None,
@@ -242,9 +268,24 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         Order::TakeMoveBack { machine } => app::moves::cancel(app, caller, machine).await.map(|()| None),
         Order::Delete { machine } => app::instances::delete(app, caller, machine).await.map(|_| None),
         Order::MakeDisk { name } => {
-            let request = CreateVolume { volume_size: 64, display_name: Some(name.clone()) };
+            let request = CreateVolume { volume_size: 64, display_name: Some(name.clone()), backup_object_id: None };
             Ok(Some(app::volumes::create(app, caller, request).await?.id))
         }
+        Order::BackUp { disk } => {
+            let request = BackUpVolume::default();
+            Ok(Some(app::backups::back_up_volume(app, caller, disk, request).await?.backup_object_id))
+        }
+        Order::Restore { backup, name } => {
+            let backup_object_id = backup.parse().ok();
+            let request = CreateVolume { volume_size: 0, display_name: Some(name.clone()), backup_object_id };
+            Ok(Some(app::volumes::create(app, caller, request).await?.id))
+        }
+        Order::DeleteBackup { backup } => app::backups::delete_object(app, caller, backup).await.map(|_| None),
+        Order::MakeImage { machine } => {
+            let wish = BackUpInstance::default();
+            Ok(Some(app::instances::imaging::back_up(app, caller, machine, wish).await?.image_id))
+        }
+        Order::DeleteImage { image } => delete_image(app, caller, image).await.map(|()| None),
         Order::Attach { disk, machine } => app::volumes::attach(app, caller, disk, machine).await.map(|_| None),
         Order::Detach { disk } => app::volumes::detach(app, caller, disk).await.map(|_| None),
         Order::DeleteDisk { disk } => app::volumes::delete(app, caller, disk).await.map(|_| None),
@@ -255,6 +296,18 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
     }
 }
 
+/// With the backup that was made with it.
+async fn delete_image(app: &App, caller: &Caller, image: &str) -> Result<(), Refusal> {
+    if let Some(backup) = app::images::get(app, caller, image).await?.backup_object_id {
+        let caller = Caller { request: rehearsal::uuid_v7(), idempotency_key: None, ..caller.clone() };
+        match app::backups::delete_object(app, &caller, &backup).await {
+            Err(refusal) if refusal.code != Code::UnknownResource => return Err(refusal),
+            _ => {}
+        }
+    }
+    app::images::delete(app, caller, image).await.map(drop)
+}
+
 /// A refusal that speaks of the server and not of the order.
 fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::Internal | Code::Unavailable)
@@ -263,7 +316,10 @@ fn is_passing(refusal: &Refusal) -> bool {
 /// A disk that is not free yet may be soon.
 fn is_too_early(order: &Order, code: Code) -> bool {
     matches!(order, Order::Attach { .. }) && code == Code::InvalidVolumeState
-        || matches!(order, Order::Reboot { .. } | Order::Move { .. }) && code == Code::InvalidInstanceState
+        || matches!(order, Order::Reboot { .. } | Order::Move { .. } | Order::MakeImage { .. })
+            && code == Code::InvalidInstanceState
+        // Its disk is being copied.
+        || matches!(order, Order::Move { .. } | Order::MakeImage { .. }) && code == Code::ResourceInUse
         || code == Code::InstanceMigrating
 }
 
@@ -272,11 +328,16 @@ fn is_done(order: &Order, code: Code) -> bool {
     match order {
         Order::Delete { .. } => matches!(code, Code::InvalidInstanceState | Code::UnknownResource),
         Order::Detach { .. } => code == Code::VolumeNotAttached,
-        Order::DeleteDisk { .. } => code == Code::UnknownResource,
+        Order::DeleteDisk { .. } | Order::DeleteBackup { .. } | Order::DeleteImage { .. } => {
+            code == Code::UnknownResource
+        }
         Order::Reboot { .. } | Order::TakeMoveBack { .. } => code == Code::InvalidInstanceState,
         Order::Move { .. } => matches!(code, Code::InvalidParameter | Code::InstanceMigrating),
         Order::Launch { .. }
         | Order::MakeDisk { .. }
+        | Order::BackUp { .. }
+        | Order::MakeImage { .. }
+        | Order::Restore { .. }
         | Order::Attach { .. }
         | Order::PowerOff { .. }
         | Order::PowerOn { .. }

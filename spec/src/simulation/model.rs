@@ -11,6 +11,7 @@ use anyhow::{bail, ensure};
 use arame_schema::api::Language;
 use arame_schema::api::catalogue::failure;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -90,6 +91,22 @@ impl Model {
                 }
             }
         }
+        let backups = "SELECT CONCAT(id, ' is ', state) FROM backup_objects WHERE state IN ('creating', 'deleting')";
+        for line in self.machine.lines(backups)? {
+            writeln!(text, "{line}")?;
+        }
+        let copies = "SELECT CONCAT('the copy for ', id, ' is not over') FROM images \
+                      WHERE captured_from IS NOT NULL AND capture_over = 0";
+        for line in self.machine.lines(copies)? {
+            writeln!(text, "{line}")?;
+        }
+        for backup in wishes.backups.keys() {
+            let found = self.machine.lines(&format!("SELECT state FROM backup_objects WHERE id = '{backup}'"))?;
+            ensure!(
+                found.first().is_some_and(|state| ["creating", "available", "failed"].contains(&state.as_str())),
+                "{backup} is {found:?} and nobody asked for that"
+            );
+        }
         let open = self.machine.number("SELECT COUNT(*) FROM jobs WHERE open = 1")?;
         if open > 0 {
             writeln!(text, "{open} jobs are open")?;
@@ -110,6 +127,8 @@ impl Model {
         state.machines(wishes)?;
         state.disks(wishes, &self.machine)?;
         state.snapshots(&self.machine)?;
+        state.backups(&self.machine)?;
+        state.images(&self.machine)?;
         self.rows_agree()?;
         self.usage_adds_up()?;
         self.failures_explain_themselves()
@@ -244,7 +263,7 @@ impl Model {
             let ports = world["policy"]["ports"].as_array().map_or(0, Vec::len);
             ensure!(ports == 0, "{host} still knows {ports} ports");
         }
-        for kind in ["volumes", "targets"] {
+        for kind in ["volumes", "targets", "snapshots", "objects"] {
             let left = &state.worlds.storage()[kind];
             ensure!(entries(left).next().is_none(), "the storage node still has {kind}: {left}");
         }
@@ -492,6 +511,43 @@ impl State {
     }
 
     /// DHCP, DNS and firewalls say what the rows say, in the rows' version.
+    /// Every backup that is there is whole, in its row's words, and no snapshot is left of any.
+    fn backups(&self, machine: &Machine) -> anyhow::Result<()> {
+        let storage = self.worlds.storage();
+        if let Some((name, _)) = entries(&storage["snapshots"]).next() {
+            bail!("a snapshot is left without its backup: {name}");
+        }
+        let rows = machine.rows("SELECT id, checksum FROM backup_objects WHERE state = 'available'")?;
+        let known: BTreeMap<&str, &str> = rows.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
+        let mut found = BTreeSet::new();
+        for (key, object) in entries(&storage["objects"]) {
+            let id = key.rsplit('/').next().unwrap_or(key);
+            let sha256 = hex::encode(Sha256::digest(text(object, "content")));
+            ensure!(known.get(id) == Some(&sha256.as_str()), "{id} holds {sha256}, its row says {:?}", known.get(id));
+            ensure!(text(object, "sha256") == sha256, "{id} is labelled {}", text(object, "sha256"));
+            found.insert(id);
+        }
+        let missing: Vec<_> = known.keys().filter(|id| !found.contains(*id)).collect();
+        ensure!(missing.is_empty(), "available and not there: {missing:?}");
+        Ok(())
+    }
+
+    /// No copy of a disk is left at a host, and every image of a machine that is known to be stored is, as it was measured.
+    fn images(&self, machine: &Machine) -> anyhow::Result<()> {
+        for (host, world) in self.worlds.hosts() {
+            if let Some((image, _)) = entries(&world["captures"]).next() {
+                bail!("{host} has a copy for {image} left");
+            }
+        }
+        let rows =
+            "SELECT id, sha256 FROM images WHERE captured_from IS NOT NULL AND size_bytes > 0 AND deleted_at IS NULL";
+        for row in machine.rows(rows)? {
+            let stored = &self.worlds.storage()["images"][&row[0]];
+            ensure!(text(stored, "sha256") == row[1], "{} is stored as {stored}, its row says {}", row[0], row[1]);
+        }
+        Ok(())
+    }
+
     fn snapshots(&self, machine: &Machine) -> anyhow::Result<()> {
         let rows_now = machine.rows(ADDRESSES)?;
         for row in machine.rows("SELECT id, version FROM networks")? {

@@ -47,6 +47,24 @@ pub enum Order {
     DeleteDisk {
         disk: String,
     },
+    BackUp {
+        disk: String,
+    },
+    /// A new disk from a backup.
+    Restore {
+        backup: String,
+        name: String,
+    },
+    DeleteBackup {
+        backup: String,
+    },
+    /// An image of a machine's disk.
+    MakeImage {
+        machine: String,
+    },
+    DeleteImage {
+        image: String,
+    },
     ChangeRules {
         group: String,
         rule: String,
@@ -68,6 +86,11 @@ impl Order {
             Order::Attach { .. } => "attach",
             Order::Detach { .. } => "detach",
             Order::DeleteDisk { .. } => "delete a disk",
+            Order::BackUp { .. } => "back up",
+            Order::Restore { .. } => "restore",
+            Order::DeleteBackup { .. } => "delete a backup",
+            Order::MakeImage { .. } => "make an image",
+            Order::DeleteImage { .. } => "delete an image",
             Order::ChangeRules { .. } => "change rules",
         }
     }
@@ -81,9 +104,13 @@ impl Order {
             | Order::Reboot { machine }
             | Order::Move { machine }
             | Order::TakeMoveBack { machine }
+            | Order::MakeImage { machine }
             | Order::Delete { machine } => vec![machine.clone()],
+            Order::DeleteImage { image } => vec![image.clone()],
             Order::Attach { disk, machine } => vec![disk.clone(), machine.clone()],
-            Order::Detach { disk } | Order::DeleteDisk { disk } => vec![disk.clone()],
+            Order::Detach { disk } | Order::DeleteDisk { disk } | Order::BackUp { disk } => vec![disk.clone()],
+            Order::Restore { backup, name } => vec![backup.clone(), name.clone()],
+            Order::DeleteBackup { backup } => vec![backup.clone()],
             Order::ChangeRules { group, .. } => vec![group.clone()],
         }
     }
@@ -138,6 +165,10 @@ pub struct Of<T> {
 pub struct Wishes {
     pub machines: BTreeMap<String, Of<End>>,
     pub disks: BTreeMap<String, Of<DiskEnd>>,
+    /// Those that are wished; one may have failed with its disk.
+    pub backups: BTreeMap<String, &'static str>,
+    /// Images of machines that are wished; one may have failed with its machine.
+    pub images: BTreeMap<String, &'static str>,
     /// Things an order on its way is about.
     pub busy: BTreeSet<String>,
 }
@@ -150,7 +181,15 @@ impl Wishes {
                 let end = if *damaged { End::Failed } else { End::Running };
                 made.map(|id| self.machines.insert(id, Of { account, end }));
             }
-            Order::MakeDisk { .. } => {
+            Order::BackUp { .. } => {
+                made.map(|id| self.backups.insert(id, account));
+            }
+            Order::DeleteBackup { backup } => drop(self.backups.remove(backup)),
+            Order::MakeImage { .. } => {
+                made.map(|id| self.images.insert(id, account));
+            }
+            Order::DeleteImage { image } => drop(self.images.remove(image)),
+            Order::MakeDisk { .. } | Order::Restore { .. } => {
                 made.map(|id| self.disks.insert(id, Of { account, end: DiskEnd::Free }));
             }
             Order::PowerOff { machine } => self.set(machine, End::Halted),
@@ -192,6 +231,16 @@ impl Wishes {
     pub fn without_disks(&self, machines: Vec<String>) -> Vec<String> {
         let has = |id: &String| self.disks.values().any(|disk| disk.end == DiskEnd::On(id.clone()));
         machines.into_iter().filter(|id| !has(id)).collect()
+    }
+
+    pub fn free_backups(&self, account: &str) -> Vec<String> {
+        let free = self.backups.iter().filter(|(id, owner)| **owner == account && !self.busy.contains(*id));
+        free.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub fn free_images(&self, account: &str) -> Vec<String> {
+        let free = self.images.iter().filter(|(id, owner)| **owner == account && !self.busy.contains(*id));
+        free.map(|(id, _)| id.clone()).collect()
     }
 
     pub fn free_disks(&self, account: &str) -> Vec<(String, DiskEnd)> {

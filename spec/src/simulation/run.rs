@@ -204,7 +204,13 @@ impl Run {
         let Some((app, process)) = self.center.serving() else { bail!("nobody serves although nothing is wrong") };
         let asked = async move { app::audit::findings(&app, &caller("a-demo", "audit"), true).await };
         let findings = process.spawn(asked).await?.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
-        let expected = |thing: &str| wishes.machines.get(thing).is_some_and(|machine| machine.end == End::Failed);
+        // A copy of what was deleted before it was there can only fail, and says so.
+        let sourceless = "SELECT id FROM backup_objects WHERE failure_code = 'copy_source_gone'";
+        let sourceless = self.center.machine.lines(sourceless)?;
+        let expected = |thing: &str| {
+            let failed = wishes.machines.get(thing).is_some_and(|machine| machine.end == End::Failed);
+            failed || sourceless.iter().any(|id| id == thing)
+        };
         let found: Vec<_> = findings.iter().filter(|finding| !expected(&finding.thing)).collect();
         ensure!(found.is_empty(), "the audit finds {found:#?}");
         let failed =
@@ -223,6 +229,12 @@ impl Run {
         self.settle(Duration::ZERO).await?;
         for (id, disk) in wishes.disks.iter().filter(|(_, disk)| disk.end != DiskEnd::Deleted) {
             self.clients.send(disk.account, Order::DeleteDisk { disk: id.clone() });
+        }
+        for (image, account) in &wishes.images {
+            self.clients.send(account, Order::DeleteImage { image: image.clone() });
+        }
+        for (backup, account) in &wishes.backups {
+            self.clients.send(account, Order::DeleteBackup { backup: backup.clone() });
         }
         self.settle(Duration::ZERO).await?;
         self.model.nothing_is_left()?;

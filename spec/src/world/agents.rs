@@ -83,6 +83,7 @@ impl Start {
             state_dir: self.folder().join("state"),
             broker,
             streams: Default::default(),
+            metrics: Default::default(),
         })
     }
 
@@ -99,7 +100,7 @@ impl Start {
             "hva" => {
                 let text = format!(
                     "{common}[hva]\nhost = 'hn-{word}'\ndriver = 'sim'\ndata_dir = '{data}'\ncpu_cores = 64\n\
-                     memory_mib = 65536\ndisk_mib = 1000000\n[hva.sim]\nstate_file = '{state}'\n\
+                     memory_mib = 65536\ndisk_mib = 1000000\nfigures_every_seconds = 1\n[hva.sim]\nstate_file = '{state}'\n\
                      trunk = '{}'\nlatency_ms = {latency_ms}\n{faults}",
                     root.join("trunk").display()
                 );
@@ -117,7 +118,7 @@ impl Start {
                 // One address of loopback may be fetched from: the others stand for the infrastructure's.
                 let text = format!(
                     "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://{http}'\n\
-                     import_dirs = ['{}']\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
+                     import_dirs = ['{}']\n[[sta.backups]]\nstorage = 'bkst-local'\npath = '/nowhere'\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
                      [sta.fetch]\nallow_networks = ['127.0.0.1/32']\nimage_mib_max = 8\nsilence_seconds = 2\n\
                      [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",
                     root.display()

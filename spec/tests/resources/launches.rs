@@ -4,7 +4,10 @@ use crate::support::{count, operator, refused, small, told};
 use anyhow::ensure;
 use arame_dcmgr::app;
 use arame_dcmgr::app::accounts::Change;
-use arame_schema::api::{Code, CreateInstance, CreateVolume, CreateVolumeSnapshot, VolumeRequest};
+use arame_dcmgr::app::networks::parts;
+use arame_schema::api::{
+    BackUpVolume, Code, CreateInstance, CreateVif, CreateVolume, CreateVolumeSnapshot, SetBackupStorage, VolumeRequest,
+};
 use arame_schema::model::instance::InstanceState;
 use arame_spec::world::World;
 use std::collections::BTreeMap;
@@ -22,7 +25,7 @@ fn with(name: &str, volumes: Vec<VolumeRequest>) -> CreateInstance {
 }
 
 async fn free(world: &World, name: &str) -> anyhow::Result<String> {
-    let request = CreateVolume { volume_size: 32, display_name: Some(name.into()) };
+    let request = CreateVolume { volume_size: 32, display_name: Some(name.into()), backup_object_id: None };
     let id = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
     world.volume_in(&id, "available").await?;
     Ok(id)
@@ -130,4 +133,85 @@ async fn a_launch_whose_volumes_cannot_be_had_makes_nothing() -> anyhow::Result<
     told(app::volumes::delete(&world.app, &world.demo(), &there).await)?;
     world.volume_in(&there, "deleted").await?;
     world.ends_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_brings_volumes_that_begin_with_a_backup() -> anyhow::Result<()> {
+    let world = small().await?;
+    let local = SetBackupStorage {
+        id: "bkst-local".parse().ok(),
+        storage_type: Some("local".into()),
+        ..SetBackupStorage::default()
+    };
+    told(app::backups::create_storage(&world.app, &operator(&world), local).await)?;
+    let source = free(&world, "source").await?;
+    let backup = app::backups::back_up_volume(&world.app, &world.demo(), &source, BackUpVolume::default()).await;
+    let backup = told(backup)?.backup_object_id;
+    let object = async || told(app::backups::object(&world.app, &world.demo(), &backup).await);
+    world.until("the backup is whole", async || Ok(object().await?.state == "available")).await?;
+    let from = |id: &str, volume_size| VolumeRequest {
+        backup_object_id: id.parse().ok(),
+        volume_size,
+        ..VolumeRequest::default()
+    };
+    let create = async |request| app::instances::create(&world.app, &world.demo(), request).await;
+    refused(create(with("a", vec![from(&backup, Some(16))])).await, Code::InvalidParameter)?;
+    refused(create(with("a", vec![from("bo-nothere1", None)])).await, Code::UnknownResource)?;
+    ensure!(count(&world, LIVE).await? == 1, "a refused launch made a volume");
+
+    let request = with("web1", vec![from(&backup, None), from(&backup, Some(64))]);
+    let plan = told(app::instances::plan(&world.app, &world.demo(), request.clone()).await)?;
+    ensure!(plan.fits && plan.refusals.is_empty() && plan.quotas[1].after == plan.quotas[1].used + 2, "{plan:?}");
+    let made = told(create(request).await)?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    let volumes = told(app::volumes::of_instance(&world.app, &world.demo(), &made.id).await)?;
+    let mut sizes: Vec<u64> = volumes.iter().map(|one| one.size >> 20).collect();
+    sizes.sort_unstable();
+    ensure!(
+        sizes == [32, 64] && volumes.iter().all(|one| one.backup_object_id.as_ref() == Some(&backup)),
+        "{volumes:?}"
+    );
+    for volume in &volumes {
+        world.volume_in(&volume.id, "attached").await?;
+    }
+    told(app::instances::delete(&world.app, &world.demo(), &made.id).await)?;
+    world.instance_in(&made.id, InstanceState::Terminated).await?;
+    for volume in &volumes {
+        world.volume_in(&volume.id, "deleted").await?;
+    }
+    told(app::backups::delete_object(&world.app, &world.demo(), &backup).await)?;
+    world.until("the backup is gone", async || Ok(object().await?.state == "deleted")).await?;
+    told(app::volumes::delete(&world.app, &world.demo(), &source).await)?;
+    world.volume_in(&source, "deleted").await?;
+    world.ends_clean().await
+}
+
+/// The server itself refuses the next leases of a connection, as it does where the MAC is somebody's.
+async fn take_macs(world: &World, times: u32) -> anyhow::Result<()> {
+    let trigger = format!(
+        "CREATE TRIGGER taken BEFORE INSERT ON ip_leases FOR EACH ROW BEGIN IF COALESCE(@taken, 0) < {times} THEN \
+         SET @taken = COALESCE(@taken, 0) + 1; SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1062, \
+         MESSAGE_TEXT = 'Duplicate entry ''52:54:00:00:00:01'' for key ''mac'''; END IF; END"
+    );
+    world.db().run("DROP TRIGGER IF EXISTS taken", ()).await?;
+    world.db().run(trigger, ()).await.map(drop).map_err(Into::into)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mac_that_was_drawn_and_is_somebodys_is_drawn_anew_and_one_that_was_asked_for_is_refused()
+-> anyhow::Result<()> {
+    let world = small().await?;
+    take_macs(&world, 3).await?;
+    let made = told(app::instances::create(&world.app, &world.demo(), World::request("web1")).await)?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    told(parts::create_vif(&world.app, &world.demo(), "nw-demo1", CreateVif::default()).await)?;
+
+    // The control: the same server's word is a refusal where there is nothing to draw.
+    take_macs(&world, u32::MAX).await?;
+    let asked = CreateVif { mac_addr: Some("52:54:00:00:00:01".parse()?), ..CreateVif::default() };
+    let answer = parts::create_vif(&world.app, &world.demo(), "nw-demo1", asked).await;
+    let told = refused(answer, Code::DuplicateMacAddress)?;
+    ensure!(told.values.get("mac").is_some_and(|mac| mac == "52:54:00:00:00:01"), "{told:?}");
+    world.db().run("DROP TRIGGER taken", ()).await?;
+    Ok(())
 }

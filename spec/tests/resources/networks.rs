@@ -220,13 +220,13 @@ async fn addresses_are_reserved_and_held_and_judged_per_network() -> anyhow::Res
     refused(parts::reserve(&world.app, &world.demo(), &first.id, &ten, Turn::Take).await, Code::InvalidParameter)?;
 
     // Out of one network and into the other; another account's interface is not there.
-    refused(parts::attach(&world.app, &world.demo(), &second.id, &lone.id).await, Code::VifAttached)?;
+    refused(parts::attach(&world.app, &world.demo(), &second.id, &lone.id, None).await, Code::VifAttached)?;
     let out = told(parts::detach(&world.app, &world.demo(), &first.id, &lone.id).await)?;
     ensure!(out.network_id.is_none() && out.ip_leases.is_empty(), "{out:?}");
     refused(parts::detach(&world.app, &world.demo(), &first.id, &lone.id).await, Code::VifNotAttached)?;
     let stranger = world.caller("a-other", Role::Member);
-    refused(parts::attach(&world.app, &stranger, "nw-other", &lone.id).await, Code::UnknownResource)?;
-    let moved = told(parts::attach(&world.app, &world.demo(), &second.id, &lone.id).await)?;
+    refused(parts::attach(&world.app, &stranger, "nw-other", &lone.id, None).await, Code::UnknownResource)?;
+    let moved = told(parts::attach(&world.app, &world.demo(), &second.id, &lone.id, None).await)?;
     ensure!(moved.ipv4_address.as_deref() == Some("10.50.0.11"), "{moved:?}");
     refused(app::networks::delete(&world.app, &world.demo(), &second.id).await, Code::ResourceInUse)?;
     told(parts::delete_vif(&world.app, &world.demo(), &second.id, &lone.id).await)?;

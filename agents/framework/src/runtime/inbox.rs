@@ -15,6 +15,7 @@ use arame_schema::limits::{ASK_TIMEOUT, WIRE_VERSION};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -119,6 +120,7 @@ impl Runtime {
         self.context.agent.joined(standing.clone()).await;
         let over = CancellationToken::new();
         let asks = survey::start(self.context.clone(), standing.clone(), &welcome, over.clone());
+        self.context.counts.incarnation.store(welcome.incarnation, Ordering::Relaxed);
         tracing::info!(incarnation = welcome.incarnation, installation = %welcome.installation, "joined");
         self.joined = Some(Joined { standing, asks, _over: over.drop_guard() });
         Ok(())

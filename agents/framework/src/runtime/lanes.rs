@@ -137,6 +137,8 @@ impl Lanes {
         let open = lanes.clone().map(|lane| 1 + u32::from(lane.waiting.is_some())).sum();
         let hung = lanes.filter(|lane| lane.running.hung).count();
         self.context.counts.open.store(open, Ordering::SeqCst);
+        let lanes = u32::try_from(self.by_thing.len()).unwrap_or(u32::MAX);
+        self.context.counts.lanes.store(lanes, Ordering::SeqCst);
         self.context.counts.hung.store(u32::try_from(hung).unwrap_or(u32::MAX), Ordering::SeqCst);
     }
 }

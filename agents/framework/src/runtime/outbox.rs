@@ -4,6 +4,7 @@
 //! job's row is rung again, the next inventory tells the truth) and is logged. One outcome
 //! of a thing is in flight at a time, so that a thing's answers arrive in their order; several things' at once. Progress is not kept: the next one says more.
 
+use super::numbers::Answered;
 use crate::bus::{Address, Bus, Durability, PublishError};
 use crate::crash;
 use crate::rehearsal;
@@ -39,18 +40,24 @@ pub(super) struct Outbox {
     /// Outcomes neither confirmed nor given up.
     open: watch::Sender<usize>,
     news: tokio::sync::Notify,
+    pub answered: Answered,
 }
 
 impl Outbox {
     /// Starts sending on `bus`; ends with the returned value's last clone.
     pub fn start(bus: Arc<dyn Bus>) -> Arc<Self> {
-        let outbox =
-            Arc::new(Self { queue: Mutex::default(), open: watch::channel(0).0, news: tokio::sync::Notify::new() });
+        let outbox = Arc::new(Self {
+            queue: Mutex::default(),
+            open: watch::channel(0).0,
+            news: tokio::sync::Notify::new(),
+            answered: Answered::default(),
+        });
         rehearsal::spawn(send_all(Arc::downgrade(&outbox), bus));
         outbox
     }
 
     pub fn put(&self, outcome: Outcome) {
+        self.answered.count(&outcome);
         let dropped = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.push_back(Kept { outcome, refusals: 0 });

@@ -3,6 +3,7 @@
 //! Rule: to the runtime it is the agent itself; it changes nothing of what that answers.
 
 use crate::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use crate::metrics::Sample;
 use crate::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Ask, FactReport};
@@ -43,6 +44,10 @@ impl Agent for Starting {
 
     async fn open(&self, ask: &Ask) -> Result<BoxedWire, String> {
         self.agent.open(ask).await
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        self.agent.metrics()
     }
 
     fn degraded(&self) -> Option<String> {

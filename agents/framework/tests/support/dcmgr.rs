@@ -162,6 +162,7 @@ pub fn create(key: &str) -> Job {
         key: key.into(),
         size_bytes: 1,
         image: None,
+        backup: None,
     })
 }
 

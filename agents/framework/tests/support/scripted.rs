@@ -128,6 +128,7 @@ pub fn common(dir: &Path, agent: &str, broker: Broker) -> Common {
         state_dir: dir.join("state"),
         broker,
         streams: Default::default(),
+        metrics: Default::default(),
     }
 }
 

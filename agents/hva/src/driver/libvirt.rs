@@ -4,23 +4,27 @@
 //! after one failed; domains are defined persistent and never autostart; a domain without our mark is answered
 //! `foreign_thing` and never touched. It decides nothing about images, ports or firewalls.
 
+mod copies;
 mod events;
+mod interfaces;
 mod moves;
 mod screens;
+mod stats;
 pub mod xml;
 
 use crate::blocking::{Blocking, BlockingError};
 use crate::config::LibvirtConfig;
 use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Sending, Survey};
 use arame_framework::agent::{Stopped, Work};
-use arame_schema::jobs::hva::PluggedVolume;
+use arame_schema::jobs::hva::{Nic, PluggedVolume};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
-use arame_schema::model::{AttachmentId, InstanceId};
+use arame_schema::model::{AttachmentId, InstanceId, VifId};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -62,6 +66,9 @@ pub struct Libvirt {
     link: Arc<Mutex<Option<Arc<Link>>>>,
     tell: mpsc::Sender<InstanceId>,
     stopped: Mutex<Option<mpsc::Receiver<InstanceId>>>,
+    /// A reading of the guests' figures is on its way.
+    metering: Arc<AtomicBool>,
+    known: stats::Known,
 }
 
 impl From<BlockingError> for DriverError {
@@ -94,6 +101,8 @@ impl Libvirt {
             link: Arc::default(),
             tell,
             stopped: Mutex::new(Some(stopped)),
+            metering: Arc::default(),
+            known: Arc::default(),
         };
         let capabilities = driver
             .call("capabilities", QUICK, |link| link.get_capabilities().map_err(|e| failed("capabilities", &e)))
@@ -249,6 +258,15 @@ fn has_left(domain: &Domain) -> Told<bool> {
     Ok(state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_SHUTDOWN)
 }
 
+/// Whether it is off because it crashed (VIR_DOMAIN_SHUTOFF_CRASHED is 3: also a QEMU that went without a word). A domain
+/// that was found off when libvirt began, after its host was switched on, has no such reason.
+fn has_died(domain: &Domain) -> Told<bool> {
+    const SHUTOFF_CRASHED: i32 = 3;
+    let (state, reason) = domain.get_state().map_err(|e| failed("state", &e))?;
+    let crashed = state == virt_sys::VIR_DOMAIN_SHUTOFF && reason == SHUTOFF_CRASHED;
+    Ok(crashed || state == virt_sys::VIR_DOMAIN_CRASHED)
+}
+
 /// Whether it is off because it was sent away (VIR_DOMAIN_SHUTOFF_MIGRATED is 4).
 fn was_sent(domain: &Domain) -> Told<bool> {
     const SHUTOFF_MIGRATED: i32 = 4;
@@ -259,20 +277,26 @@ fn was_sent(domain: &Domain) -> Told<bool> {
 /// What is there of a domain of ours. The mark is the newer of the running guest's and the kept definition's.
 fn look(domain: &Domain, kept: Reading) -> Told<Option<SeenDomain>> {
     let Some(mut mark) = kept.mark else { return Ok(None) };
+    let kept_nics: BTreeSet<VifId> = kept.nics.into_keys().collect();
     let kept: BTreeSet<AttachmentId> = kept.volumes.into_keys().collect();
     let (mut plugged, mut half_plugged) = (kept.clone(), Vec::new());
+    let (mut nics, mut half_nics) = (kept_nics.clone(), Vec::new());
     let power = power_of(domain)?;
     if power != SeenPower::Off {
         let live = described(domain, 0)?;
         let running: BTreeSet<AttachmentId> = live.volumes.into_keys().collect();
         half_plugged.extend(kept.symmetric_difference(&running).cloned());
         plugged.extend(running);
+        let running: BTreeSet<VifId> = live.nics.into_keys().collect();
+        half_nics.extend(kept_nics.symmetric_difference(&running).cloned());
+        nics.extend(running);
         if let Some(running) = live.mark.filter(|running| running.generation > mark.generation) {
             mark = running;
         }
     }
-    let plugged = plugged.into_iter().collect();
-    Ok(Some(SeenDomain { mark, power, left: has_left(domain)?, sent: was_sent(domain)?, plugged, half_plugged }))
+    let (plugged, nics) = (plugged.into_iter().collect(), nics.into_iter().collect());
+    let (left, died, sent) = (has_left(domain)?, has_died(domain)?, was_sent(domain)?);
+    Ok(Some(SeenDomain { mark, power, left, died, sent, plugged, half_plugged, nics, half_nics }))
 }
 
 #[async_trait]
@@ -409,6 +433,14 @@ impl Compute for Libvirt {
             }
         }
         self.drop_secret(attachment).await
+    }
+
+    async fn ensure_nic(&self, machine: &Machine, nic: &Nic) -> Told<()> {
+        self.plug_nic(machine, nic).await
+    }
+
+    async fn ensure_no_nic(&self, instance: &InstanceId, vif: &VifId) -> Told<()> {
+        self.unplug_nic(instance, vif).await
     }
 
     async fn reboot(&self, instance: &InstanceId, operation: Uuid) -> Told<()> {

@@ -4,6 +4,8 @@
 //! by the next process. It can be told to fail, hang or end the process at a named point. It touches nothing of the
 //! machine but that file.
 
+mod captures;
+mod meters;
 mod picture;
 mod rfb;
 mod terminal;
@@ -17,7 +19,7 @@ use crate::records::Record;
 use crate::switch::{Port, SeenPort, Switch, tap_name};
 use arame_framework::agent::{Stopped, Work};
 use arame_framework::rehearsal;
-use arame_schema::jobs::hva::{BootDisk, PluggedVolume};
+use arame_schema::jobs::hva::{BootDisk, Nic, PluggedVolume};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId, VifId};
@@ -30,6 +32,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 use world::{Domain, World};
 
@@ -70,6 +73,9 @@ pub enum FailsAs {
     /// The same everywhere.
     ImageBroken,
     ImageChecksumMismatch,
+    /// Passes when the guest is off.
+    GuestHoldsInterface,
+    GuestHoldsVolume,
 }
 
 impl FailsAs {
@@ -79,6 +85,8 @@ impl FailsAs {
             FailsAs::DiskFull => ("disk_full", Retry::Elsewhere),
             FailsAs::ImageBroken => ("image_broken", Retry::Never),
             FailsAs::ImageChecksumMismatch => ("image_checksum_mismatch", Retry::Never),
+            FailsAs::GuestHoldsInterface => ("guest_holds_interface", Retry::Later),
+            FailsAs::GuestHoldsVolume => ("guest_holds_volume", Retry::Later),
         };
         DriverError::new(code, format!("simulated failure of {kind}"), retry)
     }
@@ -118,6 +126,8 @@ struct Inner {
     hung: AtomicU32,
     tell: mpsc::Sender<InstanceId>,
     stopped: Mutex<Option<mpsc::Receiver<InstanceId>>>,
+    /// Since when each guest is seen running, and which of its starts that was.
+    running: Mutex<BTreeMap<InstanceId, (u32, Instant)>>,
 }
 
 #[derive(Clone)]
@@ -176,6 +186,7 @@ impl Sim {
                 hung: AtomicU32::new(0),
                 tell,
                 stopped: Mutex::new(Some(stopped)),
+                running: Mutex::default(),
             }),
         })
     }
@@ -188,8 +199,9 @@ impl Sim {
     /// The guest ends by itself, as a crash of it would.
     pub async fn kill_guest(&self, instance: &InstanceId) -> Told<()> {
         self.change(|world| {
-            if let Some(domain) = world.domains.get_mut(instance) {
+            if let Some(domain) = world.domains.get_mut(instance).filter(|domain| domain.power != SeenPower::Off) {
                 domain.stop();
+                domain.died = true;
             }
         })
         .await?;
@@ -216,6 +228,11 @@ impl Sim {
             world.disks.remove(instance);
         })
         .await
+    }
+
+    /// How often a guest began from its disk here.
+    pub fn starts(&self, instance: &InstanceId) -> u32 {
+        lock(&self.inner.world).domains.get(instance).map_or(0, |domain| domain.starts)
     }
 
     /// The policy the host had last.
@@ -330,7 +347,8 @@ impl Compute for Sim {
         let instance = &machine.spec.instance;
         self.effect("ensure_defined", instance, |world| {
             let wanted = machine.spec.volumes.iter().map(|volume| volume.attachment.clone());
-            world.define(machine.mark.clone(), wanted.collect());
+            let nics = machine.spec.nics.iter().map(|nic| nic.vif.clone());
+            world.define(machine.mark.clone(), wanted.collect(), nics.collect());
             Ok(())
         })
         .await
@@ -372,6 +390,32 @@ impl Compute for Sim {
             if let Some(domain) = world.domains.get_mut(instance) {
                 domain.live.remove(attachment);
                 domain.secrets.remove(attachment);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_nic(&self, machine: &Machine, nic: &Nic) -> Told<()> {
+        let instance = &machine.spec.instance;
+        if self.look(|world| world.domains.get(instance).is_some_and(|domain| domain.live_nics.contains(&nic.vif))) {
+            return Ok(());
+        }
+        self.effect("ensure_nic", instance, |world| {
+            if !world.ports.contains_key(&nic.vif) {
+                return Err(DriverError::new("libvirt_error", "the interface has no port", Retry::Later));
+            }
+            let domain = world.domains.get_mut(instance).ok_or_else(|| missing(instance))?;
+            domain.live_nics.insert(nic.vif.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ensure_no_nic(&self, instance: &InstanceId, vif: &VifId) -> Told<()> {
+        self.effect("ensure_no_nic", instance, |world| {
+            if let Some(domain) = world.domains.get_mut(instance) {
+                domain.live_nics.remove(vif);
             }
             Ok(())
         })
@@ -519,9 +563,9 @@ impl Switch for Sim {
         .await
     }
 
-    async fn ensure_no_ports(&self, instance: &InstanceId) -> Told<()> {
+    async fn ensure_no_ports(&self, instance: &InstanceId, but: &[VifId]) -> Told<()> {
         self.effect("ensure_no_ports", instance, |world| {
-            world.ports.retain(|_, port| port.instance != *instance);
+            world.ports.retain(|vif, port| port.instance != *instance || but.contains(vif));
             Ok(())
         })
         .await

@@ -16,8 +16,12 @@ use crate::switch::Port;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::{InstanceSpec, Power};
 use arame_schema::jobs::report::{FactReport, Retry};
-use arame_schema::model::{AttachmentId, Fact, FactName};
+use arame_schema::model::instance::Shutdown;
+use arame_schema::model::{AttachmentId, Fact, FactName, VifId};
 use std::time::{Duration, Instant};
+
+/// The drivers' word for a guest that does not let a disk go.
+const GUEST_HOLDS_VOLUME: &str = "guest_holds_volume";
 
 pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<FactReport>, Stopped> {
     let began = Instant::now();
@@ -54,6 +58,7 @@ pub async fn apply(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<Vec<Fa
         effect(work, hva.compute.ensure_running(&spec.instance)).await?;
     }
     volumes(hva, &machine, &found, was_running, work).await?;
+    interfaces(hva, &machine, &found, was_running, work).await?;
     let seen = facts(hva, work, &spec.instance).await?;
     finish(hva, spec, &mut record, &seen, work).await?;
     Ok(seen.into_iter().map(|fact| FactReport { generation: work.generation, ..fact }).collect())
@@ -125,7 +130,8 @@ pub(super) fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
 }
 
 /// Exactly the spec's volumes. What was defined is plugged by the start; a guest that ran already gets and loses them
-/// live.
+/// live. One that does not let go of what is taken by force is switched off, which ends what QEMU has open, and started
+/// without it: the definition has no such disk any more.
 async fn volumes(hva: &Hva, machine: &Machine, found: &Found, was_running: bool, work: &Work) -> Result<(), Stopped> {
     if was_running {
         for volume in &machine.spec.volumes {
@@ -137,13 +143,63 @@ async fn volumes(hva: &Hva, machine: &Machine, found: &Found, was_running: bool,
     for attachment in found.attachments() {
         if !wished(&attachment) {
             work.check()?;
-            effect(work, hva.compute.ensure_unplugged(&machine.spec.instance, &attachment)).await?;
+            let spec = &machine.spec;
+            match effect(work, hva.compute.ensure_unplugged(&spec.instance, &attachment)).await {
+                Err(stopped) if is_held(&stopped) && spec.forced.contains(&attachment) => {
+                    tracing::warn!(instance = %spec.instance, %attachment, "taken away by force: the guest is switched off");
+                    power_cycle(hva, spec, work).await?;
+                    effect(work, hva.compute.ensure_unplugged(&spec.instance, &attachment)).await?;
+                }
+                other => other?,
+            }
         }
     }
     Ok(())
 }
 
-/// This generation is done. An attachment seen unplugged and not wished needs no more answers.
+fn is_held(stopped: &Stopped) -> bool {
+    matches!(stopped, Stopped::Failed { code, .. } if code == GUEST_HOLDS_VOLUME)
+}
+
+/// Off at once, and on again if it is to run.
+async fn power_cycle(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Result<(), Stopped> {
+    work.check()?;
+    effect(work, hva.compute.ensure_off(&spec.instance, Shutdown::Hard, Duration::ZERO, work)).await?;
+    if spec.power == Power::On {
+        work.check()?;
+        effect(work, hva.compute.ensure_running(&spec.instance)).await?;
+    }
+    Ok(())
+}
+
+/// Exactly the spec's interfaces: a port before its link, and the port goes after it.
+async fn interfaces(
+    hva: &Hva,
+    machine: &Machine,
+    found: &Found,
+    was_running: bool,
+    work: &Work,
+) -> Result<(), Stopped> {
+    let InstanceSpec { instance, nics, .. } = &machine.spec;
+    if was_running {
+        for nic in nics {
+            work.check()?;
+            effect(work, hva.compute.ensure_nic(machine, nic)).await?;
+        }
+    }
+    let wished: Vec<VifId> = nics.iter().map(|nic| nic.vif.clone()).collect();
+    let unwished: Vec<VifId> = found.vifs().into_iter().filter(|vif| !wished.contains(vif)).collect();
+    for vif in &unwished {
+        work.check()?;
+        effect(work, hva.compute.ensure_no_nic(instance, vif)).await?;
+    }
+    if !unwished.is_empty() {
+        effect(work, hva.switch.ensure_no_ports(instance, &wished)).await?;
+    }
+    Ok(())
+}
+
+/// This generation is done. An attachment or interface seen unplugged and not wished needs no more answers.
 async fn finish(
     hva: &Hva,
     spec: &InstanceSpec,
@@ -153,11 +209,15 @@ async fn finish(
 ) -> Result<(), Stopped> {
     let before = record.clone();
     record.applied = work.generation;
+    let is_gone = |plug: &str| {
+        let gone = |fact: &FactReport| fact.name == FactName::Plugged && fact.value == Fact::No;
+        seen.iter().any(|fact| fact.thing == plug && gone(fact))
+    };
     record.attachments.retain(|attachment| {
         let wished = spec.volumes.iter().any(|volume| volume.attachment == *attachment);
-        let gone = |fact: &FactReport| fact.name == FactName::Plugged && fact.value == Fact::No;
-        wished || !seen.iter().any(|fact| fact.thing == attachment.as_str() && gone(fact))
+        wished || !is_gone(attachment.as_str())
     });
+    record.vifs.retain(|vif| spec.nics.iter().any(|nic| nic.vif == *vif) || !is_gone(vif.as_str()));
     if *record != before {
         effect(work, hva.store.write(record)).await?;
     }

@@ -14,7 +14,7 @@ pub async fn delete(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec
     before.admit(work)?;
     effect(work, hva.compute.ensure_gone(instance)).await?;
     hva.guests.remove(instance);
-    effect(work, hva.switch.ensure_no_ports(instance)).await?;
+    effect(work, hva.switch.ensure_no_ports(instance, &[])).await?;
     let generation = work.generation.max(before.grave.unwrap_or(0));
     effect(work, hva.store.bury(instance, generation)).await?;
     answer(hva, instance, &before, work).await
@@ -25,10 +25,11 @@ async fn answer(hva: &Hva, instance: &InstanceId, before: &Found, work: &Work) -
     let observed = work.standing.observe();
     let after = find(hva, instance).await?;
     let mut facts = facts_of(&after, instance, observed);
-    for attachment in before.attachments() {
-        if !facts.iter().any(|fact| fact.thing == attachment.as_str()) {
+    let attachments = before.attachments().into_iter().map(|attachment| attachment.to_string());
+    for plug in attachments.chain(before.vifs().into_iter().map(|vif| vif.to_string())) {
+        if !facts.iter().any(|fact| fact.thing == plug) {
             let mut fact = work.fact(FactName::Plugged, Fact::No, observed);
-            fact.thing = attachment.to_string();
+            fact.thing = plug;
             facts.push(fact);
         }
     }

@@ -38,6 +38,18 @@ pub async fn list(hva: &Hva, began: Observation) -> Listing {
     if switch_seen {
         listing.things.extend(policy(hva, began));
     }
+    let captures = kept(&mut listing, "captures", hva.captures.list().await);
+    listing.things.extend(captures.into_iter().flatten().map(|found| InventoryThing {
+        kind: "capture".to_owned(),
+        name: found.image.to_string(),
+        backend: "captures".to_owned(),
+        owner: Some(found.image.to_string()),
+        generation: found.generation,
+        installation: Some(found.installation),
+        holds_data: true,
+        facts: vec![super::capture::fact(hva, &found, began)],
+        detail: Some(json!({ "instance": found.instance, "size_bytes": found.size_bytes })),
+    }));
     listing
 }
 

@@ -133,6 +133,7 @@ mod tests {
                 domain: "demo.example".into(),
             },
             attachments: vec![],
+            vifs: Vec::new(),
             side: None,
         }
     }

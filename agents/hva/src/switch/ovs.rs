@@ -122,8 +122,8 @@ impl Switch for Ovs {
         self.inner.sync().await
     }
 
-    async fn ensure_no_ports(&self, instance: &InstanceId) -> Result<(), DriverError> {
-        self.inner.remove(instance).await
+    async fn ensure_no_ports(&self, instance: &InstanceId, but: &[VifId]) -> Result<(), DriverError> {
+        self.inner.remove(instance, but).await
     }
 
     async fn ensure_policy(&self, policy: Arc<Policy>) -> Result<(), DriverError> {
@@ -292,14 +292,15 @@ impl Inner {
         })
     }
 
-    async fn remove(&self, instance: &InstanceId) -> Result<(), DriverError> {
+    async fn remove(&self, instance: &InstanceId, but: &[VifId]) -> Result<(), DriverError> {
         self.reached().await?;
         let mut wished = self.ports.lock().await;
-        wished.retain(|_, port| port.instance != *instance);
+        wished.retain(|_, port| port.instance != *instance || but.contains(&port.nic.vif));
         let interfaces = self.interfaces()?;
         let owned: Vec<&Interface> = interfaces
             .iter()
             .filter(|i| i.external_ids.get(INSTANCE).is_some_and(|owner| owner == instance.as_str()))
+            .filter(|i| !i.external_ids.get(VIF).is_some_and(|vif| but.iter().any(|kept| kept.as_str() == vif)))
             .collect();
         if owned.is_empty() {
             return Ok(());

@@ -54,6 +54,7 @@ pub fn spec(name: &str, tag: u16, last: u8) -> InstanceSpec {
             used: false,
         },
         volumes: vec![],
+        forced: vec![],
         nics: vec![Nic {
             vif: format!("vif-{name}").parse().unwrap(),
             index: 0,

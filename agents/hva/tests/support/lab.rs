@@ -7,6 +7,7 @@
 use crate::fixtures::{self, INSTALLATION};
 use arame_framework::agent::{Agent, Standing, Stopped, Work};
 use arame_hva::{Hva, config};
+use arame_schema::jobs::figures::{FIGURES, FiguresAnswer};
 use arame_schema::jobs::report::{Ask, FactReport};
 use arame_schema::jobs::{Envelope, Job};
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,7 @@ password_file = "/nonexistent"
 [hva]
 host = "hn-{host}"
 driver = "libvirt"
+figures_every_seconds = 1
 data_dir = "{base}/{host}/data"
 initiator_iqn = "iqn.2026-11.jp.arame:{host}"
 [hva.libvirt]
@@ -333,6 +335,11 @@ impl Host {
         serde_json::from_value(self.ask_for(json!({ "do": "screenshot", "instance": instance }))).unwrap()
     }
 
+    /// What is told of a guest's figures.
+    pub fn figures(&self, instance: &str) -> FiguresAnswer {
+        serde_json::from_value(self.ask_for(json!({ "do": "figures", "instance": instance }))).unwrap()
+    }
+
     /// Kills the process as SIGKILL does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -470,6 +477,10 @@ async fn perform(
             json!(tokio::time::timeout(limit, standing.survey_wanted()).await.is_ok())
         }
         "open" => json!(visit(hva, message).await),
+        "figures" => {
+            let arguments = json!({ "instance": message["instance"] });
+            hva.ask(Ask { question: FIGURES.into(), arguments }).await.unwrap()
+        }
         "screenshot" => {
             let arguments = json!({ "instance": message["instance"] });
             json!(hva.ask(Ask { question: "hva.screenshot".into(), arguments }).await)

@@ -6,6 +6,7 @@
 use super::{Destination, Silence};
 use crate::snapshot::Served;
 use arame_schema::jobs::nsa::NetworkHost;
+use arame_schema::jobs::nsa::why::Reason;
 use arame_schema::model::MacAddress;
 use dhcproto::v4::{DhcpOption, HType, Message, MessageType, Opcode, OptionCode};
 use std::net::Ipv4Addr;
@@ -17,8 +18,10 @@ pub struct Answer {
     /// The address given; `None` for INFORM and NAK.
     pub address: Option<Ipv4Addr>,
     pub to: Destination,
-    /// Said to the client in a NAK, and kept for `nsa.why`.
-    pub reason: Option<String>,
+    /// Of a NAK, kept for `nsa.why`.
+    pub reason: Option<Reason>,
+    /// In two messages instead of four (RFC 4039).
+    pub rapid: bool,
 }
 
 /// Whether NAKs may be sent (DESIGN 8).
@@ -53,10 +56,13 @@ pub fn decide(served: &Served, currency: Currency, message: &Message) -> Result<
     let kind = message.opts().msg_type().ok_or_else(|| Silence::Malformed("it has no message type".to_owned()))?;
     let host = served.host(mac).ok_or(Silence::UnknownMac)?;
     let relay = message.giaddr();
-    if !relay.is_unspecified() && !served.snapshot.subnet.contains(&relay) {
+    if !relay.is_unspecified() && !served.head.subnet.contains(&relay) {
         return Err(Silence::ForeignRelay(relay));
     }
     match kind {
+        MessageType::Discover if message.opts().contains(OptionCode::RapidCommit) => {
+            Ok(Answer { rapid: true, ..give(MessageType::Ack, host, message) })
+        }
         MessageType::Discover => Ok(give(MessageType::Offer, host, message)),
         MessageType::Request => answer_request(served, currency, host, message),
         MessageType::Inform => answer_inform(host, message),
@@ -76,7 +82,7 @@ fn answer_request(
         Some(DhcpOption::ServerIdentifier(server)) => Some(*server),
         _ => None,
     };
-    if let Some(other) = chosen.filter(|server| *server != served.snapshot.server) {
+    if let Some(other) = chosen.filter(|server| *server != served.head.server) {
         return Err(Silence::OtherServer(other));
     }
     let asked = asked_address(message).ok_or(Silence::NoAddress)?;
@@ -86,14 +92,14 @@ fn answer_request(
     if currency == Currency::Remembered {
         return Err(Silence::Unconfirmed { asked, known: host.ipv4 });
     }
-    let reason = format!("{asked} is not the address of this interface");
+    let reason = Reason::new("wrong_address").with("asked", asked).with("known", host.ipv4);
     let to = if message.giaddr().is_unspecified() {
         // A client that is refused may hold an address of another subnet: RFC 2131 4.1 says broadcast.
         Destination::Broadcast
     } else {
         Destination::Relay(message.giaddr())
     };
-    Ok(Answer { kind: MessageType::Nak, address: None, to, reason: Some(reason) })
+    Ok(Answer { kind: MessageType::Nak, address: None, to, reason: Some(reason), rapid: false })
 }
 
 fn answer_inform(host: &NetworkHost, message: &Message) -> Result<Answer, Silence> {
@@ -102,7 +108,7 @@ fn answer_inform(host: &NetworkHost, message: &Message) -> Result<Answer, Silenc
         return Err(Silence::NoAddress);
     }
     let to = Destination::Client { mac: host.mac, address };
-    Ok(Answer { kind: MessageType::Ack, address: None, to, reason: None })
+    Ok(Answer { kind: MessageType::Ack, address: None, to, reason: None, rapid: false })
 }
 
 fn give(kind: MessageType, host: &NetworkHost, message: &Message) -> Answer {
@@ -113,7 +119,7 @@ fn give(kind: MessageType, host: &NetworkHost, message: &Message) -> Answer {
     } else {
         Destination::Client { mac: host.mac, address: host.ipv4 }
     };
-    Answer { kind, address: Some(host.ipv4), to, reason: None }
+    Answer { kind, address: Some(host.ipv4), to, reason: None, rapid: false }
 }
 
 #[cfg(test)]
@@ -135,7 +141,7 @@ mod tests {
     }
 
     fn decided(message: &Message) -> Result<(MessageType, Option<Ipv4Addr>), Silence> {
-        let served = Served::new(snapshot(), 1).unwrap();
+        let served = Served::new(snapshot(), 1, 1).unwrap();
         decide(&served, Currency::Confirmed, message).map(|answer| (answer.kind, answer.address))
     }
 
@@ -159,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn a_discover_with_rapid_commit_is_acknowledged_at_once() {
+        let rapid = message(MessageType::Discover, MAC, NONE, &[DhcpOption::RapidCommit]);
+        assert_eq!(decided(&rapid), Ok((MessageType::Ack, Some(OWN))));
+        let plain = message(MessageType::Discover, MAC, NONE, &[]);
+        assert_eq!(decided(&plain), Ok((MessageType::Offer, Some(OWN))), "the control");
+    }
+
+    #[test]
     fn an_unknown_mac_hears_nothing_where_a_known_one_is_answered() {
         let stranger = [0x52, 0x54, 0, 0, 0, 0xff];
         for kind in [MessageType::Discover, MessageType::Request, MessageType::Inform] {
@@ -177,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_from_disk_refuses_nobody_until_it_is_confirmed() {
-        let served = Served::new(snapshot(), 1).unwrap();
+        let served = Served::new(snapshot(), 1, 1).unwrap();
         let renew = message(MessageType::Request, MAC, OTHER, &[]);
         let silence = decide(&served, Currency::Remembered, &renew);
         assert_eq!(silence, Err(Silence::Unconfirmed { asked: OTHER, known: OWN }));
@@ -188,7 +202,7 @@ mod tests {
 
     #[test]
     fn answers_go_where_the_client_can_hear_them() {
-        let served = Served::new(snapshot(), 1).unwrap();
+        let served = Served::new(snapshot(), 1, 1).unwrap();
         let to = |message: &Message| decide(&served, Currency::Confirmed, message).unwrap().to;
         let mut discover = message(MessageType::Discover, MAC, NONE, &[]);
         assert_eq!(to(&discover), Destination::Client { mac: MacAddress(MAC), address: OWN });

@@ -26,15 +26,19 @@ pub fn build(served: &Served, question: &Message, answer: &Answer) -> Message {
     message.set_flags(flags);
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(answer.kind));
-    options.insert(DhcpOption::ServerIdentifier(served.snapshot.server));
+    options.insert(DhcpOption::ServerIdentifier(served.head.server));
     for code in [OptionCode::ClientIdentifier, OptionCode::RelayAgentInformation] {
         if let Some(option) = question.opts().get(code) {
             options.insert(option.clone());
         }
     }
+    if answer.rapid {
+        options.insert(DhcpOption::RapidCommit);
+    }
     match answer.kind {
         MessageType::Nak => {
-            options.insert(DhcpOption::Message(answer.reason.clone().unwrap_or_default()));
+            let asked = super::decide::asked_address(question).unwrap_or(Ipv4Addr::UNSPECIFIED);
+            options.insert(DhcpOption::Message(format!("{asked} is not the address of this interface")));
         }
         _ => configuration(served, question, answer).into_iter().for_each(|option| drop(options.insert(option))),
     }
@@ -42,16 +46,26 @@ pub fn build(served: &Served, question: &Message, answer: &Answer) -> Message {
 }
 
 fn configuration(served: &Served, question: &Message, answer: &Answer) -> Vec<DhcpOption> {
-    let snapshot = &served.snapshot;
+    let snapshot = &served.head;
     let mut options = vec![
         DhcpOption::SubnetMask(snapshot.subnet.netmask()),
         DhcpOption::BroadcastAddr(snapshot.subnet.broadcast()),
-        DhcpOption::DomainNameServer(vec![snapshot.server]),
         DhcpOption::DomainName(snapshot.domain.trim_end_matches('.').to_owned()),
         DhcpOption::InterfaceMtu(snapshot.mtu),
     ];
     if let Some(gateway) = snapshot.gateway {
         options.push(DhcpOption::Router(vec![gateway]));
+    }
+    let servers = match snapshot.dns_servers.as_slice() {
+        [] if snapshot.no_dns => Vec::new(),
+        [] => vec![snapshot.server],
+        others => others.to_vec(),
+    };
+    if !servers.is_empty() {
+        options.push(DhcpOption::DomainNameServer(servers));
+    }
+    if !snapshot.ntp_servers.is_empty() {
+        options.push(DhcpOption::NtpServers(snapshot.ntp_servers.clone()));
     }
     if let Some(hostname) = super::decide::client_mac(question).and_then(|mac| served.host(mac)) {
         options.push(DhcpOption::Hostname(hostname.hostname.to_ascii_lowercase()));
@@ -72,7 +86,7 @@ fn configuration(served: &Served, question: &Message, answer: &Answer) -> Vec<Dh
 }
 
 fn routes(served: &Served) -> Vec<(Ipv4Net, Ipv4Addr)> {
-    let snapshot = &served.snapshot;
+    let snapshot = &served.head;
     let mut routes: Vec<_> = snapshot.routes.iter().map(|route| (route.destination.trunc(), route.via)).collect();
     let default = snapshot.gateway.filter(|_| routes.iter().all(|(to, _)| to.prefix_len() > 0));
     routes.extend(default.map(|gateway| (Ipv4Net::default(), gateway)));
@@ -125,7 +139,8 @@ mod tests {
             destination: "169.254.169.254/32".parse().unwrap(),
             via: Ipv4Addr::new(10, 0, 0, 2),
         }];
-        let served = Served::new(snapshot, 1).unwrap();
+        snapshot.ntp_servers = vec![Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(192, 0, 2, 123)];
+        let served = Served::new(snapshot, 1, 1).unwrap();
         let mut question = discover();
         question
             .opts_mut()
@@ -143,6 +158,7 @@ mod tests {
             "Hostname(\"web1\")",
             "InterfaceMtu(1450)",
             "MessageType(Offer)",
+            "NtpServers([10.0.0.3, 192.0.2.123])",
             "Rebinding(3150)",
             "Renewal(1800)",
             "Router([10.0.0.1])",
@@ -157,14 +173,14 @@ mod tests {
     fn a_network_without_a_gateway_offers_no_router_and_the_most_routes_fit() {
         let mut snapshot = snapshot();
         snapshot.gateway = None;
-        let served = Served::new(snapshot.clone(), 1).unwrap();
+        let served = Served::new(snapshot.clone(), 1, 1).unwrap();
         assert!(offer(&served, &discover()).opts().get(OptionCode::Router).is_none());
         let via = snapshot.server;
         let route =
             |n| arame_schema::jobs::nsa::Route { destination: Ipv4Net::new([172, 16, 0, n].into(), 32).unwrap(), via };
         snapshot.gateway = Some(Ipv4Addr::new(10, 0, 0, 1));
         snapshot.routes = (1..=crate::snapshot::ROUTES_MAX as u8).map(route).collect();
-        let served = Served::new(snapshot, 2).unwrap();
+        let served = Served::new(snapshot, 2, 1).unwrap();
         match offer(&served, &discover()).opts().get(OptionCode::ClasslessStaticRoute) {
             Some(DhcpOption::ClasslessStaticRoute(routes)) => assert_eq!(routes.len(), crate::snapshot::ROUTES_MAX + 1),
             other => panic!("{other:?}"),
@@ -173,7 +189,7 @@ mod tests {
 
     #[test]
     fn relay_information_and_client_identifier_come_back() {
-        let served = Served::new(snapshot(), 1).unwrap();
+        let served = Served::new(snapshot(), 1, 1).unwrap();
         let mut question = discover();
         question.opts_mut().insert(DhcpOption::ClientIdentifier(vec![1, 2, 3]));
         let circuit = dhcproto::v4::relay::RelayInfo::AgentCircuitId(vec![9, 9]);

@@ -4,7 +4,8 @@
 //! that makes the codec panic costs that packet.
 
 use super::decide::{self, Answer, Currency};
-use super::{CLIENT_PORT, Destination, DhcpCounters, SERVER_PORT, Silence, count, frame, reply};
+use super::{CLIENT_PORT, Destination, DhcpCounters, SERVER_PORT, Silence, count, frame, options, reply};
+use crate::complaints::Complaints;
 use crate::exchanges::{Exchange, Exchanges};
 use crate::limits::{DHCP_BURST, DHCP_PACKET_MAX, DHCP_PER_SECOND, UNKNOWN_LOG_INTERVAL, UNKNOWN_LOG_MACS};
 use crate::link::FrameSocket;
@@ -30,6 +31,7 @@ pub struct Shared {
     pub confirmed: Arc<AtomicBool>,
     pub counters: Arc<DhcpCounters>,
     pub exchanges: Arc<Exchanges>,
+    pub complaints: Arc<Complaints>,
 }
 
 pub struct Server {
@@ -89,6 +91,9 @@ impl Server {
 
     async fn answer(&mut self, packet: &[u8], from: SocketAddr) {
         let served = self.shared.served.load_full();
+        if served.head.no_dhcp {
+            return;
+        }
         let confirmed = self.shared.confirmed.load(Ordering::Relaxed);
         let currency = if confirmed { Currency::Confirmed } else { Currency::Remembered };
         let counters = self.shared.counters.clone();
@@ -108,8 +113,8 @@ impl Server {
             Ok((answer, bytes)) => self.send(&served, answer, bytes, from).await,
             Err(silence) => self.note_silence(&served, mac, silence, known),
         }
-        self.remember(&handled.message, mac, outcome.map(|(answer, _)| answer), known);
-        if self.buckets.len() > served.snapshot.hosts.len() * 2 + 16 {
+        self.remember(&handled.message, packet, mac, outcome, known);
+        if self.buckets.len() > served.host_count() * 2 + 16 {
             self.buckets.retain(|mac, _| served.host(*mac).is_some());
         }
     }
@@ -127,24 +132,28 @@ impl Server {
             (Some(_), Destination::Relay(relay)) => self.udp.send_to(bytes, (relay, SERVER_PORT)).await.map(drop),
             (Some(frames), Destination::Broadcast) => {
                 let everyone = (MacAddress([0xff; 6]), Ipv4Addr::BROADCAST);
-                send_frame(frames, served.snapshot.server, everyone, bytes)
+                send_frame(frames, served.head.server, everyone, bytes)
             }
             (Some(frames), Destination::Client { mac, address }) => {
-                send_frame(frames, served.snapshot.server, (mac, address), bytes)
+                send_frame(frames, served.head.server, (mac, address), bytes)
             }
         };
         if let Err(error) = sent {
             count(&counters.unsent);
-            let network = &served.snapshot.network;
+            let network = &served.head.network;
             tracing::debug!(%network, %error, to = ?answer.to, port = CLIENT_PORT, "a DHCP answer could not be sent");
         }
     }
 
     fn note_silence(&mut self, served: &Served, mac: MacAddress, silence: &Silence, known: bool) {
-        let network = &served.snapshot.network;
+        let network = &served.head.network;
         if known {
             count(&self.shared.counters.silent_known);
-            if let Silence::Declined(address) = silence {
+            let own = served.host(mac).map(|host| host.ipv4);
+            if let Silence::Declined(address) = silence
+                && own == Some(*address)
+                && self.shared.complaints.note(*address, mac, Instant::now())
+            {
                 tracing::warn!(%network, %mac, %address, "a client found its address in use by another machine");
             }
             return;
@@ -163,18 +172,33 @@ impl Server {
         }
     }
 
-    fn remember(&self, message: &Message, mac: MacAddress, outcome: Result<Answer, Silence>, known: bool) {
-        let kind = message.opts().msg_type().map_or("bootp".to_owned(), |kind| format!("{kind:?}").to_lowercase());
-        let (answer, reason) = match outcome {
-            Err(silence) => (None, Some(silence.to_string())),
-            Ok(Answer { kind, address, reason, .. }) => {
-                let kind = format!("{kind:?}").to_lowercase();
-                (Some(address.map_or(kind.clone(), |address| format!("{kind} {address}"))), reason)
+    fn remember(
+        &self,
+        message: &Message,
+        packet: &[u8],
+        mac: MacAddress,
+        outcome: Result<(Answer, Vec<u8>), Silence>,
+        known: bool,
+    ) {
+        let word = |kind: MessageType| format!("{kind:?}").to_lowercase();
+        let (answer, given, reason, reply) = match outcome {
+            Err(silence) => (None, None, Some(silence.reason()), Box::default()),
+            Ok((Answer { kind, address, reason, .. }, bytes)) => {
+                (Some(word(kind)), address, reason, options::of_message(&bytes))
             }
         };
-        let asked = decide::asked_address(message);
-        let at = OffsetDateTime::now_utc();
-        self.shared.exchanges.push(Exchange { at, mac, message: kind, asked, answer, reason }, known);
+        let exchange = Exchange {
+            at: OffsetDateTime::now_utc(),
+            mac,
+            message: message.opts().msg_type().map_or("bootp".to_owned(), word),
+            asked: decide::asked_address(message),
+            answer,
+            given,
+            reason,
+            question: options::of_message(packet),
+            reply,
+        };
+        self.shared.exchanges.push(exchange, known);
     }
 }
 

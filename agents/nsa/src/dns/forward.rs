@@ -38,7 +38,7 @@ impl Forwarders {
 
     /// `None`: no forwarders, names elsewhere are refused.
     pub fn of(&self, served: &Served) -> Option<Arc<TokioResolver>> {
-        if served.snapshot.forwarders.is_empty() {
+        if served.head.forwarders.is_empty() {
             return None;
         }
         let servers = served.forwarders();

@@ -3,13 +3,17 @@
 //! hickory-server's own loops are not used: they take any number of connections and forwarded questions, and log a
 //! line for each question, and a tenant must not be able to fill the descriptors, the memory or the disk of all.
 
-use super::{Handler, Verdict, count};
-use crate::limits::{ACCEPT_PAUSE, DNS_QUESTION_MAX, DNS_TCP_CONNECTIONS, DNS_TCP_TIMEOUT, FORWARDS_AT_ONCE};
+use super::clients::Clients;
+use super::{Forward, Handler, Verdict, batch, count};
+use crate::limits::{
+    ACCEPT_PAUSE, DNS_BATCHES_IN_A_ROW, DNS_QUESTION_MAX, DNS_TCP_CONNECTIONS, DNS_TCP_TIMEOUT, FORWARDS_AT_ONCE,
+};
 use hickory_server::net::xfer::Protocol;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,47 +23,65 @@ use tokio::time::timeout;
 ///
 /// # Errors
 /// The error of the broken socket.
-pub async fn run(handler: Handler, udp: UdpSocket, tcp: TcpListener) -> io::Result<()> {
+pub async fn run(handler: Handler, clients: Clients, udp: UdpSocket, tcp: TcpListener) -> io::Result<()> {
     let forwards = Arc::new(Semaphore::new(FORWARDS_AT_ONCE));
     tokio::select! {
-        ended = run_udp(&handler, Arc::new(udp), &forwards) => ended,
+        ended = run_udp(&handler, clients, Arc::new(udp), &forwards) => ended,
         never = run_tcp(&handler, tcp, &forwards) => never,
     }
 }
 
-async fn run_udp(handler: &Handler, socket: Arc<UdpSocket>, forwards: &Arc<Semaphore>) -> io::Result<()> {
-    let mut packet = vec![0u8; DNS_QUESTION_MAX];
+async fn run_udp(
+    handler: &Handler,
+    mut clients: Clients,
+    socket: Arc<UdpSocket>,
+    forwards: &Arc<Semaphore>,
+) -> io::Result<()> {
     let mut asking = JoinSet::new();
     loop {
-        let (length, from) = match socket.recv_from(&mut packet).await {
-            Ok(received) => received,
-            // An ICMP answer to something we sent: the socket itself is well.
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => continue,
-            Err(e) => return Err(e),
-        };
-        while asking.try_join_next().is_some() {}
-        let bytes = match handler.handle(&packet[..length], from, Protocol::Udp) {
-            Verdict::Answered(bytes) => bytes,
-            Verdict::Silence => continue,
-            Verdict::Forward(forward) => match forwards.clone().try_acquire_owned() {
-                Ok(permit) => {
-                    let socket = socket.clone();
-                    asking.spawn(async move {
-                        let bytes = forward.ask().await;
-                        let _ = socket.send_to(&bytes, from).await;
-                        drop(permit);
-                    });
-                    continue;
-                }
-                Err(_) => {
-                    count(&handler.counters.too_many);
-                    forward.give_up()
-                }
-            },
-        };
-        // The asker asks again; a full queue or a vanished link is mended elsewhere.
-        let _ = socket.try_send_to(&bytes, from);
+        socket.readable().await?;
+        for _ in 0..DNS_BATCHES_IN_A_ROW {
+            let serve = || batch::serve(handler, &mut clients, socket.as_raw_fd());
+            let done = match socket.try_io(Interest::READABLE, serve) {
+                Ok(done) => done,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // An ICMP answer to something we sent: the socket itself is well.
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted) => continue,
+                Err(e) => return Err(e),
+            };
+            while asking.try_join_next().is_some() {}
+            for (forward, from) in done.forwards {
+                ask_elsewhere(handler, (forward, from), &socket, forwards, &mut asking);
+            }
+            // What came meanwhile is worth another call only where the first was full; else the next wait tells.
+            if !done.is_full {
+                break;
+            }
+        }
+        // Other networks' turn.
+        tokio::task::yield_now().await;
     }
+}
+
+fn ask_elsewhere(
+    handler: &Handler,
+    (forward, from): (Forward, SocketAddr),
+    socket: &Arc<UdpSocket>,
+    forwards: &Arc<Semaphore>,
+    asking: &mut JoinSet<()>,
+) {
+    let Ok(permit) = forwards.clone().try_acquire_owned() else {
+        count(&handler.counters.too_many);
+        // The asker asks again; a full queue or a vanished link is mended elsewhere.
+        let _ = socket.try_send_to(&forward.give_up(), from);
+        return;
+    };
+    let socket = socket.clone();
+    asking.spawn(async move {
+        let bytes = forward.ask().await;
+        let _ = socket.send_to(&bytes, from).await;
+        drop(permit);
+    });
 }
 
 async fn run_tcp(handler: &Handler, listener: TcpListener, forwards: &Arc<Semaphore>) -> ! {

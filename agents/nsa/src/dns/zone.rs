@@ -1,10 +1,13 @@
 //! From a name and a type to records, out of one snapshot. Pure.
 //!
-//! Rule: forward names are `<label>.<domain>`; reverse names are those of addresses *inside* the subnet, whatever the
-//! octet boundary (a /22 has four zone apexes, a /26 shares its /24's), so a neighbour's names are never claimed.
+//! Rule: forward names are `<name>.<domain>`; a machine's name wins over a record with an address or an alias. Reverse
+//! names are those of addresses *inside* the subnet, whatever the octet boundary (a /22 has four zone apexes, a /26
+//! shares its /24's), so a neighbour's names are never claimed. Aliases are followed [`DNS_CHAIN_MAX`] times, no more.
 
 use crate::limits::NEGATIVE_TTL_SECONDS;
 use crate::snapshot::Served;
+use arame_schema::limits::DNS_CHAIN_MAX;
+use arame_schema::model::dns_record::APEX;
 use hickory_proto::rr::rdata::{A, NS, PTR, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 use std::net::Ipv4Addr;
@@ -19,15 +22,57 @@ pub enum Found {
     Elsewhere,
     /// Transfers.
     Refused,
+    /// Aliases in a row, and what the last of them leads to.
+    Alias {
+        chain: Vec<Record>,
+        target: Name,
+        end: Box<Found>,
+    },
+    /// Aliases without end.
+    Endless,
 }
 
 /// Answers keep the spelling of the question.
 pub fn find(served: &Served, name: &Name, kind: RecordType) -> Found {
+    let found = find_here(served, name, kind);
+    let Found::Records(alias) = &found else { return found };
+    let Some(first) = alias_of(alias, kind) else { return found };
+    let (mut chain, mut target) = (alias.clone(), first);
+    while chain.len() <= DNS_CHAIN_MAX {
+        match find_here(served, &target, kind) {
+            Found::Records(records) => match alias_of(&records, kind) {
+                Some(next) => {
+                    chain.extend(records);
+                    target = next;
+                }
+                None => {
+                    chain.extend(records);
+                    return Found::Records(chain);
+                }
+            },
+            end => return Found::Alias { chain, target, end: Box::new(end) },
+        }
+    }
+    Found::Endless
+}
+
+/// The target of an alias that answers another question than one for aliases.
+fn alias_of(records: &[Record], kind: RecordType) -> Option<Name> {
+    match records {
+        [Record { data: RData::CNAME(target), .. }] if !matches!(kind, RecordType::CNAME | RecordType::ANY) => {
+            Some(target.0.clone())
+        }
+        _ => None,
+    }
+}
+
+fn find_here(served: &Served, name: &Name, kind: RecordType) -> Found {
     match place(served, name) {
         Place::Elsewhere => Found::Elsewhere,
         _ if matches!(kind, RecordType::AXFR | RecordType::IXFR) => Found::Refused,
+        Place::Apex if served.origin == LowerName::new(name) => zone_records(served, name, kind),
         Place::Apex => apex_records(served, name, kind),
-        Place::Host(label) => host_records(served, name, &label, kind),
+        Place::Named(word) => named_records(served, name, &word, kind),
         Place::Address(address) => pointer_records(served, name, address, kind),
         Place::Between => Found::NoData,
         Place::Nowhere => Found::NoName,
@@ -41,13 +86,14 @@ pub fn soa_for(served: &Served, name: &Name) -> Option<Record> {
         _ if served.origin.zone_of(&LowerName::new(name)) => served.origin_name.clone(),
         _ => name.trim_to(reverse_octets(served) + 2),
     };
-    Some(soa(served, apex, NEGATIVE_TTL_SECONDS.min(served.snapshot.ttl_seconds)))
+    Some(soa(served, apex, NEGATIVE_TTL_SECONDS.min(served.head.ttl_seconds)))
 }
 
 /// Where a name lies.
 enum Place {
     Apex,
-    Host(String),
+    /// A name relative to the zone, lower case.
+    Named(String),
     Address(Ipv4Addr),
     /// In the reverse tree between an apex and an address.
     Between,
@@ -60,22 +106,30 @@ fn place(served: &Served, name: &Name) -> Place {
     let lower = LowerName::new(name);
     if served.origin.zone_of(&lower) {
         let below = name.num_labels().saturating_sub(served.origin_name.num_labels());
-        return match below {
-            0 => Place::Apex,
-            1 => Place::Host(first_label(name)),
-            _ => Place::Nowhere,
-        };
+        return if below == 0 { Place::Apex } else { relative(name, usize::from(below)) };
     }
     reverse_place(served, name)
 }
 
-fn first_label(name: &Name) -> String {
-    name.iter().next().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase()).unwrap_or_default()
+/// The first labels joined; a label with a dot in it is no name of ours.
+fn relative(name: &Name, labels: usize) -> Place {
+    let mut word = String::with_capacity(32);
+    for label in name.iter().take(labels) {
+        let Ok(text) = std::str::from_utf8(label) else { return Place::Nowhere };
+        if text.contains('.') {
+            return Place::Nowhere;
+        }
+        if !word.is_empty() {
+            word.push('.');
+        }
+        word.extend(text.chars().map(|letter| letter.to_ascii_lowercase()));
+    }
+    Place::Named(word)
 }
 
 /// How many octets the reverse apexes have: whole octets that cover the prefix, at most three.
 fn reverse_octets(served: &Served) -> usize {
-    usize::from(served.snapshot.subnet.prefix_len().div_ceil(8)).clamp(1, 3)
+    usize::from(served.head.subnet.prefix_len().div_ceil(8)).clamp(1, 3)
 }
 
 fn reverse_place(served: &Served, name: &Name) -> Place {
@@ -115,13 +169,13 @@ fn octet(label: &[u8]) -> Option<u8> {
 
 /// Whether addresses beginning with these octets can lie in the subnet.
 fn within(served: &Served, address: [u8; 4], octets: usize) -> bool {
-    let subnet = served.snapshot.subnet;
+    let subnet = served.head.subnet;
     let Ok(given) = ipnet::Ipv4Net::new(address.into(), (octets * 8) as u8) else { return false };
     subnet.contains(&given.network()) || given.contains(&subnet.network())
 }
 
 fn apex_records(served: &Served, name: &Name, kind: RecordType) -> Found {
-    let ttl = served.snapshot.ttl_seconds;
+    let ttl = served.head.ttl_seconds;
     let ns = || Record::from_rdata(name.clone(), ttl, RData::NS(NS(served.name_server.clone())));
     match kind {
         RecordType::SOA => Found::Records(vec![soa(served, name.clone(), ttl)]),
@@ -131,21 +185,54 @@ fn apex_records(served: &Served, name: &Name, kind: RecordType) -> Found {
     }
 }
 
-fn host_records(served: &Served, name: &Name, label: &str, kind: RecordType) -> Found {
-    let addresses = served.addresses(label);
-    if addresses.is_empty() {
-        return Found::NoName;
+/// The zone itself: its own records and what the tenant added to it.
+fn zone_records(served: &Served, name: &Name, kind: RecordType) -> Found {
+    match apex_records(served, name, kind) {
+        Found::Records(mut records) if kind == RecordType::ANY => {
+            records.extend(added(served, name, APEX, kind));
+            Found::Records(records)
+        }
+        Found::NoData => match added(served, name, APEX, kind) {
+            records if records.is_empty() => Found::NoData,
+            records => Found::Records(records),
+        },
+        other => other,
     }
-    if !matches!(kind, RecordType::A | RecordType::ANY) {
-        return Found::NoData;
+}
+
+fn named_records(served: &Served, name: &Name, word: &str, kind: RecordType) -> Found {
+    let addresses = served.addresses(word);
+    let mut records = Vec::new();
+    if matches!(kind, RecordType::A | RecordType::ANY) {
+        let ttl = served.head.ttl_seconds;
+        let record = |address: &Ipv4Addr| Record::from_rdata(name.clone(), ttl, RData::A(A(*address)));
+        records.extend(addresses.iter().map(record));
     }
-    let ttl = served.snapshot.ttl_seconds;
-    let record = |address: &Ipv4Addr| Record::from_rdata(name.clone(), ttl, RData::A(A(*address)));
-    Found::Records(addresses.iter().map(record).collect())
+    records.extend(added(served, name, word, kind));
+    if !records.is_empty() {
+        return Found::Records(records);
+    }
+    let exists = !addresses.is_empty() || !served.records(word).is_empty() || served.is_between(word);
+    if exists { Found::NoData } else { Found::NoName }
+}
+
+/// The tenant's records of a name. Where a machine has it, no address and no alias is.
+fn added(served: &Served, name: &Name, word: &str, kind: RecordType) -> Vec<Record> {
+    let is_machine = !served.addresses(word).is_empty();
+    let wanted = |data: &RData| match data {
+        RData::A(_) => !is_machine && matches!(kind, RecordType::A | RecordType::ANY),
+        RData::CNAME(_) => !is_machine,
+        other => kind == RecordType::ANY || other.record_type() == kind,
+    };
+    let entries = served.records(word).iter().filter(|entry| wanted(&entry.data));
+    let ttl = served.head.ttl_seconds;
+    entries
+        .map(|entry| Record::from_rdata(name.clone(), entry.ttl_seconds.unwrap_or(ttl), entry.data.clone()))
+        .collect()
 }
 
 fn pointer_records(served: &Served, name: &Name, address: Ipv4Addr, kind: RecordType) -> Found {
-    let target = if address == served.snapshot.server {
+    let target = if address == served.head.server {
         Some(served.name_server.clone())
     } else {
         served.host_at(address).and_then(|host| {
@@ -157,7 +244,7 @@ fn pointer_records(served: &Served, name: &Name, address: Ipv4Addr, kind: Record
     if !matches!(kind, RecordType::PTR | RecordType::ANY) {
         return Found::NoData;
     }
-    let ttl = served.snapshot.ttl_seconds;
+    let ttl = served.head.ttl_seconds;
     Found::Records(vec![Record::from_rdata(name.clone(), ttl, RData::PTR(PTR(target)))])
 }
 
@@ -165,7 +252,7 @@ fn pointer_records(served: &Served, name: &Name, address: Ipv4Addr, kind: Record
 fn soa(served: &Served, apex: Name, ttl: u32) -> Record {
     let mailbox = served.origin_name.prepend_label("hostmaster").unwrap_or_else(|_| served.origin_name.clone());
     let serial = served.version as u32;
-    let negative = NEGATIVE_TTL_SECONDS.min(served.snapshot.ttl_seconds);
+    let negative = NEGATIVE_TTL_SECONDS.min(served.head.ttl_seconds);
     let data = SOA::new(served.name_server.clone(), mailbox, serial, 3600, 600, 86_400, negative);
     Record::from_rdata(apex, ttl, RData::SOA(data))
 }
@@ -179,12 +266,13 @@ mod tests {
     fn served(subnet: &str) -> Served {
         let mut snapshot = snapshot();
         snapshot.subnet = subnet.parse().unwrap();
-        Served::new(snapshot, 42).unwrap()
+        Served::new(snapshot, 42, 1).unwrap()
     }
 
     fn ask(served: &Served, name: &str, kind: RecordType) -> String {
         match find(served, &Name::from_ascii(name).unwrap(), kind) {
             Found::Records(records) => records.iter().map(|r| r.data.to_string()).collect::<Vec<_>>().join(" "),
+            Found::Alias { chain, target, end } => format!("{} to {target}: {end:?}", chain.len()),
             other => format!("{other:?}"),
         }
     }
@@ -215,6 +303,61 @@ mod tests {
         assert_eq!(ask(&served, "demo.example.", RecordType::AXFR), "Refused");
     }
 
+    fn with_records(records: &[(&str, &str, &str)]) -> Served {
+        let mut snapshot = snapshot();
+        let record = |(n, (name, kind, value)): (usize, &(&str, &str, &str))| {
+            serde_json::from_value(
+                serde_json::json!({ "id": format!("dnr-{n}"), "name": name, "kind": kind, "value": value }),
+            )
+            .unwrap()
+        };
+        snapshot.records = records.iter().enumerate().map(record).collect();
+        Served::new(snapshot, 42, 1).unwrap()
+    }
+
+    #[test]
+    fn records_of_the_tenant_are_found_and_aliases_followed_to_their_end() {
+        let served = with_records(&[
+            ("www", "CNAME", "web1"),
+            ("shop", "CNAME", "www.demo.example"),
+            ("out", "CNAME", "mail.example.org"),
+            ("lost", "CNAME", "nobody"),
+            ("@", "TXT", "v=spf1 -all"),
+            ("_sip._tcp", "SRV", "10 5 5060 web1"),
+            ("vip", "A", "10.0.0.200"),
+            ("vip", "A", "10.0.0.201"),
+        ]);
+        assert_eq!(ask(&served, "www.demo.example.", RecordType::A), "web1.demo.example. 10.0.0.10");
+        assert_eq!(ask(&served, "SHOP.demo.example.", RecordType::A), "www.demo.example. web1.demo.example. 10.0.0.10");
+        assert_eq!(ask(&served, "www.demo.example.", RecordType::CNAME), "web1.demo.example.");
+        assert_eq!(ask(&served, "www.demo.example.", RecordType::AAAA), "1 to web1.demo.example.: NoData");
+        assert_eq!(ask(&served, "out.demo.example.", RecordType::A), "1 to mail.example.org.: Elsewhere");
+        assert_eq!(ask(&served, "lost.demo.example.", RecordType::A), "1 to nobody.demo.example.: NoName");
+        assert_eq!(ask(&served, "demo.example.", RecordType::TXT), "v=spf1 -all");
+        assert_eq!(ask(&served, "demo.example.", RecordType::A), "NoData");
+        assert_eq!(ask(&served, "_sip._tcp.demo.example.", RecordType::SRV), "10 5 5060 web1.demo.example.");
+        assert_eq!(ask(&served, "_tcp.demo.example.", RecordType::SRV), "NoData", "a name above others exists");
+        assert_eq!(ask(&served, "vip.demo.example.", RecordType::A), "10.0.0.200 10.0.0.201");
+        assert_eq!(ask(&served, "200.0.0.10.in-addr.arpa.", RecordType::PTR), "NoName");
+    }
+
+    #[test]
+    fn a_machines_name_wins_and_aliases_without_end_end() {
+        let served = with_records(&[
+            ("web1", "A", "10.0.0.99"),
+            ("db1", "CNAME", "web1"),
+            ("db1", "TXT", "beside it"),
+            ("free", "A", "10.0.0.99"),
+            ("a", "CNAME", "b"),
+            ("b", "CNAME", "a"),
+        ]);
+        assert_eq!(ask(&served, "web1.demo.example.", RecordType::A), "10.0.0.10");
+        assert_eq!(ask(&served, "db1.demo.example.", RecordType::A), "10.0.0.11");
+        assert_eq!(ask(&served, "db1.demo.example.", RecordType::TXT), "beside it");
+        assert_eq!(ask(&served, "free.demo.example.", RecordType::A), "10.0.0.99", "the control");
+        assert_eq!(ask(&served, "a.demo.example.", RecordType::A), "Endless");
+    }
+
     #[test]
     fn reverse_zones_end_at_the_subnet_whatever_its_length() {
         for (subnet, apex, inside, outside) in [
@@ -241,7 +384,7 @@ mod tests {
             snapshot.hosts = hosts.iter().map(|(last, name)| serde_json::from_value(serde_json::json!({
                 "vif": format!("vif-{last}"), "instance": "i-x", "mac": format!("52:54:00:00:00:{last:02x}"),
                 "ipv4": format!("10.0.0.{last}"), "hostname": name })).unwrap()).collect();
-            let served = Served::new(snapshot, 1).unwrap();
+            let served = Served::new(snapshot, 1, 1).unwrap();
             for (last, name) in &hosts {
                 let forward = ask(&served, &format!("{name}.demo.example."), RecordType::A);
                 let address = format!("10.0.0.{last}");

@@ -4,24 +4,28 @@
 //!   bridge ── port (tag) ═══ veth ═══ eth0 [server/prefix]   namespace <prefix><network>
 //! ```
 //!
-//! Rule: equal subnets never meet: sockets are opened by a thread that entered the namespace, which forwards nothing.
+//! Rule: equal subnets never meet: sockets are opened by a thread that entered the namespace, which forwards nothing but
+//! what its way out names ([`super::way`]), where it has one: a second veth pair, `out0`, on the segment outside.
 //! The port row carries the mark in `external_ids`; a row without it, or with another installation's, is not touched.
 //! A port's shape (tag, address, gateway, mtu) is written on the row, so that a change of it is seen after a restart.
 
 use super::command::{CommandError, run, run_with};
 use super::ovsdb::{self, Port};
+use super::way;
 use super::{DhcpSockets, FoundLink, FrameSocket, LinkError, LinkId, LinkSpec, Links, Mark, Sockets};
+use crate::announce::ArpSocket;
 use crate::config::Switch;
 use crate::dhcp::SERVER_PORT;
 use crate::limits::INSPECTIONS_PER_TICK;
 use crate::network::DNS_PORT;
+use arame_schema::jobs::nsa::Outside;
 use arame_schema::model::{MacAddress, NetworkId};
 use async_trait::async_trait;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::collections::HashMap;
 use std::fs::File;
@@ -34,9 +38,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 const NAMESPACES: &str = "/run/netns";
 /// The inner end's name.
 const INNER: &str = "eth0";
+/// The name of the end on the segment outside.
+const OUTER: &str = "out0";
+
+/// EtherType (RFC 826).
+const ARP: u16 = 0x0806;
+
+mod ways;
 
 mod key {
     pub const INSTALLATION: &str = "arame-installation";
@@ -48,6 +60,8 @@ mod key {
 
 pub struct Netns {
     switch: Switch,
+    /// Tells its MACs from those of another that serves the same network.
+    identity: String,
     made: Mutex<HashMap<NetworkId, Made>>,
     /// Where the next round of looking inside begins.
     turn: AtomicUsize,
@@ -59,6 +73,8 @@ struct Made {
     port: String,
     port_index: u32,
     netns_inode: u64,
+    /// The rules of the way out as the kernel tells them, while there is one.
+    rules: Option<String>,
 }
 
 /// What a thread inside the namespace sees.
@@ -68,11 +84,15 @@ struct Inside {
     up: bool,
     addresses: Vec<(Ipv4Addr, u8)>,
     default_via: Option<Ipv4Addr>,
+    /// The same of the outer end.
+    outside: Vec<(Ipv4Addr, u8)>,
+    outside_up: bool,
+    forwards: bool,
 }
 
 impl Netns {
-    pub fn new(switch: Switch) -> Self {
-        Self { switch, made: Mutex::default(), turn: AtomicUsize::new(0) }
+    pub fn new(switch: Switch, identity: String) -> Self {
+        Self { switch, identity, made: Mutex::default(), turn: AtomicUsize::new(0) }
     }
 
     fn netns(&self, network: &NetworkId) -> String {
@@ -121,8 +141,8 @@ impl Netns {
     }
 
     /// Both ends anew.
-    async fn make_veth(&self, port: &str, netns: &str, mac: MacAddress, stale_row: bool) -> Result<(), LinkError> {
-        if stale_row {
+    async fn make_veth(&self, port: &str, netns: &str, end: &str, mac: MacAddress) -> Result<(), LinkError> {
+        if self.ports().await?.iter().any(|row| row.name == port) {
             self.vsctl(&["--if-exists", "del-port", &self.switch.bridge, port]).await?;
         }
         if if_nametoindex(port).is_ok() {
@@ -130,23 +150,26 @@ impl Netns {
         }
         let mac = mac.to_string();
         let outer = ["link", "add", "name", port, "type", "veth"];
-        let inner = ["peer", "name", INNER, "address", &mac, "netns", netns];
+        let inner = ["peer", "name", end, "address", &mac, "netns", netns];
         run("ip", &[&outer[..], &inner].concat()).await?;
         // A userspace switch passes unfinished checksums on as they are.
         run("ethtool", &["-K", port, "tx", "off"]).await?;
-        run("ip", &["netns", "exec", netns, "ethtool", "-K", INNER, "tx", "off"]).await?;
+        run("ip", &["netns", "exec", netns, "ethtool", "-K", end, "tx", "off"]).await?;
         Ok(())
     }
 
     async fn shape_inside(&self, spec: &LinkSpec, netns: &str, seen: &Inside) -> Result<(), LinkError> {
-        let LinkSpec { server, prefix_len, mtu, .. } = spec;
+        let mtu = spec.mtu;
         let mut batch = format!("link set dev lo up\nlink set dev {INNER} mtu {mtu}\n");
-        if seen.addresses != [(*server, *prefix_len)] {
-            batch.push_str(&format!("addr flush dev {INNER}\naddr add {server}/{prefix_len} brd + dev {INNER}\n"));
-        }
+        batch.push_str(&addressing(INNER, &inner_addresses(spec), &seen.addresses));
         batch.push_str(&format!("link set dev {INNER} up\n"));
-        match (spec.gateway, seen.default_via) {
-            (Some(gateway), _) => batch.push_str(&format!("route replace default via {gateway} dev {INNER}\n")),
+        if let Some(outside) = &spec.outside {
+            batch.push_str(&format!("link set dev {OUTER} mtu {}\n", outside.mtu));
+            batch.push_str(&addressing(OUTER, &outer_addresses(outside), &seen.outside));
+            batch.push_str(&format!("link set dev {OUTER} up\n"));
+        }
+        match (default_of(spec), seen.default_via) {
+            (Some((via, device)), _) => batch.push_str(&format!("route replace default via {via} dev {device}\n")),
             (None, Some(_)) => batch.push_str("route del default\n"),
             (None, None) => {}
         }
@@ -154,10 +177,16 @@ impl Netns {
         Ok(())
     }
 
-    async fn shape_port(&self, spec: &LinkSpec, mark: Mark, port: &str, row: Option<&Port>) -> Result<(), LinkError> {
+    async fn shape_port(
+        &self,
+        spec: &LinkSpec,
+        mark: Mark,
+        (port, vlan_tag): (&str, u16),
+        row: Option<&Port>,
+    ) -> Result<(), LinkError> {
         let shape = shape(spec);
         let good = row.is_some_and(|row| {
-            row.in_bridge && row.tag == Some(spec.vlan_tag) && row.external_ids.get(key::SHAPE) == Some(&shape)
+            row.in_bridge && row.tag == Some(vlan_tag) && row.external_ids.get(key::SHAPE) == Some(&shape)
         });
         if good {
             return Ok(());
@@ -170,7 +199,7 @@ impl Netns {
             (key::SHAPE, shape),
         ];
         let ids: Vec<String> = ids.iter().map(|(key, value)| format!("external_ids:{key}=\"{value}\"")).collect();
-        let tag = format!("tag={}", spec.vlan_tag);
+        let tag = format!("tag={vlan_tag}");
         let mut arguments = vec!["--may-exist", "add-port", &self.switch.bridge, port, "--", "set", "port", port];
         arguments.extend([tag.as_str(), "vlan_mode=access"]);
         arguments.extend(ids.iter().map(String::as_str));
@@ -194,17 +223,22 @@ impl Links for Netns {
         let mut seen = look_inside(&file).await?;
         if seen.index == 0 || if_nametoindex(port.as_str()).is_err() {
             quiet(&file).await?;
-            self.make_veth(&port, &netns, inner_mac(spec, mark.installation), row.is_some()).await?;
+            self.make_veth(&port, &netns, INNER, mac_of(spec, mark.installation, spec.server, &self.identity)).await?;
             row = None;
+            seen = look_inside(&file).await?;
+        }
+        let way = self.ensure_way(spec, mark, (&netns, &file), &ports).await?;
+        if way {
             seen = look_inside(&file).await?;
         }
         self.shape_inside(spec, &netns, &seen).await?;
         let mtu = spec.mtu.to_string();
         run("ip", &["link", "set", "dev", &port, "mtu", &mtu, "up"]).await?;
-        self.shape_port(spec, mark, &port, row).await?;
+        self.shape_port(spec, mark, (&port, spec.vlan_tag), row).await?;
+        let rules = self.open_way(spec, mark, (&netns, &file), &ports).await?;
         let port_index = if_nametoindex(port.as_str()).map_err(|e| io_error("finding", &port, e.into()))?;
         let netns_inode = file.metadata().map_err(|e| io_error("reading", &netns, e))?.ino();
-        let made = Made { port, port_index, netns_inode };
+        let made = Made { port, port_index, netns_inode, rules };
         let id = LinkId(format!("{netns_inode}/{}", seen.index));
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.network.clone(), made);
         Ok(id)
@@ -229,8 +263,10 @@ impl Links for Netns {
                 self.vsctl(&["--if-exists", "del-port", &self.switch.bridge, &row.name]).await?;
             }
         }
-        if if_nametoindex(port.as_str()).is_ok() {
-            run("ip", &["link", "del", "dev", &port]).await?;
+        for port in [port, way_port_name(network, installation)] {
+            if if_nametoindex(port.as_str()).is_ok() {
+                run("ip", &["link", "del", "dev", &port]).await?;
+            }
         }
         let path = Path::new(NAMESPACES).join(&netns);
         if open_netns(&netns).is_some() {
@@ -275,7 +311,9 @@ impl Links for Netns {
                 && row.is_some_and(|row| row.in_bridge && row.tag == Some(spec.vlan_tag));
             let turn = (at + specs.len() - start % specs.len()) % specs.len() < INSPECTIONS_PER_TICK;
             let whole = match file {
-                Some(file) if outside && turn => is_as_wished(spec, &look_inside(&file).await?),
+                Some(file) if outside && turn => {
+                    is_as_wished(spec, &look_inside(&file).await?) && self.has_rules(spec, made).await
+                }
                 _ => outside,
             };
             if !whole {
@@ -287,12 +325,52 @@ impl Links for Netns {
 }
 
 fn is_as_wished(spec: &LinkSpec, seen: &Inside) -> bool {
-    seen.up && seen.addresses == [(spec.server, spec.prefix_len)] && seen.default_via == spec.gateway
+    let way = match &spec.outside {
+        Some(outside) => seen.outside_up && seen.forwards && same(&seen.outside, &outer_addresses(outside)),
+        None => !seen.forwards && !seen.outside_up,
+    };
+    let via = default_of(spec).map(|(via, _)| via);
+    way && seen.up && same(&seen.addresses, &inner_addresses(spec)) && seen.default_via == via
+}
+
+fn same(one: &[(Ipv4Addr, u8)], other: &[(Ipv4Addr, u8)]) -> bool {
+    one.len() == other.len() && one.iter().all(|address| other.contains(address))
+}
+
+/// On the inner segment: the server's, and the gateway's where the way out is here.
+fn inner_addresses(spec: &LinkSpec) -> Vec<(Ipv4Addr, u8)> {
+    let gateway = spec.gateway.filter(|_| spec.outside.is_some());
+    [Some(spec.server), gateway].into_iter().flatten().map(|address| (address, spec.prefix_len)).collect()
+}
+
+/// The kernel answers for each of them by ARP.
+fn outer_addresses(outside: &Outside) -> Vec<(Ipv4Addr, u8)> {
+    let prefix = outside.subnet.prefix_len();
+    let own = std::iter::once(outside.address).chain(outside.translations.iter().map(|one| one.outer));
+    own.map(|address| (address, prefix)).collect()
+}
+
+/// Where what is not on a segment of ours goes.
+fn default_of(spec: &LinkSpec) -> Option<(Ipv4Addr, &'static str)> {
+    match &spec.outside {
+        Some(outside) => outside.gateway.map(|gateway| (gateway, OUTER)),
+        None => spec.gateway.map(|gateway| (gateway, INNER)),
+    }
+}
+
+/// Lines of `ip -batch` that make these the addresses of a device. What stays is not touched: connections use it.
+fn addressing(device: &str, wished: &[(Ipv4Addr, u8)], seen: &[(Ipv4Addr, u8)]) -> String {
+    let gone = seen.iter().filter(|address| !wished.contains(address));
+    let new = wished.iter().filter(|address| !seen.contains(address));
+    let gone = gone.map(|(address, prefix)| format!("addr del {address}/{prefix} dev {device}\n"));
+    let new = new.map(|(address, prefix)| format!("addr add {address}/{prefix} brd + dev {device}\n"));
+    new.chain(gone).collect()
 }
 
 fn shape(spec: &LinkSpec) -> String {
     let gateway = spec.gateway.map_or("none".to_owned(), |gateway| gateway.to_string());
-    format!("{} {}/{} {gateway} {}", spec.vlan_tag, spec.server, spec.prefix_len, spec.mtu)
+    let way = spec.outside.as_ref().map_or(String::new(), |outside| format!(" out {}", outside.vlan_tag));
+    format!("{} {}/{} {gateway} {}{way}", spec.vlan_tag, spec.server, spec.prefix_len, spec.mtu)
 }
 
 /// Fourteen characters (the kernel allows fifteen), the same after every restart, different for two installations.
@@ -301,10 +379,16 @@ fn port_name(network: &NetworkId, installation: Uuid) -> String {
     format!("nsa{:011x}", hash(network, installation, &[]) >> 20)
 }
 
+/// The port of the way out, by the same rules.
+fn way_port_name(network: &NetworkId, installation: Uuid) -> String {
+    format!("nso{:011x}", hash(network, installation, b"out") >> 20)
+}
+
 /// The same whenever the link is made anew, so that guests need not learn it again; different for two nsa on one
 /// segment, which have different addresses.
-fn inner_mac(spec: &LinkSpec, installation: Uuid) -> MacAddress {
-    let [_, _, _, b, c, d, e, f] = hash(&spec.network, installation, &spec.server.octets()).to_be_bytes();
+fn mac_of(spec: &LinkSpec, installation: Uuid, address: Ipv4Addr, identity: &str) -> MacAddress {
+    let more = [&address.octets(), identity.as_bytes()].concat();
+    let [_, _, _, b, c, d, e, f] = hash(&spec.network, installation, &more).to_be_bytes();
     MacAddress([0x02, b, c, d, e, f])
 }
 
@@ -372,7 +456,9 @@ async fn quiet(netns: &File) -> Result<(), LinkError> {
     let settings = move || {
         set("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
         set("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
-        set("/proc/sys/net/ipv4/ip_forward", "0")
+        // Each address is answered for on its own segment only.
+        set("/proc/sys/net/ipv4/conf/all/arp_ignore", "1")?;
+        set(FORWARDING, "0")
     };
     inside(netns, settings).await?.map_err(|(path, e)| io_error("setting", path, e))
 }
@@ -380,17 +466,27 @@ async fn quiet(netns: &File) -> Result<(), LinkError> {
 async fn look_inside(netns: &File) -> Result<Inside, LinkError> {
     inside(netns, || -> io::Result<Inside> {
         let mut seen = Inside::default();
-        for entry in getifaddrs()?.filter(|entry| entry.interface_name == INNER) {
+        for entry in getifaddrs()? {
+            let is_up = entry.flags.contains(InterfaceFlags::IFF_UP);
             let Some(address) = entry.address else { continue };
-            seen.up |= entry.flags.contains(InterfaceFlags::IFF_UP);
-            if let Some(link) = address.as_link_addr() {
-                seen.index = link.ifindex() as u32;
-            }
-            if let (Some(ip), Some(mask)) = (address.as_sockaddr_in(), entry.netmask) {
-                let mask = mask.as_sockaddr_in().map_or(0, |mask| u32::from(mask.ip()).leading_ones() as u8);
-                seen.addresses.push((ip.ip(), mask));
+            let of_mask = |mask: nix::sys::socket::SockaddrStorage| {
+                mask.as_sockaddr_in().map_or(0, |mask| u32::from(mask.ip()).leading_ones() as u8)
+            };
+            let ip = address.as_sockaddr_in().map(|ip| (ip.ip(), entry.netmask.map_or(0, of_mask)));
+            match entry.interface_name.as_str() {
+                INNER => {
+                    seen.up |= is_up;
+                    seen.index = address.as_link_addr().map_or(seen.index, |link| link.ifindex() as u32);
+                    seen.addresses.extend(ip);
+                }
+                OUTER => {
+                    seen.outside_up |= is_up;
+                    seen.outside.extend(ip);
+                }
+                _ => {}
             }
         }
+        seen.forwards = std::fs::read_to_string(FORWARDING)?.trim() == "1";
         seen.default_via = default_route(&std::fs::read_to_string("/proc/thread-self/net/route")?);
         Ok(seen)
     })
@@ -420,15 +516,31 @@ fn open_sockets() -> io::Result<Sockets> {
     let dns_tcp = TcpListener::bind((any, DNS_PORT))?;
     dns_tcp.set_nonblocking(true)?;
     let frames = Some(open_frames()?);
-    Ok(Sockets { dhcp: Some(DhcpSockets { udp, frames }), dns: Some((dns_udp, dns_tcp)) })
+    Ok(Sockets { dhcp: Some(DhcpSockets { udp, frames }), dns: Some((dns_udp, dns_tcp)), arp: Some(open_arp()?) })
 }
 
-/// Bound to the inner end by the address `getifaddrs` gives; protocol 0 receives nothing.
-fn open_frames() -> io::Result<FrameSocket> {
+/// The inner end as `getifaddrs` gives it, and its MAC.
+fn inner_end() -> io::Result<(LinkAddr, MacAddress)> {
     let missing = || io::Error::other(format!("{INNER} is missing"));
     let entries = getifaddrs()?.filter(|entry| entry.interface_name == INNER);
     let link = entries.filter_map(|entry| entry.address?.as_link_addr().copied()).next().ok_or_else(missing)?;
     let mac = MacAddress(link.addr().ok_or_else(missing)?);
+    Ok((link, mac))
+}
+
+/// Receives what others say by ARP.
+fn open_arp() -> io::Result<ArpSocket> {
+    let (link, mac) = inner_end()?;
+    let protocol = socket2::Protocol::from(i32::from(ARP.to_be()));
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &link)?;
+    Ok(ArpSocket { socket: socket.into(), mac })
+}
+
+/// Bound to the inner end; protocol 0 receives nothing.
+fn open_frames() -> io::Result<FrameSocket> {
+    let (link, mac) = inner_end()?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = nix::sys::socket::socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
     nix::sys::socket::bind(socket.as_raw_fd(), &link)?;

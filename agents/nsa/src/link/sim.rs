@@ -145,7 +145,9 @@ fn save(path: &Option<PathBuf>, world: &World) {
 }
 
 fn shape(spec: &LinkSpec) -> String {
-    format!("{} {}/{} {:?} {}", spec.vlan_tag, spec.server, spec.prefix_len, spec.gateway, spec.mtu)
+    let way = spec.outside.as_ref().map(|outside| serde_json::to_string(outside).unwrap_or_default());
+    let way = way.unwrap_or_default();
+    format!("{} {}/{} {:?} {} {way}", spec.vlan_tag, spec.server, spec.prefix_len, spec.gateway, spec.mtu)
 }
 
 fn refuse_foreign(link: &SimLink, network: &NetworkId, installation: Uuid) -> Result<(), LinkError> {

@@ -22,6 +22,7 @@ pub fn has(needs: &[&str]) -> bool {
         let there = match *need {
             "root" => nix::unistd::geteuid().is_root(),
             "tun" => Path::new("/dev/net/tun").exists(),
+            "networkd" => Path::new("/usr/lib/systemd/systemd-networkd").exists(),
             "ovs" => found("ovs-vswitchd") && found("ovsdb-server") && found("ovs-vsctl"),
             program => found(program),
         };
@@ -59,12 +60,26 @@ pub fn snapshot(network: &str, tag: u16) -> NetworkSnapshot {
 
 pub fn sim_config(dir: &Path) -> Nsa {
     let sim = Sim { state_file: Some(dir.join("switch.json")), ..Sim::default() };
-    Nsa { driver: Driver::Sim, data_dir: dir.join("data"), switch: None, sim }
+    Nsa {
+        driver: Driver::Sim,
+        data_dir: dir.join("data"),
+        switch: None,
+        questions_per_second: 20_000,
+        identity: "nsa.n1".into(),
+        sim,
+    }
 }
 
 pub fn netns_config(dir: &Path, db_socket: &Path, prefix: &str) -> Nsa {
     let switch = Switch { bridge: "ovs0".to_owned(), db_socket: db_socket.to_owned(), netns_prefix: prefix.to_owned() };
-    Nsa { driver: Driver::Netns, data_dir: dir.join("data"), switch: Some(switch), sim: Sim::default() }
+    Nsa {
+        driver: Driver::Netns,
+        data_dir: dir.join("data"),
+        switch: Some(switch),
+        questions_per_second: 20_000,
+        identity: "nsa.n1".into(),
+        sim: Sim::default(),
+    }
 }
 
 /// dcmgr's side: sends jobs as the framework does.
@@ -92,7 +107,7 @@ impl Desk {
         snapshot: &NetworkSnapshot,
         version: u64,
     ) -> Result<Vec<FactReport>, Stopped> {
-        let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot.clone() }));
+        let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot.clone(), history: 1 }));
         let work = self.work(snapshot.network.as_str(), version, &CancellationToken::new());
         agent.handle(job, work).await
     }

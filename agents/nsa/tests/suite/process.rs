@@ -37,6 +37,7 @@ fn common(dir: &Path) -> Common {
         state_dir: dir.join("state"),
         broker,
         streams: Default::default(),
+        metrics: Default::default(),
     }
 }
 
@@ -81,7 +82,7 @@ async fn under_the_framework_a_network_comes_is_asked_about_and_goes() {
     let running = tokio::spawn(runtime::run(common(dir.path()), broker.bus(AGENT), agent.clone(), stop.clone()));
 
     let hello: Hello = read(&mut hellos).await;
-    assert_eq!(hello.kinds, ["nsa.network.apply", "nsa.network.delete"]);
+    assert_eq!(hello.kinds, ["nsa.network.apply", "nsa.network.change", "nsa.network.delete"]);
     let welcome = Welcome {
         nonce: hello.nonce,
         incarnation: 1,
@@ -92,7 +93,7 @@ async fn under_the_framework_a_network_comes_is_asked_about_and_goes() {
     };
     send(&*dcmgr, control::WELCOME, 0, ("", 0), &welcome).await;
 
-    let apply = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot("nw-one", 101) }));
+    let apply = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot("nw-one", 101), history: 1 }));
     let start = Instant::now();
     let job = send(&*dcmgr, apply.kind(), 1, ("nw-one", 7), Envelope::body_of(&apply)).await;
     let outcome: Outcome = read(&mut outcomes).await;

@@ -125,7 +125,7 @@ async fn a_newer_job_ends_the_wait_of_one_that_hangs() {
         sim.faults().inject(Fault { at, effect: Effect::Hang, times: 1 });
         let cancelled = CancellationToken::new();
         let version = agent.version(&id(network)).unwrap_or(0) + 1;
-        let job = ApplyNetwork { snapshot: snapshot(network, 100 + version as u16) };
+        let job = ApplyNetwork { snapshot: snapshot(network, 100 + version as u16), history: 1 };
         let hung = agent.handle(Job::ApplyNetwork(Box::new(job)), desk.work(network, version, &cancelled));
         let cancel = async {
             tokio::task::yield_now().await;
@@ -166,7 +166,7 @@ async fn jobs_and_questions_of_others_are_refused_with_a_sentence() {
         .unwrap_or_else(|error| panic!("the example of a foreign job is out of date: {error}"));
     let answer = agent.handle(Job::ApplyPolicy(policy), desk.work("hn-h1", 1, &CancellationToken::new())).await;
     assert_eq!(failed(answer), ("unsupported".into(), Retry::Never));
-    let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot("nw-one", 101) }));
+    let job = Job::ApplyNetwork(Box::new(ApplyNetwork { snapshot: snapshot("nw-one", 101), history: 1 }));
     let answer = agent.handle(job, desk.work("nw-two", 1, &CancellationToken::new())).await;
     assert_eq!(failed(answer), ("wrong_thing".into(), Retry::Never));
     for (question, arguments, sentence) in [

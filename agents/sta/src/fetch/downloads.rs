@@ -1,11 +1,11 @@
-//! Downloads that go on while jobs come and go: a job begins one or finds it, watches it for as long as its budget lasts,
-//! and takes what it brought.
+//! Downloads, and other long copies of bytes, that go on while jobs come and go: a job begins one or finds it, watches it
+//! for as long as its budget lasts, and takes what it brought.
 //!
-//! Rule: one a image. A job that asks for something else ends it and begins anew; the job that deletes the image ends it.
+//! Rule: one a thing. A job that asks for something else ends it and begins anew; the job that deletes the thing ends it.
 //! What nobody takes within an hour is dropped, bytes and all.
 
 use super::error::FetchError;
-use crate::store::{StoreError, Verified};
+use crate::store::StoreError;
 use arame_framework::agent::Work;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,37 +33,37 @@ impl Report {
 
 /// What a job finds.
 #[derive(Debug)]
-pub enum Found {
-    Brought(Verified),
+pub enum Found<T> {
+    Brought(T),
     /// The job's time is over, the download's is not.
     StillComing(u8),
 }
 
-struct Download {
+struct Download<T> {
     asked: String,
     since: Instant,
     progress: watch::Receiver<(u8, &'static str)>,
-    task: JoinHandle<Result<Verified, FetchError>>,
+    task: JoinHandle<Result<T, FetchError>>,
 }
 
-impl Drop for Download {
+impl<T> Drop for Download<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-pub struct Downloads {
-    going: Mutex<BTreeMap<String, Download>>,
+pub struct Downloads<T> {
+    going: Mutex<BTreeMap<String, Download<T>>>,
     turns: Arc<Semaphore>,
 }
 
-impl Default for Downloads {
+impl<T> Default for Downloads<T> {
     fn default() -> Self {
         Self { going: Mutex::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
-impl Downloads {
+impl<T: Send + 'static> Downloads<T> {
     /// Watches the download of an image that was `asked` for so, beginning it where it is not.
     ///
     /// # Errors
@@ -74,9 +74,9 @@ impl Downloads {
         asked: String,
         begin: impl FnOnce(Report) -> F,
         work: &Work,
-    ) -> Result<Found, FetchError>
+    ) -> Result<Found<T>, FetchError>
     where
-        F: Future<Output = Result<Verified, FetchError>> + Send + 'static,
+        F: Future<Output = Result<T, FetchError>> + Send + 'static,
     {
         let mut download = self.take(image).filter(|going| going.asked == asked);
         let mut download = download.take().unwrap_or_else(|| self.begin(asked, begin));
@@ -117,9 +117,9 @@ impl Downloads {
         }
     }
 
-    fn begin<F>(&self, asked: String, begin: impl FnOnce(Report) -> F) -> Download
+    fn begin<F>(&self, asked: String, begin: impl FnOnce(Report) -> F) -> Download<T>
     where
-        F: Future<Output = Result<Verified, FetchError>> + Send + 'static,
+        F: Future<Output = Result<T, FetchError>> + Send + 'static,
     {
         let (sender, progress) = watch::channel((0, "waiting for its turn"));
         let (bringing, turns) = (begin(Report(sender)), self.turns.clone());
@@ -130,17 +130,17 @@ impl Downloads {
         Download { asked, since: Instant::now(), progress, task }
     }
 
-    fn take(&self, image: &str) -> Option<Download> {
+    fn take(&self, image: &str) -> Option<Download<T>> {
         let mut going = self.going();
         going.retain(|_, one| !one.task.is_finished() || one.since.elapsed() < UNTAKEN_MAX);
         going.remove(image)
     }
 
-    fn put_back(&self, image: &str, download: Download) {
+    fn put_back(&self, image: &str, download: Download<T>) {
         self.going().insert(image.to_owned(), download);
     }
 
-    fn going(&self) -> MutexGuard<'_, BTreeMap<String, Download>> {
+    fn going(&self) -> MutexGuard<'_, BTreeMap<String, Download<T>>> {
         self.going.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

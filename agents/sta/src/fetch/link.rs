@@ -15,7 +15,7 @@ use crate::config::FetchConfig;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, SocketAddr};
@@ -85,14 +85,14 @@ impl Link {
         Err(refused(&short(source), format!("it leads on more than {REDIRECTS_MAX} times")))
     }
 
-    /// The same from another storage node of this data center, whose address dcmgr named.
+    /// The same from another storage node of this data center, whose address dcmgr named; `shown` is what it asks for.
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn get_from_peer(&self, source: &str) -> Result<Answer, FetchError> {
+    pub async fn get_from_peer(&self, source: &str, shown: Option<&str>) -> Result<Answer, FetchError> {
         let url = Url::parse(source).map_err(|wrong| refused(&short(source), wrong))?;
         let addresses = resolve(&url).await?;
-        match judge(self.ask(url, &addresses).await?) {
+        match judge(self.ask(url, &addresses, shown).await?) {
             // It had it a moment ago, or dcmgr would not have named it.
             Err(FetchError::NotThere { url, status }) => Err(FetchError::Strange { url, status }),
             other => other,
@@ -120,10 +120,10 @@ impl Link {
         if url.scheme() == "http" && !self.allow_http && !vouched {
             return Err(refused(&shown(&url), "only https is fetched, unless the operator allows http"));
         }
-        self.ask(url, &addresses).await
+        self.ask(url, &addresses, None).await
     }
 
-    async fn ask(&self, url: Url, addresses: &[SocketAddr]) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: Url, addresses: &[SocketAddr], shown: Option<&str>) -> Result<Answer, FetchError> {
         let host = host_of(&url);
         let unreachable = |reason: String| FetchError::Unreachable { host: host.clone(), reason };
         let tcp = connect(addresses).await.map_err(unreachable)?;
@@ -141,7 +141,7 @@ impl Link {
             let _ = connection.await;
         });
         let driver = AbortOnDropHandle::new(driver);
-        let request = request(&url).map_err(|wrong| refused(&shown(&url), wrong))?;
+        let request = request(&url, shown).map_err(|wrong| refused(&self::shown(&url), wrong))?;
         let asked = tokio::time::timeout(self.silence, sender.send_request(request)).await;
         let response = asked.map_err(|_| FetchError::Silent { silence: self.silence })?;
         let response = response.map_err(|wrong| unreachable(causes(&wrong)))?;
@@ -202,7 +202,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     Err(last)
 }
 
-fn request(url: &Url) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+fn request(url: &Url, shown: Option<&str>) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
     let host = match url.port() {
         Some(port) => format!("{}:{port}", host_of(url)),
         None => host_of(url),
@@ -211,7 +211,11 @@ fn request(url: &Url) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
-    Request::get(path)
+    let request = match shown {
+        Some(shown) => Request::get(path).header(AUTHORIZATION, format!("Bearer {shown}")),
+        None => Request::get(path),
+    };
+    request
         .header(HOST, host)
         .header(USER_AGENT, concat!("arame-sta/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "*/*")

@@ -1,38 +1,76 @@
 //! `sta.volume.create`: the volume exists, is at least this large, and carries this generation.
 //!
-//! Rule: what is there is never made again or shrunk.
+//! Rule: what is there is never made again or shrunk. One from a backup appears when all of its bytes came and are what was
+//! written; until then the job answers `maybe` and is asked for again. No lock is held while they come: others share it.
 
 use super::{effect, judge, mark, see_volume, settle};
 use crate::agent::Sta;
+use crate::fetch::downloads::Found;
 use crate::store::NewVolume;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::FactReport;
-use arame_schema::jobs::sta::CreateVolume;
+use arame_schema::jobs::sta::{CreateVolume, RestoredBackup};
+use arame_schema::model::{Fact, FactName};
 
 pub async fn run(sta: &Sta, job: CreateVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
-    let _volume = sta.volume_locks.change(&job.key).await;
-    let ended = ensure(sta, &job, work).await;
-    settle(ended, see_volume(sta, job.volume.as_str(), &job.key, work).await)
+    let ended = match &job.backup {
+        Some(from) => restore(sta, &job, from, work).await,
+        None => {
+            let _volume = sta.volume_locks.change(&job.key).await;
+            let ended = ensure(sta, &job, work).await;
+            return settle(ended, see_volume(sta, job.volume.as_str(), &job.key, work).await);
+        }
+    };
+    match ended {
+        Ok(false) => Ok(vec![work.fact(FactName::Volume, Fact::Maybe, work.standing.observe())]),
+        ended => settle(ended.map(drop), see_volume(sta, job.volume.as_str(), &job.key, work).await),
+    }
+}
+
+fn new(job: &CreateVolume, work: &Work) -> NewVolume {
+    let mark = mark(job.volume.as_str(), work);
+    NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), mark }
+}
+
+/// Whether there is one already; then it is as asked for.
+async fn is_there(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<bool, Stopped> {
+    let wanted = mark(job.volume.as_str(), work);
+    let Some(found) = sta.store.find_volume(&job.key).await? else { return Ok(false) };
+    judge(found.mark.as_ref(), &job.key, job.volume.as_str(), work)?;
+    if found.size_bytes < job.size_bytes || found.mark.as_ref() != Some(&wanted) {
+        effect(work, sta.store.update_volume(&job.key, job.size_bytes, &wanted)).await?;
+    }
+    Ok(true)
 }
 
 async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stopped> {
-    let wanted = mark(job.volume.as_str(), work);
-    match sta.store.find_volume(&job.key).await? {
-        Some(found) => {
-            judge(found.mark.as_ref(), &job.key, job.volume.as_str(), work)?;
-            if found.size_bytes < job.size_bytes || found.mark.as_ref() != Some(&wanted) {
-                effect(work, sta.store.update_volume(&job.key, job.size_bytes, &wanted)).await?;
-            }
-        }
-        None => {
-            let _image = match &job.image {
-                Some(image) => Some(sta.image_locks.rely(image.as_str()).await),
-                None => None,
-            };
-            let new =
-                NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), mark: wanted };
-            effect(work, sta.store.create_volume(&new, work)).await?;
+    if is_there(sta, job, work).await? {
+        return Ok(());
+    }
+    let _image = match &job.image {
+        Some(image) => Some(sta.image_locks.rely(image.as_str()).await),
+        None => None,
+    };
+    effect(work, sta.store.create_volume(&new(job, work), work)).await
+}
+
+/// Whether it came to its end.
+async fn restore(sta: &Sta, job: &CreateVolume, from: &RestoredBackup, work: &Work) -> Result<bool, Stopped> {
+    {
+        let _volume = sta.volume_locks.change(&job.key).await;
+        if is_there(sta, job, work).await? {
+            return Ok(true);
         }
     }
-    Ok(())
+    work.check()?;
+    let new = new(job, work);
+    let asked = format!("{} {} {}", from.object, from.sha256, job.size_bytes);
+    let begin = |report| sta.carrier.restore(&new, from, report);
+    match sta.carrier.restores.watch(job.volume.as_str(), asked, begin, work).await? {
+        Found::StillComing(_) => Ok(false),
+        Found::Brought(staged) => {
+            let _volume = sta.volume_locks.change(&job.key).await;
+            effect(work, sta.store.keep_volume(&new, staged)).await.map(|()| true)
+        }
+    }
 }

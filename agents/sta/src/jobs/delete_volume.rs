@@ -8,12 +8,14 @@ use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::jobs::sta::DeleteVolume;
 
 pub async fn run(sta: &Sta, job: DeleteVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
+    sta.carrier.restores.stop(job.volume.as_str()).await;
     let _volume = sta.volume_locks.change(&job.key).await;
     let ended = remove(sta, &job, work).await;
     settle(ended, see_volume(sta, job.volume.as_str(), &job.key, work).await)
 }
 
 async fn remove(sta: &Sta, job: &DeleteVolume, work: &Work) -> Result<(), Stopped> {
+    sta.store.clear_staged(&job.key).await?;
     let Some(found) = sta.store.find_volume(&job.key).await? else { return Ok(()) };
     judge(found.mark.as_ref(), &job.key, job.volume.as_str(), work)?;
     if let Some(target) = exported_as(sta, &found).await? {

@@ -11,8 +11,8 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Room, Snapshots, Staged, Store, StoreError, Verified, Volume, blocking, check_key,
-    check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking,
+    check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
 use crate::faults::Faults;
@@ -120,6 +120,28 @@ impl Store for FileStore {
             faults.hit_blocking("create_volume:marked")?;
             temporary.keep_as(&target)?;
             Ok(faults.hit_blocking("create_volume:after")?)
+        })
+        .await
+    }
+
+    async fn stage_volume(&self, new: &NewVolume) -> Result<StagedVolume, StoreError> {
+        check_key(&new.key)?;
+        self.faults.hit("restore_volume:before").await?;
+        self.check_room(new).await?;
+        let target = self.folder.volumes()?.join(&new.key);
+        blocking(move || Ok(StagedVolume::in_file(Temporary::beside(&target)?))).await
+    }
+
+    async fn keep_volume(&self, new: &NewVolume, staged: StagedVolume) -> Result<(), StoreError> {
+        let target = self.folder.volumes()?.join(&new.key);
+        let (faults, new) = (self.faults.clone(), new.clone());
+        blocking(move || {
+            let temporary = staged.into_file()?;
+            temporary.file().set_len(new.size_bytes).map_err(StoreError::io("size", &target))?;
+            label::write(temporary.file(), &target, &Label::of(new.mark))?;
+            faults.hit_blocking("restore_volume:marked")?;
+            temporary.keep_as(&target)?;
+            Ok(faults.hit_blocking("restore_volume:after")?)
         })
         .await
     }

@@ -149,7 +149,7 @@ fn lock(root: &Path) -> Result<File, StoreError> {
 }
 
 /// `None`: no file, or an empty one.
-fn read_uuid(path: &Path) -> Result<Option<Uuid>, StoreError> {
+pub fn read_uuid(path: &Path) -> Result<Option<Uuid>, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Uuid::parse_str(text.trim())
@@ -192,7 +192,12 @@ pub struct Temporary {
 
 impl Temporary {
     pub fn beside(target: &Path) -> Result<Self, StoreError> {
-        let path = target.with_file_name(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
+        Self::beside_as(target, TEMPORARY)
+    }
+
+    /// As `beside`, with a begin of its name that tells whose it is.
+    pub fn beside_as(target: &Path, begin: &str) -> Result<Self, StoreError> {
+        let path = target.with_file_name(format!("{begin}{}", Uuid::new_v4().simple()));
         let file = File::options()
             .read(true)
             .write(true)

@@ -25,12 +25,14 @@ pub struct Label {
     /// Of a volume: the last rollback that was carried out on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupLabel>,
 }
 
 impl Label {
     /// A mark and nothing else.
     pub fn of(mark: Mark) -> Self {
-        Self { mark, image: None, rollback: None }
+        Self { mark, image: None, rollback: None, backup: None }
     }
 }
 
@@ -39,6 +41,16 @@ impl Label {
 pub struct ImageLabel {
     pub sha256: String,
     pub format: DiskFormat,
+}
+
+/// What was measured when the backup was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupLabel {
+    /// Of the content, not of the packed file.
+    pub sha256: String,
+    pub size_bytes: u64,
+    /// SHA-256 of what a reader has to show.
+    pub reader: String,
 }
 
 /// Labels `file`, which now has a temporary name and will be called `named`.
@@ -119,7 +131,7 @@ mod tests {
     fn label() -> Label {
         let mark = Mark { installation: uuid::Uuid::from_u128(7), owner: "vol-a".into(), generation: 3 };
         let image = Some(ImageLabel { sha256: "00".into(), format: DiskFormat::Raw });
-        Label { mark, image, rollback: Some(uuid::Uuid::from_u128(9)) }
+        Label { image, rollback: Some(uuid::Uuid::from_u128(9)), ..Label::of(mark) }
     }
 
     #[test]

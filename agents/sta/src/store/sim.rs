@@ -8,7 +8,8 @@ mod snapshots;
 
 use super::images::{open_source, read_all};
 use super::{
-    Image, NewImage, NewVolume, Room, Staged, Store, StoreError, Verified, Volume, blocking, check_key, check_pace,
+    Image, NewImage, NewVolume, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking, check_key,
+    check_pace,
 };
 use crate::faults::Faults;
 use crate::mark::Mark;
@@ -116,6 +117,22 @@ impl Store for SimStore {
         let mark = Some(new.mark.clone());
         let made = SimVolume { size_bytes: new.size_bytes, mark, content, rollback: None };
         self.change("create_volume", |state| state.volumes.insert(new.key.clone(), made)).await.map(|_| ())
+    }
+
+    async fn stage_volume(&self, new: &NewVolume) -> Result<StagedVolume, StoreError> {
+        check_key(&new.key)?;
+        self.faults().hit("restore_volume:before").await?;
+        let promised: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
+        if promised.saturating_add(new.size_bytes) > self.room_bytes {
+            return Err(StoreError::DiskFull { what: format!("{} bytes", new.size_bytes) });
+        }
+        Ok(StagedVolume::in_memory())
+    }
+
+    async fn keep_volume(&self, new: &NewVolume, staged: StagedVolume) -> Result<(), StoreError> {
+        let (size_bytes, mark, content) = (new.size_bytes, Some(new.mark.clone()), staged.into_text());
+        let made = SimVolume { size_bytes, mark, content, rollback: None };
+        self.change("restore_volume", |state| state.volumes.insert(new.key.clone(), made)).await.map(|_| ())
     }
 
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError> {

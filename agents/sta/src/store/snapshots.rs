@@ -8,6 +8,7 @@ use super::StoreError;
 use crate::mark::Mark;
 use arame_framework::agent::Work;
 use async_trait::async_trait;
+use std::io::Read;
 use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +39,23 @@ pub struct Rollback {
     pub operation: Uuid,
 }
 
+/// The bytes of a snapshot, from their beginning.
+pub struct Source {
+    pub reader: Box<dyn Read + Send>,
+    /// How many come.
+    pub bytes: u64,
+    /// Of the volume at that moment; a simulated store has fewer bytes.
+    pub size_bytes: u64,
+}
+
 #[async_trait]
 pub trait Snapshots: Send + Sync + 'static {
     async fn find_snapshot(&self, volume_key: &str, key: &str) -> Result<Option<Snapshot>, StoreError>;
     async fn list_snapshots(&self) -> Result<Vec<Snapshot>, StoreError>;
     /// The caller has seen that the volume is there and the snapshot is not, and holds the volume's lock.
     async fn create_snapshot(&self, new: &NewSnapshot, work: &Work) -> Result<(), StoreError>;
+    /// To be read whole; the caller has seen that it is there, and nobody removes it meanwhile.
+    async fn open_snapshot(&self, volume_key: &str, key: &str) -> Result<Source, StoreError>;
     /// Writes a newer mark on a snapshot that is there.
     async fn mark_snapshot(&self, volume_key: &str, key: &str, mark: &Mark) -> Result<(), StoreError>;
     /// What does not exist is deleted.

@@ -9,8 +9,8 @@ pub mod words;
 
 use super::images::Images;
 use super::{
-    Image, NewImage, NewVolume, Room, Staged, Store, StoreError, Verified, Volume, blocking, check_key, check_pace,
-    qcow2,
+    Image, NewImage, NewVolume, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking, check_key,
+    check_pace, qcow2,
 };
 use crate::command::{self, CommandError};
 use crate::faults::Faults;
@@ -46,6 +46,19 @@ impl ZfsStore {
 
     fn volume(&self, key: &str) -> String {
         format!("{}/vol-{key}", self.pool)
+    }
+
+    /// A volume that is being filled: nobody's name, so it is not listed.
+    fn staged(&self, key: &str) -> String {
+        format!("{}/tmp-{key}", self.pool)
+    }
+
+    async fn check_promised(&self, size_bytes: u64) -> Result<(), StoreError> {
+        let promised: u64 = self.list_all().await?.iter().map(|volume| volume.size_bytes).sum();
+        if promised.saturating_add(size_bytes) > self.room().await?.total_bytes {
+            return Err(StoreError::DiskFull { what: format!("{size_bytes} bytes") });
+        }
+        Ok(())
     }
 
     fn gold(&self, image: &ImageId) -> String {
@@ -163,10 +176,7 @@ impl Store for ZfsStore {
     async fn create_volume(&self, new: &NewVolume, work: &Work) -> Result<(), StoreError> {
         check_key(&new.key)?;
         self.faults.hit("create_volume:before").await?;
-        let promised: u64 = self.list_all().await?.iter().map(|volume| volume.size_bytes).sum();
-        if promised.saturating_add(new.size_bytes) > self.room().await?.total_bytes {
-            return Err(StoreError::DiskFull { what: format!("{} bytes", new.size_bytes) });
-        }
+        self.check_promised(new.size_bytes).await?;
         let name = self.volume(&new.key);
         match &new.image {
             None => {
@@ -189,6 +199,38 @@ impl Store for ZfsStore {
         }
         appear(&device(&name)).await?;
         Ok(self.faults.hit("create_volume:after").await?)
+    }
+
+    async fn stage_volume(&self, new: &NewVolume) -> Result<StagedVolume, StoreError> {
+        check_key(&new.key)?;
+        self.faults.hit("restore_volume:before").await?;
+        self.check_promised(new.size_bytes).await?;
+        self.clear_staged(&new.key).await?;
+        let name = self.staged(&new.key);
+        self.zfs(&name, words::create(&name, new.size_bytes, &new.mark)).await?;
+        let device = device(&name);
+        appear(&device).await?;
+        blocking(move || StagedVolume::on_device(&device)).await
+    }
+
+    async fn clear_staged(&self, key: &str) -> Result<(), StoreError> {
+        check_key(key)?;
+        self.check_pool().await?;
+        let staged = self.staged(key);
+        if self.exists(&staged).await? {
+            self.zfs(&staged, words::destroy(&staged)).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_volume(&self, new: &NewVolume, staged: StagedVolume) -> Result<(), StoreError> {
+        blocking(move || staged.close_device()).await?;
+        let (staged, name) = (self.staged(&new.key), self.volume(&new.key));
+        self.zfs(&staged, words::set_mark(&staged, &new.mark)).await?;
+        self.faults.hit("restore_volume:marked").await?;
+        self.zfs(&name, words::rename(&staged, &name)).await?;
+        appear(&device(&name)).await?;
+        Ok(self.faults.hit("restore_volume:after").await?)
     }
 
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! The process dies at every named point; the next one starts, runs the job again, and all is as it should be.
 
+use crate::backups::{backup, restore_of, write};
 use crate::kit::*;
 use arame_framework::agent::Agent;
 use arame_schema::jobs::hva::DiskFormat;
@@ -120,6 +121,46 @@ async fn a_snapshot_killed_at_any_point_converges() {
     let before = [(create("k1", MIB), 1), (take("k1", "s1"), 1)];
     let points = ["delete_snapshot:before", "delete_snapshot:after", "sta.snapshot.delete:answer"];
     converges(&before, &points, drop_snapshot("k1", "s1"), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn a_backup_or_restore_killed_at_any_point_leaves_nothing_half_made() {
+    let size = 24 * MIB;
+    let before = [(create("k1", size), 1), (Job::SnapshotBackup(backup("a", "k1")), 1)];
+    let temporary = |kit: &Kit| -> Vec<String> {
+        let names = std::fs::read_dir(kit.place.root.join("backups")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(".tmp-")).collect()
+    };
+    for at in [
+        "sta.backup.write:before",
+        "write_backup:before",
+        "write_backup:halfway",
+        "write_backup:marked",
+        "write_backup:after",
+        "sta.backup.write:answer",
+    ] {
+        let Some(kit) = dies(&before, at, &write("a", "k1"), 1).await else { return };
+        assert!(temporary(&kit).is_empty(), "{at}: {:?}", temporary(&kit));
+        for _ in 0..2 {
+            let facts = kit.run(write("a", "k1"), 1).await.unwrap();
+            assert!(facts.iter().all(|fact| fact.value == Fact::Yes), "{at}: {facts:?}");
+        }
+        kit.run(Job::DropBackup(backup("a", "k1")), 1).await.unwrap();
+        assert_eq!(kit.things().await.len(), 2, "{at}: the volume and its backup");
+    }
+    let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+    for (job, generation) in before.iter().cloned().chain([(write("a", "k1"), 1)]) {
+        kit.run(job, generation).await.unwrap();
+    }
+    let facts = kit.run(Job::ObserveBackup(backup("a", "k1")), 1).await.unwrap();
+    let told = facts.into_iter().find_map(|fact| fact.detail?["sha256"].as_str().map(str::to_owned)).unwrap();
+    let before: Vec<(Job, u64)> = before.into_iter().chain([(write("a", "k1"), 1)]).collect();
+    for at in ["restore_volume:before", "restore_volume:marked", "restore_volume:after", "sta.volume.create:answer"] {
+        let job = restore_of("k2", size, &told);
+        let Some(kit) = dies(&before, at, &job, 1).await else { return };
+        assert_eq!(value(&kit.run(job, 1).await), Fact::Yes, "{at}");
+    }
 }
 
 #[tokio::test]

@@ -89,7 +89,11 @@ store = "{store}"
 data_dir = "{root}/data"
 http_url = "http://storage:9080"
 import_dirs = ["{root}/seed"]
-{pool}[sta.export]
+{pool}[[sta.backups]]
+storage = "bkst-local"
+path = "{root}/backups"
+keep_free_mib = 1
+[sta.export]
 driver = "{export}"
 portal = "{portal}"
 control_port = 1
@@ -357,6 +361,11 @@ fn thing(job: &Job) -> String {
         Job::CreateSnapshot(job) => job.snapshot.to_string(),
         Job::DeleteSnapshot(job) => job.snapshot.to_string(),
         Job::ObserveSnapshot(job) => job.snapshot.to_string(),
+        Job::SnapshotBackup(job)
+        | Job::WriteBackup(job)
+        | Job::DropBackup(job)
+        | Job::DeleteBackup(job)
+        | Job::ObserveBackup(job) => job.object.to_string(),
         Job::ExportVolume(job) => job.attachment.to_string(),
         Job::UnexportVolume(job) => job.attachment.to_string(),
         other => other.kind().to_owned(),
@@ -374,6 +383,7 @@ pub fn create(key: &str, size_bytes: u64) -> Job {
         key: key.to_owned(),
         size_bytes,
         image: None,
+        backup: None,
     })
 }
 

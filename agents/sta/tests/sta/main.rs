@@ -5,6 +5,7 @@
 // A test that cannot go on ends.
 #![allow(clippy::unwrap_used)]
 
+mod backups;
 mod chap;
 mod contract;
 mod crash;

@@ -131,10 +131,10 @@ async fn the_program_joins_works_dies_and_comes_back() {
 
     let mut dying = start(&kit.place, &realm, Some("after_effect:sta.volume.export"));
     let hello = dcmgr.welcome().await;
-    assert_eq!((hello.kinds.len(), hello.capacity.driver.as_str()), (12, "file"));
+    assert_eq!((hello.kinds.len(), hello.capacity.driver.as_str()), (17, "file"));
     assert_eq!(hello.endpoints["portal"], kit.place.portal);
     let first: Inventory = read(&mut dcmgr.inventories).await;
-    assert_eq!((first.things.len(), first.backends.len()), (0, 2));
+    assert_eq!((first.things.len(), first.backends.len()), (0, 3));
     let made = dcmgr.order(&create("k1", MIB), "vol-k1", 1).await;
     assert_eq!((made.result, made.facts[0].value), (JobResult::Done, Fact::Yes));
     let job = export("k1", 1);

@@ -42,10 +42,22 @@ pub struct Create {
     /// Only this host will do / ホストを指定する
     #[arg(long)]
     pub host: Option<String>,
+    /// Only hosts of this group (its id) will do / ホストグループを指定する
+    #[arg(long)]
+    pub node_group: Option<String>,
+    /// Placed with an eye to others of this name / 同じ名前のグループを見て配置する
+    #[arg(long, value_name = "NAME")]
+    pub placement_group: Option<String>,
+    /// apart (never two on one host), together or spread / 配置の方針 [default: apart]
+    #[arg(long, value_name = "POLICY", requires = "placement_group")]
+    pub placement_policy: Option<String>,
+    /// When its guest dies: always (started again), on-failure (a few times) or never / 異常終了時の方針 [default: always]
+    #[arg(long, value_name = "POLICY")]
+    pub restart_policy: Option<String>,
     /// Security group, several allowed / セキュリティグループ（複数可） [default: that named default]
     #[arg(long)]
     pub security_group: Vec<String>,
-    /// A volume with it: a size (1G, made and deleted with it) or the name or id of one; several allowed / 一緒に使うボリューム（複数可）
+    /// A volume with it: a size (1G) or a backup (bo-…), made and deleted with it, or the name or id of one; several allowed / 一緒に使うボリューム（複数可）
     #[arg(long, value_name = "SIZE|VOLUME")]
     pub volume: Vec<String>,
     /// Label, several allowed / ラベル（複数可）
@@ -94,6 +106,10 @@ async fn body(session: &mut Session<'_>, create: &Create) -> Result<Value, CliEr
         put("user_data", json!(read_file(session, path)?));
     }
     put("instance_type", json!(instance_type(session, create).await?));
+    put("node_group", json!(create.node_group));
+    put("placement_group", json!(create.placement_group));
+    put("placement_policy", json!(create.placement_policy));
+    put("restart_policy", json!(create.restart_policy));
     put("cpu_cores", json!(create.cpu_cores));
     put("memory_size", json!(create.memory_size));
     let groups = groups(session, create).await?;
@@ -166,6 +182,7 @@ async fn volumes(session: &Session<'_>, create: &Create) -> Result<Value, CliErr
     for (index, text) in create.volume.iter().enumerate() {
         let volume = match mib_of(text) {
             Some(mib) => json!({ "volume_size": mib }),
+            None if text.starts_with("bo-") => json!({ "backup_object_id": text }),
             None => json!({ "volume_id": names::id_of::<Volume>(&session.client, text).await? }),
         };
         volumes.insert(format!("{index:02}"), volume);

@@ -45,6 +45,16 @@ pub fn one(language: Language, one: &Instance) -> String {
     for volume in &one.volume {
         pairs.push((Message::Volumes, format!("{}  {}", volume.vol_id, volume.state)));
     }
+    if let Some(group) = &one.placement_group {
+        pairs.push((
+            Message::PlacementGroup,
+            format!("{group} ({})", one.placement_policy.as_deref().unwrap_or_default()),
+        ));
+    }
+    if let Some(group) = &one.node_group {
+        pairs.push((Message::NodeGroup, group.clone()));
+    }
+    pairs.push((Message::RestartPolicy, one.restart_policy.clone()));
     pairs.push((Message::Created, one.created_at.to_string()));
     if let Some(failure) = &one.failure {
         pairs.push((Message::Failure, failure.sentence.clone()));

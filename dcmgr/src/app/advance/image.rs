@@ -1,7 +1,7 @@
 //! Advances an image at every storage node that is heard.
 
 use super::super::{AppError, Ringing};
-use super::{At, Cause, queue};
+use super::{At, Cause, capture, queue};
 use crate::db::access::ImageRow;
 use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
@@ -14,7 +14,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     for sta in db::agents::online_of_kind(tx, "sta").await? {
         advance_at(tx, ringing, id, &sta, cause).await?;
     }
-    Ok(())
+    capture::advance(tx, ringing, id, cause).await
 }
 
 /// Whether a guest may be made from an image.
@@ -47,11 +47,12 @@ pub fn readiness(row: Option<ImageRow>, facts: &[FactRow]) -> Readiness {
 /// Whether a storage node can have the bytes now. The first time one of them brings them in, the others take them from it.
 async fn is_obtainable(tx: &mut Tx, row: &ImageRow, sta: &str) -> Result<bool, AppError> {
     let Some(first) = &row.brought_by else { return Ok(true) };
-    let brings = first == sta && (!row.is_uploaded() || row.is_offered());
+    let brings = first == sta && (row.has_source() || row.is_offered());
     if !row.is_settled() {
-        return Ok(brings);
+        let captured = first == sta && capture::served(tx, row).await?.is_some();
+        return Ok(brings || captured);
     }
-    Ok(brings || !row.is_uploaded() || peer(tx, row, sta).await?.is_some())
+    Ok(brings || row.has_source() || peer(tx, row, sta).await?.is_some())
 }
 
 /// Where another storage node serves the image.
@@ -64,6 +65,9 @@ pub async fn peer(tx: &mut Tx, row: &ImageRow, sta: &str) -> Result<Option<Strin
 
 pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(()) };
+    if capture::is_host(sta) {
+        return capture::advance(tx, ringing, id, cause).await;
+    }
     let (present, generation) = db::facts::value(tx, id, sta, FactName::Image).await?;
     let obtainable = present == Fact::Yes || is_obtainable(tx, &row, sta).await?;
     // Bytes of an older generation are not this image.
@@ -74,5 +78,9 @@ pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str,
     if let Some(Kind::ImportImage | Kind::DeleteImage) = queued.map(|wanted| wanted.kind) {
         db::facts::set_maybe(tx, id, sta, FactName::Image).await?;
     }
-    Ok(())
+    match row.capture {
+        // Its copy may be needed no more.
+        Some(capture) if !capture.over => capture::advance(tx, ringing, id, Cause::fact()).await,
+        _ => Ok(()),
+    }
 }

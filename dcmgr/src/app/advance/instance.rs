@@ -2,7 +2,8 @@
 
 use super::super::{AppError, Ringing, placement};
 use super::image::{self, Readiness};
-use super::{At, Cause, moving, queue, snapshot};
+use super::{At, Cause, interface, moving, queue, snapshot};
+use crate::db::facts::FactRow;
 use crate::db::instances::InstanceRow;
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
@@ -18,13 +19,29 @@ use arame_schema::model::{Fact, FactName};
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::instances::lock(tx, id).await? else { return Ok(()) };
     let Some(agent) = row.agent.clone() else { return Ok(()) };
-    if db::moves::of_instance(tx, id).await?.is_some() {
+    let known = db::facts::of_instance(tx, id).await?;
+    if known.may_move && db::moves::of_instance(tx, id).await?.is_some() {
         return Box::pin(moving::advance(tx, ringing, &row, cause)).await;
     }
-    moving::remove_strays(tx, ringing, &row, &agent, cause).await?;
-    let attachments = db::volumes::attachments_of_instance(tx, id).await?;
-    let disks_settled = disks_settled(tx, &row, &attachments, &agent).await?;
-    let facts = Facts { disks_settled, ..facts_at(tx, id, &agent).await? };
+    moving::remove_strays(tx, ringing, &row, &known.facts, &agent, cause).await?;
+    let attachments = match known.may_have_attachments {
+        true => db::volumes::attachments_of_instance(tx, id).await?,
+        false => Vec::new(),
+    };
+    let mut facts = facts_among(&known.facts, &agent);
+    let running = facts.power == Fact::Yes && facts.domain == Fact::Yes;
+    // What it was launched with was made with it.
+    let interfaces = match known.may_change_interfaces {
+        true => interface::look(tx, &row, &agent).await?,
+        false => Vec::new(),
+    };
+    if interface::release(tx, ringing, &row, &interfaces, facts).await?
+        || interface::ask_for_ready(tx, &row, &interfaces, running).await?
+    {
+        return Box::pin(advance(tx, ringing, id, cause)).await;
+    }
+    facts.devices_settled =
+        disks_settled(tx, &row, &attachments, &agent).await? && interface::are_settled(&row, &interfaces);
     let wish = Wish {
         desired: row.desired,
         generation: row.generation,
@@ -56,20 +73,24 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let mut now = facts;
     if let Some(wanted) = queued {
         write_maybe(tx, &row, &attachments, &agent, facts, wanted).await?;
+        interface::write_maybe(tx, &interfaces, &agent, wanted.kind, running).await?;
         now = facts_at(tx, id, &agent).await?;
     }
     settle_state(tx, ringing, &row, now, false, cause).await
 }
 
-/// The disks are looked at separately.
-pub(super) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts, AppError> {
-    let all = db::facts::of_thing(tx, id).await?;
+/// Disks and interfaces are looked at separately.
+pub(in crate::app) async fn facts_at(tx: &mut Tx, id: &str, agent: &str) -> Result<Facts, AppError> {
+    Ok(facts_among(&db::facts::of_thing(tx, id).await?, agent))
+}
+
+fn facts_among(all: &[FactRow], agent: &str) -> Facts {
     let here = |name| {
         let fact = all.iter().find(|fact| fact.agent == agent && fact.name == name);
         fact.map_or((Fact::No, 0), |fact| (fact.value, fact.generation))
     };
     let (domain, generation) = here(FactName::Domain);
-    Ok(Facts { domain, power: here(FactName::Power).0, generation, disks_settled: true })
+    Facts { domain, power: here(FactName::Power).0, generation, devices_settled: true }
 }
 
 /// Whether every attachment's plug on this host is as it is wished.
@@ -124,8 +145,8 @@ async fn need(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Need, AppE
         }
     }
     let served = |thing: &str, version| snapshot::applied_anywhere(&facts, thing) >= version;
-    let is_served =
-        served(host, row.need_policy_version) && vifs.iter().all(|vif| served(&vif.network, vif.need_version));
+    let policy = vifs.iter().map(|vif| vif.need_policy).max().unwrap_or(0).max(row.need_policy_version);
+    let is_served = served(host, policy) && vifs.iter().all(|vif| served(&vif.network, vif.need_version));
     Ok(if is_served { Need::Nothing } else { Need::Time })
 }
 
@@ -139,8 +160,11 @@ async fn write_maybe(
     job: Wanted,
 ) -> Result<(), AppError> {
     let changes_power = match job.kind {
-        // A change of disks on a running guest does not touch its power.
-        Kind::ApplyInstance => !(facts.power == Fact::Yes && row.desired == DesiredInstance::On),
+        // A change of disks on a running guest does not touch its power, but for one that is taken by force.
+        Kind::ApplyInstance => {
+            let by_force = attachments.iter().any(|one| one.forced && !one.wanted);
+            !(facts.power == Fact::Yes && row.desired == DesiredInstance::On) || by_force
+        }
         Kind::DeleteInstance => true,
         _ => return Ok(()),
     };
@@ -223,6 +247,7 @@ async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<()
         db::networks::release_vif(tx, vif, version, policy).await?;
     }
     for vif in &vifs {
+        db::facts::forget_thing(tx, &vif.id).await?;
         snapshot::network(tx, ringing, &vif.network, Cause::fact()).await?;
     }
     snapshot::policy(tx, ringing, host, Cause::fact()).await?;

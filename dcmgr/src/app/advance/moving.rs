@@ -214,7 +214,7 @@ async fn settle(
 /// A deletion goes to both hosts, and is over when both have answered that nothing is there and nothing older is taken.
 async fn leave(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cause) -> Result<(), AppError> {
     let Some(open) = db::moves::of_instance(tx, &row.id).await? else { return Ok(()) };
-    let mut all = InstanceFacts { domain: Fact::No, power: Fact::No, generation: 0, disks_settled: true };
+    let mut all = InstanceFacts { domain: Fact::No, power: Fact::No, generation: 0, devices_settled: true };
     for end in &open.ends {
         let before = instance::facts_at(tx, &row.id, &end.agent).await?;
         let has_left = before.domain == Fact::No && before.power == Fact::No && before.generation >= row.generation;
@@ -236,13 +236,13 @@ pub async fn remove_strays(
     tx: &mut Tx,
     ringing: &mut Ringing,
     row: &InstanceRow,
+    facts: &[FactRow],
     own: &str,
     cause: Cause,
 ) -> Result<(), AppError> {
-    let facts = db::facts::of_thing(tx, &row.id).await?;
     let others = facts.iter().filter(|fact| fact.agent != own && fact.name == FactName::Domain);
     for agent in others.map(|fact| fact.agent.as_str()) {
-        let kind = match moving::stray(held_at(&facts, own).0, held_at(&facts, agent).0) {
+        let kind = match moving::stray(held_at(facts, own).0, held_at(facts, agent).0) {
             Some(Job::Remove) => Kind::DeleteInstance,
             Some(_) => Kind::ObserveInstance,
             None => continue,

@@ -21,7 +21,8 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let fact = db::facts::find(tx, id, &agent, FactName::Volume).await?;
     let present = fact.as_ref().map_or(Fact::No, |fact| fact.value);
     let attached = db::volumes::open_attachment(tx, id).await?.is_some();
-    let snapshots = !db::volume_snapshots::of_volume(tx, id).await?.is_empty();
+    let snapshots =
+        !db::volume_snapshots::of_volume(tx, id).await?.is_empty() || db::backups::work::hold_volume(tx, id).await?;
     let wish = Wish { wanted: row.wanted, generation: row.generation };
     let failed = row.failure_code.is_some();
     let around = Surroundings { was_present: row.was_present, attached, snapshots, failed };
@@ -79,6 +80,10 @@ async fn revert(
 /// Whether a snapshot newer than the one to go back to may be on the store.
 async fn newer_may_exist(tx: &mut Tx, open: &RollbackRow) -> Result<bool, AppError> {
     let Some(target) = db::volume_snapshots::find(tx, &open.snapshot).await? else { return Ok(false) };
+    // A backup's is newer than whatever there was to go back to.
+    if db::backups::work::hold_volume(tx, &target.volume).await? {
+        return Ok(true);
+    }
     for one in db::volume_snapshots::of_volume(tx, &target.volume).await? {
         if one.seq > target.seq && may_exist(tx, &one).await? {
             return Ok(true);

@@ -19,7 +19,7 @@ use advance::Cause;
 use arame_schema::api::{Code, CreateImage, Image, Refusal};
 use arame_schema::model::ImageId;
 
-const ARCH: &str = "x86_64";
+pub(in crate::app) const ARCH: &str = "x86_64";
 
 /// Where an upload's bytes go.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateImage) -> Result<
 }
 
 /// The agent of the storage node with the most room that is heard and well.
-async fn choose_agent(tx: &mut Tx) -> Result<String, AppError> {
+pub(in crate::app) async fn choose_agent(tx: &mut Tx) -> Result<String, AppError> {
     let nodes = db::nodes::storage_candidates(tx).await?;
     let fits = |node: &&arame_schema::api::StorageNode| {
         node.status == "online" && node.scheduling_enabled && node.degraded.is_none()
@@ -76,7 +76,9 @@ async fn choose_agent(tx: &mut Tx) -> Result<String, AppError> {
     let room =
         |node: &&arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
     let best = nodes.iter().filter(fits).max_by_key(room);
-    Ok(best.map(|node| node.node_id.clone()).ok_or_else(|| super::super::volumes::room::refuse(&nodes, 1))?)
+    Ok(best
+        .map(|node| node.node_id.clone())
+        .ok_or_else(|| super::super::volumes::room::refuse(&nodes, &super::super::volumes::room::Need::of(1)))?)
 }
 
 /// Somebody brings the bytes of an image: opens it for them.

@@ -9,6 +9,7 @@ use crate::db::instances::{Shown, Words};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Instance, InstancePassword, Refusal, UpdateInstance};
 use arame_schema::model::instance::DesiredInstance;
+use arame_schema::model::restart::RestartPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Addresses that mails would go to.
@@ -55,6 +56,7 @@ pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateInstance
             ssh_key,
             monitoring_enabled: monitoring.enabled,
             monitoring_mail: mail.clone(),
+            restart_policy: change.restart_policy.map(RestartPolicy::as_str),
         };
         db::instances::set_words(tx, id, &words).await?;
         db::events::audit(tx, &caller.who(), "instance.update", id).await?;

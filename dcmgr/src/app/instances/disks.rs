@@ -4,6 +4,7 @@
 //! one that was there before stays. The machine does not wait for them: a disk that is ready later is plugged then.
 
 use super::super::advance::{self, Cause};
+use super::super::volumes::room::Need;
 use super::super::volumes::{self, Attaching};
 use super::super::{AppError, Ringing};
 use super::launch::New;
@@ -28,11 +29,14 @@ pub(super) fn check(request: &CreateInstance) -> Result<(), Refusal> {
     }
     let mut named = BTreeSet::new();
     for one in request.volumes.values() {
-        match (&one.volume_id, one.volume_size) {
-            (Some(id), None) if named.insert(id) => {}
-            (Some(id), None) => return Err(invalid(format!("{id}, {id}"), "vol-…, vol-…".into())),
-            (None, Some(size)) => volumes::check_size(size)?,
-            (Some(_), Some(_)) | (None, None) => return Err(invalid("…".into(), "volume_id | volume_size".into())),
+        match (&one.volume_id, one.volume_size, &one.backup_object_id) {
+            (Some(id), None, None) if named.insert(id) => {}
+            (Some(id), None, None) => return Err(invalid(format!("{id}, {id}"), "vol-…, vol-…".into())),
+            (None, Some(size), _) => volumes::check_size(size)?,
+            (None, None, Some(_)) => {}
+            (Some(_), _, _) | (None, None, None) => {
+                return Err(invalid("…".into(), "volume_id | volume_size | backup_object_id".into()));
+            }
         }
     }
     Ok(())
@@ -52,9 +56,23 @@ pub(super) async fn make(tx: &mut Tx, new: &New<'_>) -> Result<Vec<String>, AppE
     for one in new.request.volumes.values().filter(is_new) {
         let size_mib = one.volume_size.unwrap_or_default();
         let name = one.display_name.as_deref().unwrap_or_default();
-        let id = volumes::insert_new(tx, new.account, size_mib, name).await?;
-        let values = [("by", new.caller.token.clone()), ("instance", new.id.to_owned())];
-        record(tx, new.caller, new.account, &id, "create_requested", &values).await?;
+        let from = one.backup_object_id.as_ref().map(AsRef::as_ref);
+        let need = match from {
+            Some(from) => volumes::need_of(tx, new.caller, from, size_mib).await?,
+            None => Need::of(size_mib),
+        };
+        let id = volumes::insert_new(tx, new.account, &need, (name, from)).await?;
+        let by = ("by", new.caller.token.clone());
+        match from {
+            Some(from) => {
+                let values = [by, ("object", from.to_owned())];
+                record(tx, new.caller, new.account, &id, "restore_requested", &values).await?;
+            }
+            None => {
+                let values = [by, ("instance", new.id.to_owned())];
+                record(tx, new.caller, new.account, &id, "create_requested", &values).await?;
+            }
+        }
         made.push(id);
     }
     Ok(made)

@@ -4,6 +4,7 @@
 //! from there on; then locks are taken in their order.
 
 use super::super::advance::{self, Cause, snapshot};
+use super::super::placement::company::Wishes;
 use super::super::{App, AppError, Caller, Ringing, labels, placement, recovery};
 use super::{addresses, disks, event_of, get};
 use crate::db::access::ImageRow;
@@ -15,6 +16,9 @@ use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX,
 use arame_schema::model::{InstanceId, MacAddress, VifId};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
+
+/// MACs of our own choosing tried for one interface: sixteen taken ones in a row are no accident.
+pub(in crate::app) const MAC_DRAWS_MAX: u32 = 16;
 
 /// Boot disk when neither a type nor a size is named.
 const DISK_MIB_DEFAULT: u64 = 1024;
@@ -82,7 +86,17 @@ pub(super) fn demand(request: &CreateInstance, size: &Size, image: &ImageRow) ->
         hypervisor: request.hypervisor.clone(),
         arch: image.arch.clone(),
         host: request.host_node_id.as_ref().map(ToString::to_string),
-        tried: Vec::new(),
+        ..Demand::default()
+    }
+}
+
+pub(super) fn wishes<'a>(request: &'a CreateInstance, account: &'a str, id: &'a str) -> Wishes<'a> {
+    Wishes {
+        instance: id,
+        account,
+        group: request.placement_group.as_deref(),
+        policy: request.placement_policy.unwrap_or_default(),
+        node_group: request.node_group.as_ref().map(AsRef::as_ref),
     }
 }
 
@@ -177,7 +191,7 @@ pub(super) async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>)
     recovery::refuse_new(tx).await?;
     let image = image_of(tx, request, account).await?;
     let ssh_key = key_of(tx, request, account).await?;
-    let demand = demand(request, size, &image);
+    let mut demand = demand(request, size, &image);
     let begin = Instant::now();
     let ranking = placement::look(tx, app.hosts_hint(), &demand).await?;
     let looked = begin.elapsed();
@@ -197,7 +211,8 @@ pub(super) async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>)
     disks::check_quota(tx, new).await?;
     let networks = lock_networks(tx, account, request).await?;
     let begin = Instant::now();
-    let placement = placement::lock_best(tx, app.hosts_hint(), &demand, ranking).await?;
+    placement::company::add(tx, &mut demand, wishes(request, account, id)).await?;
+    let placement = placement::lock_best(tx, app.hosts_hint(), &mut demand, ranking).await?;
     metrics::histogram!("arame_placement_seconds").record(looked + begin.elapsed());
     let Some(host) = placement.host.clone() else {
         let detail = serde_json::to_value(&placement).unwrap_or_default();
@@ -226,6 +241,10 @@ pub(super) async fn create_in(tx: &mut Tx, ringing: &mut Ringing, new: &New<'_>)
         need_policy_version: policy,
         pinned: request.host_node_id.is_some(),
         placement: &told,
+        placement_group: request.placement_group.as_deref(),
+        placement_policy: request.placement_group.as_ref().map(|_| request.placement_policy.unwrap_or_default()),
+        node_group: request.node_group.as_ref().map(AsRef::as_ref),
+        restart_policy: request.restart_policy.unwrap_or_default(),
     };
     db::instances::insert(tx, &row).await?;
     let (groups, versions) = plug_in(tx, new, &host, networks).await?;
@@ -313,11 +332,23 @@ async fn plug_in(
             need_version,
             groups: &groups,
         };
-        db::networks::insert_vif(tx, &row).await?;
+        insert_vif(tx, row, vif.mac_addr.is_none()).await?;
         all_groups.extend(groups);
         versions.insert(network.id, need_version);
     }
     Ok((all_groups, versions))
+}
+
+/// A MAC of our own choosing that somebody has is drawn anew: with 20,000 machines one launch in 800 meets one.
+async fn insert_vif(tx: &mut Tx, mut row: NewVif<'_>, is_drawn: bool) -> Result<(), AppError> {
+    let mut draws = if is_drawn { MAC_DRAWS_MAX } else { 1 };
+    loop {
+        draws -= 1;
+        match db::networks::insert_vif(tx, &row).await {
+            Err(error) if draws > 0 && error.is_duplicate("mac") => row.mac = local_mac(),
+            ended => return Ok(ended?),
+        }
+    }
 }
 
 /// `52:54:00` is the prefix the original and QEMU use for guests; the rest is random, the unique key decides.

@@ -3,7 +3,9 @@
 //! Rule: nothing is changed. A launch is carried out in a transaction that is always rolled back, so that what is told is
 //! what the real request would meet, to the last address; nothing that it queued is rung. A move would stand here too.
 
-use super::launch::{New, check_hostname, check_request, create_in, demand, duplicate_of, entropy, image_of, size_of};
+use super::launch::{
+    New, check_hostname, check_request, create_in, demand, duplicate_of, entropy, image_of, size_of, wishes,
+};
 use super::{lock_own, refuse_state};
 use crate::app::{App, AppError, Caller, Ringing, placement};
 use crate::db;
@@ -40,7 +42,9 @@ pub async fn plan(app: &App, caller: &Caller, request: CreateInstance) -> Result
     let hostname = request.hostname.as_deref().map(check_hostname).transpose()?;
     let verdicts = crate::transact!(app.db(), "plan", None, AppError, |tx| {
         let image = image_of(tx, &request, &account).await?;
-        placement::judge_all(tx, &demand(&request, &size, &image)).await
+        let mut demand = demand(&request, &size, &image);
+        placement::company::add(tx, &mut demand, wishes(&request, &account, "")).await?;
+        placement::judge_all(tx, &demand).await
     })?;
     // A key would be answered by what it made.
     let caller = Caller { idempotency_key: None, ..caller.clone() };

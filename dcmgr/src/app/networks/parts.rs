@@ -4,12 +4,12 @@
 //! it comes and goes with it.
 
 use super::super::advance::{Cause, snapshot};
-use super::super::instances::{addresses, local_mac};
+use super::super::instances::{MAC_DRAWS_MAX, addresses, local_mac};
 use super::super::{App, AppError, Caller, once};
-use super::{lock_own, subnet};
-use crate::db::networks::changes::{AnyVif, LoneVif};
+use super::{lock_own, plugs, subnet};
+use crate::db;
+use crate::db::networks::changes::LoneVif;
 use crate::db::networks::{NetworkRow, Range};
-use crate::db::{self, Tx};
 use arame_schema::api::{
     Code, CreateVif, DhcpRange, ListFilter, Network, NetworkRoute, NetworkService, NetworkVif, Page, Refusal,
     SetNetworkService,
@@ -24,7 +24,7 @@ pub enum Turn {
     Take,
 }
 
-fn refuse_uneditable(row: &NetworkRow) -> Result<(), Refusal> {
+pub(super) fn refuse_uneditable(row: &NetworkRow) -> Result<(), Refusal> {
     if row.editable { Ok(()) } else { Err(Refusal::new(Code::NetworkNotEditable).with("id", &row.id)) }
 }
 
@@ -127,10 +127,10 @@ pub async fn set_service(
     super::get(app, caller, id).await
 }
 
-/// Mapped addresses: none, until the switch can map them.
+/// External addresses, from the one to the other.
 pub async fn routes(app: &App, caller: &Caller, id: &str, filter: ListFilter) -> Result<Page<NetworkRoute>, Refusal> {
     super::get(app, caller, id).await?;
-    super::super::page(Vec::new(), &filter)
+    super::super::page(db::networks::outside::routes(app.db(), id).await.map_err(AppError::from)?, &filter)
 }
 
 pub async fn vifs(app: &App, caller: &Caller, id: &str, filter: ListFilter) -> Result<Page<NetworkVif>, Refusal> {
@@ -156,7 +156,7 @@ pub async fn create_vif(app: &App, caller: &Caller, id: &str, request: CreateVif
         let own = VifId::from_entropy(once::entropy()).to_string();
         let mac = request.mac_addr.unwrap_or_else(local_mac);
         let new = LoneVif { id: &own, account: &row.account, network: id, mac, ipv4 };
-        db::networks::changes::insert_lone_vif(tx, &new).await?;
+        insert_lone_vif(tx, new, request.mac_addr.is_none()).await?;
         once::keep(tx, caller, "network_vif.create", &own).await?;
         Ok(own)
     })
@@ -164,9 +164,21 @@ pub async fn create_vif(app: &App, caller: &Caller, id: &str, request: CreateVif
     super::super::vifs::get(app, caller, &made).await
 }
 
+/// As of a launch: a MAC of our own choosing that somebody has is drawn anew.
+async fn insert_lone_vif(tx: &mut db::Tx, mut new: LoneVif<'_>, is_drawn: bool) -> Result<(), AppError> {
+    let mut draws = if is_drawn { MAC_DRAWS_MAX } else { 1 };
+    loop {
+        draws -= 1;
+        match db::networks::changes::insert_lone_vif(tx, &new).await {
+            Err(error) if draws > 0 && error.is_duplicate("mac") => new.mac = local_mac(),
+            ended => return Ok(ended?),
+        }
+    }
+}
+
 fn duplicate_mac(error: AppError, request: &CreateVif) -> AppError {
     match &error {
-        AppError::Db(inner) if inner.duplicate_key().is_some_and(|key| key.rsplit('.').next() == Some("mac")) => {
+        AppError::Db(inner) if inner.is_duplicate("mac") => {
             let mac = request.mac_addr.map(|mac| mac.to_string()).unwrap_or_default();
             Refusal::new(Code::DuplicateMacAddress).with("mac", mac).into()
         }
@@ -174,51 +186,66 @@ fn duplicate_mac(error: AppError, request: &CreateVif) -> AppError {
     }
 }
 
-/// An interface of no instance, of the caller's; that of an instance is not changed apart from it.
-async fn lone(tx: &mut Tx, caller: &Caller, vif: &str, what: &str) -> Result<AnyVif, AppError> {
-    let found = db::networks::changes::find_vif(tx, vif, caller.scope()).await?;
-    let found = found.ok_or_else(|| Refusal::unknown(vif))?;
-    if found.instance.is_some() {
-        return Err(Refusal::new(Code::NotImplemented).with("what", what).into());
-    }
-    Ok(found)
-}
-
-/// Puts an interface of no instance into a network.
-pub async fn attach(app: &App, caller: &Caller, id: &str, vif: &str) -> Result<NetworkVif, Refusal> {
-    crate::change!(app, "attach vif", Some(caller.request), |tx, _ringing| {
+/// Puts an interface of no instance into a network, and with `instance` into that machine: one that runs gets it as soon as
+/// its port's rules stand.
+pub async fn attach(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    vif: &str,
+    instance: Option<&str>,
+) -> Result<NetworkVif, Refusal> {
+    crate::change!(app, "attach vif", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         let found = db::networks::changes::find_vif(tx, vif, caller.scope()).await?;
-        let found = found.filter(|found| found.account == row.account).ok_or_else(|| Refusal::unknown(vif))?;
-        if let Some(network) = found.network {
-            return Err(Refusal::new(Code::VifAttached).with("id", vif).with("network", network).into());
+        let mut found = found.filter(|found| found.account == row.account).ok_or_else(|| Refusal::unknown(vif))?;
+        let is_there = found.network.as_deref() == Some(id) && found.instance.is_none();
+        match &found.network {
+            Some(network) if !(is_there && instance.is_some()) => {
+                let by = found.instance.as_ref().unwrap_or(network);
+                return Err(Refusal::new(Code::VifAttached).with("id", vif).with("network", by).into());
+            }
+            Some(_) => {}
+            None => {
+                let ipv4 = addresses::address_for(tx, app, None, &row).await?;
+                db::networks::changes::place_lone_vif(tx, &found, Some((id, ipv4))).await?;
+                (found.network, found.ipv4) = (Some(id.to_owned()), Some(ipv4));
+            }
         }
-        let ipv4 = addresses::address_for(tx, app, None, &row).await?;
-        db::networks::changes::place_lone_vif(tx, &found, Some((id, ipv4))).await?;
-        Ok(db::events::audit(tx, &caller.who(), "network_vif.attach", vif).await?)
+        db::events::audit(tx, &caller.who(), "network_vif.attach", vif).await?;
+        match instance {
+            Some(instance) => plugs::join(tx, ringing, caller, &found, instance).await,
+            None => Ok(()),
+        }
     })?;
     super::super::vifs::get(app, caller, vif).await
 }
 
-/// Takes an interface of no instance out of its network: its address is free.
+/// Takes an interface out of its machine, where it keeps its address; one of no instance out of its network, where its
+/// address is given back.
 pub async fn detach(app: &App, caller: &Caller, id: &str, vif: &str) -> Result<NetworkVif, Refusal> {
-    crate::change!(app, "detach vif", Some(caller.request), |tx, _ringing| {
+    crate::change!(app, "detach vif", Some(caller.request), |tx, ringing| {
         lock_own(tx, caller, id).await?;
         let found = db::networks::changes::find_vif(tx, vif, caller.scope()).await?;
         let found = found.ok_or_else(|| Refusal::unknown(vif))?;
         if found.network.as_deref() != Some(id) {
             return Err(Refusal::new(Code::VifNotAttached).with("id", vif).with("network", id).into());
         }
-        let found = lone(tx, caller, vif, "PUT /networks/{id}/vifs/{vif}/detach (instance)").await?;
-        db::networks::changes::place_lone_vif(tx, &found, None).await?;
-        Ok(db::events::audit(tx, &caller.who(), "network_vif.detach", vif).await?)
+        db::events::audit(tx, &caller.who(), "network_vif.detach", vif).await?;
+        if found.instance.is_some() {
+            return plugs::leave(tx, ringing, caller, &found).await;
+        }
+        let version = db::networks::bump(tx, id).await?;
+        db::networks::outside::unbind_of(tx, vif, id, version).await?;
+        snapshot::network(tx, ringing, id, Cause::request(caller.request)).await?;
+        Ok(db::networks::changes::place_lone_vif(tx, &found, None).await?)
     })?;
     super::super::vifs::get(app, caller, vif).await
 }
 
 /// Ends an interface of no instance.
 pub async fn delete_vif(app: &App, caller: &Caller, id: &str, vif: &str) -> Result<(), Refusal> {
-    crate::change!(app, "delete vif", Some(caller.request), |tx, _ringing| {
+    crate::change!(app, "delete vif", Some(caller.request), |tx, ringing| {
         lock_own(tx, caller, id).await?;
         let found = db::networks::changes::find_vif(tx, vif, caller.scope()).await?;
         let found = found.filter(|found| found.network.as_deref() == Some(id));
@@ -226,6 +253,9 @@ pub async fn delete_vif(app: &App, caller: &Caller, id: &str, vif: &str) -> Resu
         if let Some(instance) = found.instance {
             return Err(Refusal::new(Code::ResourceInUse).with("id", vif).with("by", instance).into());
         }
+        let version = db::networks::bump(tx, id).await?;
+        db::networks::outside::unbind_of(tx, vif, id, version).await?;
+        snapshot::network(tx, ringing, id, Cause::request(caller.request)).await?;
         db::networks::changes::delete_lone_vif(tx, vif).await?;
         Ok(db::events::audit(tx, &caller.who(), "network_vif.delete", vif).await?)
     })

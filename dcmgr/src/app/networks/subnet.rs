@@ -79,6 +79,11 @@ pub fn domain(request: &CreateNetwork, id: &str) -> Result<String, Refusal> {
         let label = label.trim_end_matches('-');
         return Ok(format!("{}.arame.internal", if label.is_empty() { "network" } else { label }));
     };
+    checked_domain(asked)
+}
+
+/// A zone's name in its own spelling.
+pub fn checked_domain(asked: &str) -> Result<String, Refusal> {
     let lower = asked.trim_end_matches('.').to_ascii_lowercase();
     let formed = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())

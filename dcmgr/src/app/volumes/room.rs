@@ -4,13 +4,30 @@ use crate::app::AppError;
 use crate::db::{self, Tx};
 use arame_schema::api::placement::SmallestChange;
 use arame_schema::api::{Code, HostVerdict, Placement, Refusal, RuleVerdict, StorageNode};
+use std::collections::BTreeMap;
 
 fn room(node: &StorageNode) -> u64 {
     node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb)
 }
 
+/// What is needed of a storage node.
+#[derive(Debug, Clone, Default)]
+pub struct Need {
+    pub mib: u64,
+    /// Of a volume from a backup: how each node would read it, or why it cannot; by the node's id.
+    pub reach: Option<BTreeMap<String, Result<String, String>>>,
+}
+
+impl Need {
+    /// A blank volume.
+    pub fn of(mib: u64) -> Self {
+        Self { mib, reach: None }
+    }
+}
+
 /// Each rule with what it needs and what the node has, in the order a person would look.
-fn judge(node: &StorageNode, needed_mib: u64) -> HostVerdict {
+fn judge(node: &StorageNode, need: &Need) -> HostVerdict {
+    let needed_mib = need.mib;
     let rule = |rule: &str, needed: &str, had: String, ok: bool| RuleVerdict {
         rule: rule.to_owned(),
         needed: needed.to_owned(),
@@ -20,12 +37,17 @@ fn judge(node: &StorageNode, needed_mib: u64) -> HostVerdict {
     let well = node.degraded.clone().unwrap_or_else(|| "well".into());
     let enabled = if node.scheduling_enabled { "enabled" } else { "disabled" };
     let needed = format!("{needed_mib} MiB");
-    let rules = vec![
+    let mut rules = vec![
         rule("online", "online", node.status.clone(), node.status == "online"),
         rule("not_degraded", "well", well, node.degraded.is_none()),
         rule("scheduling_enabled", "enabled", enabled.to_owned(), node.scheduling_enabled),
         rule("disk_space", &needed, format!("{} MiB", room(node)), room(node) >= needed_mib),
     ];
+    if let Some(reach) = &need.reach {
+        let found = reach.get(&node.id).cloned().unwrap_or_else(|| Err("-".into()));
+        let (ok, had) = (found.is_ok(), found.unwrap_or_else(|why| why));
+        rules.push(rule("reaches_backup", "directly | by another node", had, ok));
+    }
     HostVerdict { host: node.id.clone(), fits: rules.iter().all(|rule| rule.ok), rules }
 }
 
@@ -33,35 +55,35 @@ fn judge(node: &StorageNode, needed_mib: u64) -> HostVerdict {
 ///
 /// # Errors
 /// None takes it: the detail is the verdict of each.
-pub(super) async fn choose_node(tx: &mut Tx, needed_mib: u64) -> Result<String, AppError> {
+pub(super) async fn choose_node(tx: &mut Tx, need: &Need) -> Result<String, AppError> {
     // On the transaction's own connection: a second one for each would let a crowd wait for itself.
     let mut nodes = db::nodes::storage_candidates(tx).await?;
     nodes.sort_by_key(|node| std::cmp::Reverse(room(node)));
     for node in &mut nodes {
-        if !judge(node, needed_mib).fits {
+        if !judge(node, need).fits {
             continue;
         }
         let Some(locked) = db::nodes::lock_storage(tx, &node.id).await? else { continue };
         *node = locked;
-        if judge(node, needed_mib).fits {
+        if judge(node, need).fits {
             return Ok(node.id.clone());
         }
     }
-    Err(refuse(&nodes, needed_mib).into())
+    Err(refuse(&nodes, need).into())
 }
 
 /// That none takes so much, with the verdict of each.
-pub fn refuse(nodes: &[StorageNode], needed_mib: u64) -> Refusal {
-    let refusal = Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{needed_mib} MiB"));
-    refusal.with_detail(serde_json::to_value(told(nodes, needed_mib)).unwrap_or_default())
+pub fn refuse(nodes: &[StorageNode], need: &Need) -> Refusal {
+    let refusal = Refusal::new(Code::OutOfStorageCapacity).with("needed", format!("{} MiB", need.mib));
+    refusal.with_detail(serde_json::to_value(told(nodes, need)).unwrap_or_default())
 }
 
-fn told(nodes: &[StorageNode], needed_mib: u64) -> Placement {
-    let verdicts: Vec<HostVerdict> = nodes.iter().map(|node| judge(node, needed_mib)).collect();
+fn told(nodes: &[StorageNode], need: &Need) -> Placement {
+    let verdicts: Vec<HostVerdict> = nodes.iter().map(|node| judge(node, need)).collect();
     let broken = |verdict: &HostVerdict| verdict.rules.iter().filter(|rule| !rule.ok).count();
     // The one with the fewest things wrong, and of those the one with the most room.
     let nearest = nodes.iter().zip(&verdicts).min_by_key(|(_, verdict)| broken(verdict));
-    let smallest_change = nearest.and_then(|(node, verdict)| change(node, verdict, needed_mib));
+    let smallest_change = nearest.and_then(|(node, verdict)| change(node, verdict, need.mib));
     Placement { fits: false, host: None, verdicts, left_out: 0, smallest_change }
 }
 
@@ -73,6 +95,7 @@ fn change(node: &StorageNode, verdict: &HostVerdict, needed_mib: u64) -> Option<
         "online" => ("storage_online", 0),
         "not_degraded" => ("storage_repair", 0),
         "scheduling_enabled" => ("storage_enable", 0),
+        "reaches_backup" => ("storage_reach", 0),
         _ if needed_mib > all => ("storage_smaller", all),
         _ => ("storage_free", needed_mib - room(node)),
     };
@@ -111,7 +134,7 @@ mod tests {
             (vec![ill()], "storage_repair", "pool"),
             (vec![small()], "storage_smaller", "300 MiB"),
         ] {
-            let mut told = told(&nodes, 500);
+            let mut told = told(&nodes, &Need::of(500));
             for language in [Language::En, Language::Ja] {
                 told.localise(language);
                 let change = told.smallest_change.as_ref().unwrap();
@@ -119,13 +142,30 @@ mod tests {
                 assert!(change.sentence.contains(says) && !change.sentence.contains('?'), "{}", change.sentence);
             }
         }
-        let told = told(&[silent(), full()], 500);
+        let told = told(&[silent(), full()], &Need::of(500));
         let broken: Vec<&str> = told
             .verdicts
             .iter()
             .map(|verdict| verdict.rules.iter().find(|rule| !rule.ok).map_or("", |rule| rule.rule.as_str()))
             .collect();
         assert_eq!(broken, ["online", "disk_space"]);
-        assert!(judge(&node("sn-a", |_| {}), 500).fits, "control");
+        assert!(judge(&node("sn-a", |_| {}), &Need::of(500)).fits, "control");
+    }
+
+    #[test]
+    fn a_node_that_cannot_read_the_backup_is_told_from_those_that_can_in_both_languages() {
+        let nodes = [node("sn-a", |_| {}), node("sn-b", |_| {})];
+        let reach = BTreeMap::from([
+            ("sn-a".to_owned(), Ok("bkst-local".to_owned())),
+            ("sn-b".to_owned(), Err("sn-a offline".to_owned())),
+        ]);
+        let need = Need { mib: 500, reach: Some(reach) };
+        assert!(judge(&nodes[0], &need).fits && !judge(&nodes[1], &need).fits);
+        let mut told = told(&nodes[1..], &need);
+        for language in [Language::En, Language::Ja] {
+            told.localise(language);
+            let change = told.smallest_change.as_ref().unwrap();
+            assert!(change.code == "storage_reach" && change.sentence.contains("sn-a offline"), "{change:?}");
+        }
     }
 }

@@ -22,9 +22,22 @@ pub struct ImageRow {
     /// Why it could not be imported: code and message.
     pub failure: Option<(String, String)>,
     pub wanted: bool,
+    /// Of a copy of a machine's disk: how it is made.
+    pub capture: Option<Capture>,
 }
 
-pub use arame_schema::jobs::sta::UPLOAD;
+/// How a machine's disk becomes an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    pub instance: String,
+    /// The host's, that makes the copy and serves it.
+    pub agent: String,
+    /// It answered that no copy is left there.
+    pub over: bool,
+    pub reader_sealed: String,
+}
+
+pub use arame_schema::jobs::sta::{CAPTURE, UPLOAD};
 
 impl ImageRow {
     /// What its bytes are is known: they came once.
@@ -36,6 +49,11 @@ impl ImageRow {
         self.source == UPLOAD
     }
 
+    /// Its bytes can be had again from where they came from.
+    pub fn has_source(&self) -> bool {
+        !self.is_uploaded() && self.capture.is_none()
+    }
+
     /// Somebody brings the bytes of an upload now.
     pub fn is_offered(&self) -> bool {
         self.offered_generation == Some(self.generation)
@@ -43,7 +61,8 @@ impl ImageRow {
 }
 
 const IMAGE: &str = "SELECT id, account_id, arch, source, sha256, size_bytes, format, generation, brought_by, offered_generation, \
-                     ticket_sealed, failure_code, failure_message, deleted_at IS NULL AS wanted FROM images";
+                     ticket_sealed, failure_code, failure_message, deleted_at IS NULL AS wanted, captured_from, capture_agent, \
+                     capture_over, capture_reader_sealed FROM images";
 
 fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
     Ok(ImageRow {
@@ -63,6 +82,15 @@ fn read_image(row: &mysql_async::Row) -> Result<ImageRow, DbError> {
             .map(|code| Ok::<_, DbError>((code, row.col::<Option<String>>("failure_message")?.unwrap_or_default())))
             .transpose()?,
         wanted: row.flag("wanted")?,
+        capture: match row.col::<Option<String>>("captured_from")? {
+            None => None,
+            Some(instance) => Some(Capture {
+                instance,
+                agent: row.text("capture_agent")?,
+                over: row.flag("capture_over")?,
+                reader_sealed: row.text("capture_reader_sealed")?,
+            }),
+        },
     })
 }
 
@@ -118,6 +146,45 @@ pub async fn insert_image(tx: &mut Tx, new: &NewImage<'_>) -> Result<(), DbError
     Ok(())
 }
 
+/// It is a copy of a machine's disk, made of an image itself.
+pub async fn set_captured(tx: &mut Tx, id: &str, capture: &Capture, parent: &str) -> Result<(), DbError> {
+    let statement = "UPDATE images SET captured_from = ?, capture_agent = ?, capture_reader_sealed = ?, parent_image_id = ? \
+                     WHERE id = ?";
+    run(tx, statement, (&capture.instance, &capture.agent, &capture.reader_sealed, parent, id)).await?;
+    Ok(())
+}
+
+pub async fn set_image_backup(tx: &mut Tx, id: &str, object: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE images SET backup_object_id = ? WHERE id = ?", (object, id)).await?;
+    Ok(())
+}
+
+/// No copy is left at its host.
+pub async fn set_capture_over(tx: &mut Tx, id: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE images SET capture_over = 1 WHERE id = ?", (id,)).await?;
+    Ok(())
+}
+
+/// Images for which a machine's disk is copied, or its copy still lies there.
+pub async fn captures_of(tx: &mut Tx, instance: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM images WHERE captured_from = ? AND capture_over = 0 ORDER BY seq LIMIT 20";
+    rows(tx, statement, (instance,)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// The same of everything that a host copies.
+pub async fn captures_at(tx: &mut Tx, agent: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT id FROM images WHERE capture_agent = ? AND capture_over = 0 ORDER BY seq";
+    rows(tx, statement, (agent,)).await?.iter().map(|row| row.text("id")).collect()
+}
+
+/// Images on their way from a machine with no job that would bring them on, for the sweep.
+pub async fn unsettled_captures(db: &Db) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT m.id FROM images m WHERE m.capture_over = 0 AND m.capture_agent IS NOT NULL \
+        AND m.updated_at < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND \
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = m.id AND j.open = 1) ORDER BY m.seq LIMIT 200";
+    db.rows(statement, ()).await?.iter().map(|row| row.text("id")).collect()
+}
+
 /// Somebody brings the bytes: a new generation of the wish, at this agent, with this ticket. What failed before is past.
 pub async fn offer_image(tx: &mut Tx, id: &str, agent: &str, ticket_sealed: &str) -> Result<(), DbError> {
     let statement = "UPDATE images SET generation = generation + 1, offered_generation = generation, brought_by = ?, \
@@ -168,7 +235,7 @@ const IMAGE_VIEW: &str = "SELECT m.*, EXISTS (SELECT 1 FROM facts f WHERE f.thin
                           (SELECT CONCAT_WS('|', j.progress, j.progress_note) FROM jobs j WHERE j.thing = m.id AND j.open = 1 \
                           AND j.progress IS NOT NULL LIMIT 1) AS progress FROM images m";
 
-/// Bytes that were uploaded, that are nowhere any more, and that nobody brings again.
+/// Bytes that were uploaded or copied from a machine, that are nowhere any more, and that nobody brings again.
 const LOST: &str = "data_lost";
 
 fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
@@ -179,8 +246,9 @@ fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
     let message: Option<String> = row.col("failure_message")?;
     let (present, maybe, offered) = (row.flag("present")?, row.flag("maybe")?, row.flag("offered")?);
     let size: u64 = row.col("size_bytes")?;
-    let uploaded = row.text("source")? == UPLOAD;
-    if uploaded && size > 0 && !present && !maybe && !offered && deleted_at.is_none() {
+    let source = row.text("source")?;
+    let uploaded = source == UPLOAD;
+    if (uploaded || source == CAPTURE) && size > 0 && !present && !maybe && !offered && deleted_at.is_none() {
         failure.get_or_insert_with(|| LOST.to_owned());
     }
     // A broken upload leaves it waiting, with what went wrong.
@@ -210,10 +278,10 @@ fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
         root_device: String::new(),
         is_cacheable: true,
         instance_model_name: "instance".into(),
-        parent_image_id: None,
+        parent_image_id: row.col("parent_image_id")?,
         service_type: "std".into(),
         display_name: Some(display_name).filter(|name| !name.is_empty()),
-        backup_object_id: None,
+        backup_object_id: row.col("backup_object_id")?,
         deleted_at,
         volumes: Vec::new(),
         vifs: Vec::new(),

@@ -11,11 +11,14 @@ use std::collections::hash_map::Entry;
 // looked for here. The hint keeps it from reading every open job when few are open.
 const VIEW: &str = "SELECT i.id, i.account_id, i.host_node_id, i.image_id, i.ssh_key_pair_id, i.instance_type, i.hostname, \
     i.display_name, i.cpu_cores, i.memory_mib, i.disk_mib, i.generation, i.state, i.failure_code, i.failure_message, \
-    i.created_at, i.updated_at, i.terminated_at, i.monitoring_enabled, i.monitoring_mail, k.display_name AS key_name, \
+    i.created_at, i.updated_at, i.terminated_at, i.monitoring_enabled, i.monitoring_mail, \
+    i.placement_group, i.placement_policy, i.node_group_id, i.restart_policy, i.deaths, \
+    IF(i.rests_until > UTC_TIMESTAMP(3), i.rests_until, NULL) AS rests_until, k.display_name AS key_name, \
     h.arch AS host_arch, h.hypervisor AS host_hypervisor, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
     v.id AS vif_id, v.network_id, v.device_index, v.ipv4, v.mac, n.domain_name, m.security_group_id, \
     j.progress, j.progress_note, \
+    (SELECT x.ipv4 FROM ip_handles x WHERE x.network_vif_id = v.id) AS outer_ipv4, \
     (SELECT 1 FROM attachments t WHERE t.instance_id = i.id AND t.open = 1 LIMIT 1) AS has_volumes, \
     (SELECT 1 FROM resource_labels l WHERE l.resource = i.id LIMIT 1) AS has_labels, \
     (SELECT 1 FROM monitors o WHERE o.resource = i.id LIMIT 1) AS has_monitors \
@@ -46,11 +49,12 @@ fn add_vif(shown: &mut Shown, row: &mysql_async::Row) -> Result<(), DbError> {
     }
     let domain: Option<String> = row.col("domain_name")?;
     let address = std::net::Ipv4Addr::from(row.col::<u32>("ipv4")?).to_string();
+    let nat_address = row.col::<Option<u32>>("outer_ipv4")?.map(|one| std::net::Ipv4Addr::from(one).to_string());
     vifs.push(api::InstanceVif {
         vif_id: id,
         network_id: row.text("network_id")?,
         index: row.col("device_index")?,
-        ipv4: Some(api::VifIpv4 { address, nat_address: None }),
+        ipv4: Some(api::VifIpv4 { address, nat_address }),
         security_groups: group.into_iter().collect(),
         mac_addr: Some(row.text("mac")?),
         dns_name: domain.map(|domain| format!("{}.{domain}", shown.instance.hostname)),
@@ -114,6 +118,8 @@ fn view(row: &mysql_async::Row) -> Result<Shown, DbError> {
     let percent: Option<u8> = row.col("progress")?;
     let note: Option<String> = row.col("progress_note")?;
     let display_name = row.text("display_name")?;
+    let rests_until = row.time_opt("rests_until")?.filter(|_| state != InstanceState::Running.as_str());
+    let deaths: u32 = row.col("deaths")?;
     let instance = api::Instance {
         vif: Vec::new(),
         id,
@@ -145,12 +151,19 @@ fn view(row: &mysql_async::Row) -> Result<Shown, DbError> {
         disk_size: row.col("disk_mib")?,
         instance_type: Some(row.text("instance_type")?).filter(|name| !name.is_empty()),
         generation: row.col("generation")?,
-        failure: failure.map(|code| {
-            api::Failure::new(code)
-                .with("message", message.unwrap_or_default())
-                .with("host", host.clone().unwrap_or_default())
-        }),
+        failure: match failure {
+            Some(code) => Some(
+                api::Failure::new(code)
+                    .with("message", message.unwrap_or_default())
+                    .with("host", host.clone().unwrap_or_default()),
+            ),
+            None => rests_until.map(|until| api::Failure::new("guest_died").with("count", deaths).with("until", until)),
+        },
         host_node: host,
+        placement_group: row.col("placement_group")?,
+        placement_policy: row.col("placement_policy")?,
+        node_group: row.col("node_group_id")?,
+        restart_policy: row.text("restart_policy")?,
         progress: percent.map(|percent| api::Progress { percent, note: note.unwrap_or_default() }),
     };
     let has = |column| Ok::<_, DbError>(row.col::<Option<u8>>(column)?.is_some());
@@ -228,6 +241,40 @@ impl Filter<'_> {
         }
         (terms.join(" AND "), values)
     }
+
+    pub fn count(&self) -> Count {
+        let (condition, values) = self.condition();
+        Count { statement: format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}"), values }
+    }
+
+    /// Behind a row of an account's list the server would walk from the newest one on, though the primary key at the end of
+    /// this index leads it there: equality of the columns before is all it takes of an index by itself.
+    fn hint(&self) -> &'static str {
+        let f = self.filter;
+        let narrow = f.id.is_some()
+            || f.display_name.is_some()
+            || self.host.is_some()
+            || super::super::sorted(f, COLUMNS).is_some();
+        match (self.account, &self.ended, &f.after) {
+            (Some(_), Ended::None, Some(_)) if !narrow => " FORCE INDEX (of_account)",
+            _ => "",
+        }
+    }
+}
+
+/// How many instances a list has on all its pages.
+pub struct Count {
+    statement: String,
+    values: Vec<mysql_async::Value>,
+}
+
+impl Count {
+    /// # Errors
+    /// The database's.
+    pub async fn run(self, db: &Db) -> Result<u64, DbError> {
+        let found = db.rows(self.statement, positional(self.values)).await?;
+        found.first().map_or(Ok(0), |row| row.col("n"))
+    }
 }
 
 /// A page, and how many there are of all its pages unless that is known. The page is chosen by an index alone; only its own
@@ -236,18 +283,16 @@ pub async fn list(db: &Db, to: &Filter<'_>, known: Option<u64>) -> Result<(u64, 
     let (condition, values) = to.condition();
     let total = match known {
         Some(total) => total,
-        None => {
-            let count = format!("SELECT COUNT(*) AS n FROM instances i WHERE {condition}");
-            let found = db.rows(count, positional(values.clone())).await?;
-            found.first().map_or(Ok(0), |row| row.col("n"))?
-        }
+        None => to.count().run(db).await?,
     };
     let mut paged = values;
     let (behind, after) = Long::Instances.behind(to.filter, COLUMNS, "i.seq");
     paged.extend(after);
     paged.extend([to.filter.limit.into(), to.filter.start.into()]);
     let order = super::super::order(to.filter, COLUMNS, "i.seq");
-    let page = format!("SELECT i.seq FROM instances i WHERE {condition}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
+    let hint = to.hint();
+    let page =
+        format!("SELECT i.seq FROM instances i{hint} WHERE {condition}{behind} ORDER BY {order} LIMIT ? OFFSET ?");
     let statement = format!("{VIEW} JOIN ({page}) page ON page.seq = i.seq ORDER BY {order}");
     let found = db.rows(statement, positional(paged)).await?;
     let mut all = gather(&found)?;

@@ -5,9 +5,9 @@
 
 use super::super::pool::{first, rows, run};
 use super::super::{Columns, Db, DbError, Tx};
-use super::{Range, ranges_text};
+use super::{Range, Settings, ranges_text};
 use arame_schema::model::MacAddress;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 #[derive(Debug, Clone)]
 pub struct NewNetwork<'a> {
@@ -80,6 +80,36 @@ pub async fn set_words(
     Ok(())
 }
 
+/// What its naming services serve beside hosts and records. The version is raised by the caller.
+pub async fn set_served(
+    tx: &mut Tx,
+    id: &str,
+    (mtu, domain): (u16, &str),
+    forwarders: &[SocketAddr],
+    settings: &Settings,
+) -> Result<(), DbError> {
+    let text = |value: serde_json::Result<String>| value.map_err(|e| super::super::row::strange("networks", e));
+    let statement = "UPDATE networks SET mtu = ?, domain_name = ?, forwarders = ?, lease_seconds = ?, ttl_seconds = ?, \
+                     routes = ?, dns_servers = ?, ntp_servers = ?, query_log = ?, dhcp_off = ?, dns_off = ?, \
+                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    let values = mysql_async::Params::Positional(vec![
+        mtu.into(),
+        domain.into(),
+        text(serde_json::to_string(forwarders))?.into(),
+        settings.lease_seconds.into(),
+        settings.ttl_seconds.into(),
+        text(serde_json::to_string(&settings.routes))?.into(),
+        text(serde_json::to_string(&settings.dns_servers))?.into(),
+        text(serde_json::to_string(&settings.ntp_servers))?.into(),
+        settings.log_queries.into(),
+        settings.no_dhcp.into(),
+        settings.no_dns.into(),
+        id.into(),
+    ]);
+    run(tx, statement, values).await?;
+    Ok(())
+}
+
 pub async fn set_ranges(tx: &mut Tx, id: &str, ranges: &[Range]) -> Result<(), DbError> {
     let statement = "UPDATE networks SET ranges = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (ranges_text(ranges), id)).await?;
@@ -148,8 +178,10 @@ pub async fn insert_lone_vif(tx: &mut Tx, vif: &LoneVif<'_>) -> Result<(), DbErr
     let statement = "INSERT INTO network_vifs (id, account_id, instance_id, network_id, device_index, mac, ipv4, \
                      need_network_version, created_at) VALUES (?, ?, '', ?, 0, ?, ?, 0, UTC_TIMESTAMP(3))";
     let values = (vif.id, vif.account, vif.network, vif.mac.to_string(), u32::from(vif.ipv4));
+    // First: where it is refused, nothing is there yet.
+    lease_lone_vif(tx, vif.id, vif.network, vif.mac, vif.ipv4).await?;
     run(tx, statement, values).await?;
-    lease_lone_vif(tx, vif.id, vif.network, vif.mac, vif.ipv4).await
+    Ok(())
 }
 
 async fn lease_lone_vif(tx: &mut Tx, id: &str, network: &str, mac: MacAddress, ipv4: Ipv4Addr) -> Result<(), DbError> {
@@ -160,7 +192,7 @@ async fn lease_lone_vif(tx: &mut Tx, id: &str, network: &str, mac: MacAddress, i
 
 /// Puts a lone interface into a network, or with `None` into none.
 pub async fn place_lone_vif(tx: &mut Tx, vif: &AnyVif, place: Option<(&str, Ipv4Addr)>) -> Result<(), DbError> {
-    run(tx, "DELETE FROM ip_leases WHERE vif_id = ?", (&vif.id,)).await?;
+    give_back(tx, &vif.id).await?;
     let (network, ipv4) = (place.map(|(network, _)| network), place.map(|(_, ipv4)| u32::from(ipv4)));
     run(tx, "UPDATE network_vifs SET network_id = ?, ipv4 = ? WHERE id = ?", (network, ipv4, &vif.id)).await?;
     match place {
@@ -169,10 +201,20 @@ pub async fn place_lone_vif(tx: &mut Tx, vif: &AnyVif, place: Option<(&str, Ipv4
     }
 }
 
+/// The address of an interface that was in an instance once cools; nobody but the rows ever knew another's.
+async fn give_back(tx: &mut Tx, vif: &str) -> Result<(), DbError> {
+    let cools = "UPDATE ip_leases SET released_at = UTC_TIMESTAMP(3) WHERE vif_id = ? AND released_at IS NULL \
+                 AND cool_network_version > 0";
+    run(tx, cools, (vif,)).await?;
+    run(tx, "DELETE FROM ip_leases WHERE vif_id = ? AND released_at IS NULL", (vif,)).await?;
+    super::super::usage::set_address(tx, vif, "", None).await
+}
+
 pub async fn delete_lone_vif(tx: &mut Tx, id: &str) -> Result<(), DbError> {
-    run(tx, "DELETE FROM ip_leases WHERE vif_id = ?", (id,)).await?;
+    give_back(tx, id).await?;
     run(tx, "DELETE FROM monitors WHERE resource = ?", (id,)).await?;
-    run(tx, "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3) WHERE id = ?", (id,)).await?;
+    let gone = "UPDATE network_vifs SET deleted_at = UTC_TIMESTAMP(3), gone_network_version = IFNULL(gone_network_version, 0) WHERE id = ?";
+    run(tx, gone, (id,)).await?;
     Ok(())
 }
 
@@ -186,11 +228,13 @@ pub struct AnyVif {
     pub mac: MacAddress,
     pub ipv4: Option<Ipv4Addr>,
     pub host: Option<String>,
+    /// It is to leave its instance.
+    pub leaving: bool,
 }
 
 /// Not locked; its network's and its host's locks come first.
 pub async fn find_vif(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Option<AnyVif>, DbError> {
-    let statement = "SELECT v.id, v.account_id, v.instance_id, v.network_id, v.mac, v.ipv4, i.host_node_id FROM network_vifs v \
+    let statement = "SELECT v.id, v.account_id, v.instance_id, v.network_id, v.mac, v.ipv4, v.leaving, i.host_node_id FROM network_vifs v \
                      LEFT JOIN instances i ON i.id = v.instance_id WHERE v.id = ? AND v.deleted_at IS NULL \
                      AND (? IS NULL OR v.account_id = ?)";
     let found = first(tx, statement, (id, account, account)).await?;
@@ -204,6 +248,7 @@ pub async fn find_vif(tx: &mut Tx, id: &str, account: Option<&str>) -> Result<Op
                 mac: row.parsed("mac")?,
                 ipv4: row.col::<Option<u32>>("ipv4")?.map(Ipv4Addr::from),
                 host: row.col("host_node_id")?,
+                leaving: row.flag("leaving")?,
             })
         })
         .transpose()

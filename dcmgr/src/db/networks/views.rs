@@ -3,6 +3,7 @@
 use super::super::{Columns, Db, DbError};
 use super::ranges_of;
 use arame_schema::api;
+use arame_schema::limits::{DHCP_LEASE_SECONDS, DNS_TTL_SECONDS};
 use std::net::Ipv4Addr;
 
 const VIEW: &str = "SELECT n.*, d.name AS dc_name, d.id AS dc_id, d.description AS dc_description, \
@@ -30,8 +31,15 @@ fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
         updated_at: Some(updated_at),
     };
     let display_name = row.text("display_name")?;
-    let mut network_services =
-        vec![service("dhcp", &server), service("dns", &server), service("metadata", "169.254.169.254")];
+    let settings = super::settings_of(row)?;
+    let mut network_services = vec![service("metadata", "169.254.169.254")];
+    if !settings.no_dns {
+        network_services.insert(0, service("dns", &server));
+    }
+    if !settings.no_dhcp {
+        network_services.insert(0, service("dhcp", &server));
+    }
+    let forwarders: Vec<std::net::SocketAddr> = row.json("forwarders")?;
     network_services.extend(gateway.as_deref().map(|address| service("gateway", address)));
     Ok(api::Network {
         network_services,
@@ -47,7 +55,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
         dhcp_server: Some(server),
         metadata_server: Some("169.254.169.254".into()),
         metadata_server_port: Some(80),
-        nat_network_id: None,
+        nat_network_id: row.col("nat_network_id")?,
         description: row.text("description")?,
         created_at,
         updated_at,
@@ -76,6 +84,15 @@ fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
         mtu: row.col("mtu")?,
         addresses_total: total,
         addresses_used: row.col("used")?,
+        lease_seconds: settings.lease_seconds.unwrap_or(DHCP_LEASE_SECONDS),
+        ttl_seconds: settings.ttl_seconds.unwrap_or(DNS_TTL_SECONDS),
+        dns_servers: settings.dns_servers.iter().map(ToString::to_string).collect(),
+        ntp_servers: settings.ntp_servers.iter().map(ToString::to_string).collect(),
+        query_log: settings.log_queries,
+        routes: settings.routes.iter().map(|route| format!("{} via {}", route.destination, route.via)).collect(),
+        forwarders: Some(forwarders.iter().map(ToString::to_string).collect()),
+        outbound: row.flag("outbound")?,
+        outside_ipv4: row.col::<Option<u32>>("outside_ipv4")?.map(|one| Ipv4Addr::from(one).to_string()),
     })
 }
 
@@ -89,7 +106,10 @@ pub async fn get(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api:
     db.rows(statement, (id, account, account)).await?.first().map(view).transpose()
 }
 
-const VIFS: &str = "SELECT v.id, v.ipv4, v.network_id, v.instance_id, v.mac, v.device_index, i.hostname, i.host_node_id, \
+const VIFS: &str = "SELECT v.id, v.ipv4, v.network_id, v.instance_id, v.mac, v.device_index, v.leaving, v.asked_generation, \
+                    i.hostname, i.host_node_id, \
+                    (SELECT h.ipv4 FROM ip_handles h WHERE h.network_vif_id = v.id) AS outer_ipv4, \
+                    (SELECT MAX(f.value = 'yes') FROM facts f WHERE f.thing = v.id AND f.name = 'plugged') AS plugged, \
                     (SELECT GROUP_CONCAT(m.security_group_id ORDER BY m.security_group_id) \
                      FROM network_vif_security_groups m WHERE m.vif_id = v.id) AS groups_of \
                     FROM network_vifs v LEFT JOIN instances i ON i.id = v.instance_id WHERE v.deleted_at IS NULL";
@@ -100,14 +120,23 @@ fn vif_view(row: &mysql_async::Row) -> Result<api::NetworkVif, DbError> {
     let network_id: Option<String> = row.col("network_id")?;
     let groups: Option<String> = row.col("groups_of")?;
     let groups = groups.unwrap_or_default();
+    let instance_id = Some(row.text("instance_id")?).filter(|id| !id.is_empty());
+    let plugged: Option<bool> = row.col::<Option<i64>>("plugged")?.map(|any| any != 0);
+    let began_with_it = row.col::<u64>("asked_generation")? == 1;
+    let state = match (&instance_id, row.flag("leaving")?) {
+        (None, _) => "free",
+        (Some(_), true) => "detaching",
+        (Some(_), false) if plugged.unwrap_or(began_with_it) => "attached",
+        (Some(_), false) => "attaching",
+    };
     let lease = ipv4.clone().zip(network_id.clone());
     Ok(api::NetworkVif {
         uuid: id.clone(),
         id,
         ipv4_address: ipv4,
-        nat_ipv4_address: None,
+        nat_ipv4_address: row.col::<Option<u32>>("outer_ipv4")?.map(|one| Ipv4Addr::from(one).to_string()),
         network_id,
-        instance_id: Some(row.text("instance_id")?).filter(|id| !id.is_empty()),
+        instance_id,
         security_groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
         mac_addr: row.text("mac")?,
         network_monitors: Vec::new(),
@@ -119,6 +148,7 @@ fn vif_view(row: &mysql_async::Row) -> Result<api::NetworkVif, DbError> {
         device_index: row.col("device_index")?,
         hostname: row.col("hostname")?,
         host_node: row.col("host_node_id")?,
+        state: state.to_owned(),
     })
 }
 
@@ -136,4 +166,10 @@ pub async fn vif(db: &Db, id: &str, account: Option<&str>) -> Result<Option<api:
     let Some(mut view) = found.first().map(vif_view).transpose()? else { return Ok(None) };
     view.network_monitors = super::super::monitors::of(db, id).await?;
     Ok(Some(view))
+}
+
+/// The version that every naming service is to serve.
+pub async fn version(db: &Db, id: &str) -> Result<u64, DbError> {
+    let found = db.rows("SELECT version FROM networks WHERE id = ?", (id,)).await?;
+    found.first().map_or(Ok(0), |row| row.col("version"))
 }

@@ -1,12 +1,17 @@
-//! What a launch brings beside the machine: volumes and labels, in each of the original's spellings.
+//! What a launch brings beside the machine: volumes and labels, in each of the original's spellings, and where it is to go.
 
 use super::NAME_BYTES_MAX;
 use crate::http::fields::{Fields, short};
 use arame_schema::api::label::{LABEL_VALUE_BYTES_MAX, LABELS_MAX};
-use arame_schema::api::{Code, Refusal, VolumeRequest};
+use arame_schema::api::{Refusal, VolumeRequest};
 use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
+use arame_schema::model::placement::PlacementPolicy;
+use arame_schema::model::restart::RestartPolicy;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Bytes of a placement group's name.
+const GROUP_NAME_MAX: usize = 63;
 
 /// `volumes[0][size]=1G`, or a hash or a list of such.
 pub(super) fn volumes(fields: &mut Fields) -> Result<BTreeMap<String, VolumeRequest>, Refusal> {
@@ -28,25 +33,23 @@ fn volume(fields: &mut Fields) -> Result<VolumeRequest, Refusal> {
     if let Some(kind) = fields.text("volume_type")?.filter(|kind| !["", "shared"].contains(&kind.as_str())) {
         return Err(fields.invalid("volume_type", short(&kind), "shared"));
     }
-    if fields.text("backup_object_id")?.is_some_and(|id| !id.is_empty()) {
-        return Err(Refusal::new(Code::NotImplemented).with("what", "volumes[][backup_object_id]"));
-    }
     // The guest finds a volume by its serial; the original did not keep to this word either.
     fields.text("guest_device_name")?;
     let in_mib = fields.number("volume_size", VOLUME_SIZE_MIB)?;
     let size = size(fields)?;
     let volume_id = fields.parsed("volume_id", "vol-…")?;
     let volume_size = in_mib.or(size);
-    match (&volume_id, volume_size) {
-        (None, None) => return Err(fields.needed("size", None::<()>).expect_err("nothing was given")),
-        (Some(id), Some(_)) => return Err(fields.invalid("volume_id", id, "volume_id | size")),
+    let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
+    match (&volume_id, volume_size.is_some() || backup_object_id.is_some()) {
+        (None, false) => return Err(fields.needed("size", None::<()>).expect_err("nothing was given")),
+        (Some(id), true) => return Err(fields.invalid("volume_id", id, "volume_id | size | backup_object_id")),
         _ => {}
     }
     let display_name = fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|name| !name.is_empty());
     // Taken and not kept: a volume has no such text.
     fields.text_within("description", NAME_BYTES_MAX)?;
     let delete_on_termination = fields.flag("delete_on_termination")?;
-    Ok(VolumeRequest { volume_id, volume_size, display_name, delete_on_termination })
+    Ok(VolumeRequest { volume_id, volume_size, backup_object_id, display_name, delete_on_termination })
 }
 
 /// The original's size: bytes, or a number with K, M, G or T; in whole MiB.
@@ -73,6 +76,31 @@ fn size(fields: &mut Fields) -> Result<Option<u64>, Refusal> {
 }
 
 /// `labels[][name]=a&labels[][value]=b`, `labels[1][name]=…`, or `labels[a]=b`.
+/// Its form is an id's, so that it can stand in a sentence.
+pub(super) fn placement_group(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+    let Some(name) = fields.text("placement_group")?.filter(|name| !name.is_empty()) else { return Ok(None) };
+    let formed = name.len() <= GROUP_NAME_MAX
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-');
+    if formed {
+        Ok(Some(name))
+    } else {
+        Err(fields.invalid("placement_group", short(&name), "[0-9a-z][0-9a-z-]{0,62}"))
+    }
+}
+
+pub(super) fn restart_policy(fields: &mut Fields) -> Result<Option<RestartPolicy>, Refusal> {
+    let Some(word) = fields.text("restart_policy")?.filter(|word| !word.is_empty()) else { return Ok(None) };
+    let known = RestartPolicy::parse(&word);
+    known.map(Some).ok_or_else(|| fields.invalid("restart_policy", short(&word), "always | on-failure | never"))
+}
+
+pub(super) fn placement_policy(fields: &mut Fields) -> Result<Option<PlacementPolicy>, Refusal> {
+    let Some(word) = fields.text("placement_policy")?.filter(|word| !word.is_empty()) else { return Ok(None) };
+    let known = PlacementPolicy::parse(&word);
+    known.map(Some).ok_or_else(|| fields.invalid("placement_policy", short(&word), "apart | together | spread"))
+}
+
 pub(super) fn labels(fields: &mut Fields) -> Result<BTreeMap<String, String>, Refusal> {
     let mut labels = BTreeMap::new();
     if fields.is_flat("labels") {
@@ -102,6 +130,7 @@ pub(super) fn labels(fields: &mut Fields) -> Result<BTreeMap<String, String>, Re
 mod tests {
     use super::*;
     use crate::http::body::parameters;
+    use arame_schema::api::Code;
 
     const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -131,8 +160,12 @@ mod tests {
         ] {
             assert_eq!(volumes(&mut form(text)).unwrap_err().values["name"], name, "{text}");
         }
-        let backup = volumes(&mut form("volumes[0][backup_object_id]=bo-a")).unwrap_err();
-        assert_eq!(backup.code, Code::NotImplemented);
+        let backups = "volumes[0][backup_object_id]=bo-a&volumes[1][backup_object_id]=bo-a&volumes[1][size]=1G";
+        let read = volumes(&mut form(backups)).unwrap();
+        let sizes: Vec<Option<u64>> = read.values().map(|one| one.volume_size).collect();
+        assert!(sizes == [None, Some(1024)] && read.values().all(|one| one.backup_object_id.is_some()), "{read:?}");
+        let both = volumes(&mut form("volumes[0][backup_object_id]=bo-a&volumes[0][volume_id]=vol-a")).unwrap_err();
+        assert_eq!(both.values["name"], "volumes[0][volume_id]");
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn of_networks(method: &str, below: &str) -> Option<Value> {
             json!({ "range_begin": "10.9.0.50", "range_end": "10.9.0.99" })
         }
         ("POST" | "DELETE", "/networks/{id}/services") => json!({ "name": "gateway" }),
+        ("POST", "/networks/{id}/records") => json!({ "name": "www", "type": "CNAME", "value": "web1" }),
         ("POST", "/networks/{id}/vifs") => json!({ "mac_addr": "52:54:00:aa:bb:01" }),
         ("PUT", "/network_vifs/{id}/add_security_group" | "/network_vifs/{id}/remove_security_group") => {
             json!({ "security_group_id": "sg-default" })
@@ -32,12 +33,13 @@ fn of_networks(method: &str, below: &str) -> Option<Value> {
         ("PUT", "/network_vifs/{id}/monitors/{monitor}" | "/instances/{id}/monitoring/{monitor}") => {
             json!({ "enabled": false })
         }
+        ("POST" | "DELETE", "/network_vifs/{id}/external_ip") => json!({ "ip_handle_id": "ip-kpzz2px7" }),
         ("POST", "/ip_pools") => json!({ "display_name": "outside", "dc_networks": ["dcn-demo"] }),
         ("PUT", "/ip_pools/{id}/acquire") => json!({ "network_id": "nw-demo1" }),
         ("PUT", "/ip_pools/{id}/release") => json!({ "ip_handle_id": "ip-kpzz2px7" }),
         ("PUT", "/ip_handles/{id}/expire_at") => json!({ "time_to": 3600 }),
         ("POST", "/host_node_groups" | "/network_groups" | "/storage_node_groups") => json!({ "name": "rack1" }),
-        ("PUT", "/host_node_groups/{id}") => json!({ "host_nodes": ["hn-h1"] }),
+        ("PUT", "/host_node_groups/{id}") => json!({ "host_nodes": ["hn-h1"], "placement_weight": "pack" }),
         ("PUT", "/network_groups/{id}") => json!({ "networks": ["nw-demo1"] }),
         ("PUT", "/storage_node_groups/{id}") => json!({ "storage_nodes": ["sn-s1"] }),
         _ => return None,
@@ -82,14 +84,24 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
             "ssh_key_id": "ssh-demo", "vifs": vifs() }),
         ("PUT", "/instances/{id}/poweroff" | "/accounts/{id}/instances/poweroff") => json!({ "force": true }),
         ("POST", "/volumes") => json!({ "volume_size": 1024, "display_name": "data" }),
+        ("PUT", "/networks/{id}/vifs/{vif}/attach") => json!({ "instance_id": "i-kpzz2px7" }),
         ("PUT", "/volumes/{id}/attach") => json!({ "instance_id": "i-kpzz2px7" }),
+        ("PUT", "/volumes/{id}/backup" | "/instances/{id}/volumes/{volume}/backup") => {
+            json!({ "backup_storage_id": "bkst-kpzz2px7", "display_name": "nightly" })
+        }
+        ("PUT", "/instances/{id}/backup") => json!({ "display_name": "web, before the update", "all": true }),
+        ("PUT", "/backup_objects/{id}/copy_to" | "/images/{id}/copy_to") => json!({ "destination": "bkst-kpzz2px7" }),
+        ("PUT", "/volumes/{id}/detach") => json!({ "force": false }),
         ("PUT", "/volumes/{id}/rollback") => json!({ "snapshot_id": "snap-before", "destroy_newer": false }),
         ("DELETE", "/volumes/{id}") => json!({ "with_snapshots": false }),
         ("POST", "/volume_snapshots") => json!({ "volume_id": "vol-data", "display_name": "before" }),
         ("POST", "/security_groups") => json!({ "display_name": "web", "rule": "tcp:80,80,ip4:0.0.0.0\n" }),
         ("PUT", "/security_groups/{id}") => json!({ "rule": "tcp:22,22,ip4:10.0.0.0/8\n" }),
         ("POST", "/ssh_key_pairs") => json!({ "display_name": "laptop" }),
-        ("PUT", "/host_nodes/{id}" | "/storage_nodes/{id}") => json!({ "scheduling_enabled": false }),
+        ("PUT", "/host_nodes/{id}") => {
+            json!({ "scheduling_enabled": true, "cpu_allocation_percent": 400, "reserved_memory_size": 4096 })
+        }
+        ("PUT", "/storage_nodes/{id}") => json!({ "scheduling_enabled": false }),
         ("POST", "/accounts") => json!({ "id": "a-team", "display_name": "The team", "quota_instances": 20 }),
         ("PUT", "/accounts/{id}") => json!({ "quota_instances": "none", "enabled": true }),
         ("POST", "/tokens") => json!({ "role": "member", "display_name": "ci", "expires_in": 86400 }),

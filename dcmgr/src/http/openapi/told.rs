@@ -54,7 +54,9 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
     if *method == Method::GET {
         return match below {
             "/reports" => &[Code::TooMany, Code::UnknownResource],
+            "/networks/{id}/why" => &[Code::MissingParameter],
             "/instances/{id}/password" => &[Code::NoPassword],
+            "/instances/{id}/usage" => &[Code::HostSilent, Code::InvalidInstanceState],
             "/instances/{id}/screenshot.png" => &[Code::InvalidInstanceState, Code::NoConsole],
             _ if below.ends_with("/labels/{name}") => &[Code::UnknownLabel],
             _ => &[],
@@ -72,17 +74,31 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
             Code::DcNetworkNotPermitted,
             Code::DuplicateAddress,
             Code::DuplicateMacAddress,
+            Code::ExceedQuota,
+            Code::InstanceMigrating,
+            Code::InvalidInstanceState,
             Code::NetworkNotEditable,
             Code::NotImplemented,
             Code::OutOfNetworkCapacity,
             Code::OutOfSegments,
+            Code::RecordConflict,
+            Code::RecordLoop,
             Code::Recovering,
             Code::ResourceInUse,
+            Code::TooMany,
             Code::UnknownDcNetwork,
             Code::VifAttached,
             Code::VifNotAttached,
         ],
-        "network_vifs" => &[Code::AlreadyInGroup, Code::NotImplemented, Code::NotInGroup, Code::TooMany],
+        "network_vifs" => &[
+            Code::AddressNotOutside,
+            Code::AlreadyExists,
+            Code::AlreadyInGroup,
+            Code::IpHandleInUse,
+            Code::NoWayOut,
+            Code::NotInGroup,
+            Code::TooMany,
+        ],
         "ip_pools" | "ip_handles" => &[
             Code::AlreadyExists,
             Code::IpHandleInUse,
@@ -93,8 +109,8 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
         ],
         "host_node_groups" | "network_groups" | "storage_node_groups" => &[Code::AlreadyExists, Code::TooMany],
         "host_nodes" | "storage_nodes" | "backup_storages" => &[Code::AlreadyExists, Code::ResourceInUse],
-        "backup_objects" => &[Code::AccountNeeded, Code::AlreadyExists, Code::NotImplemented, Code::ResourceInUse],
-        "images" => &[Code::NotImplemented, Code::ResourceInUse],
+        "backup_objects" => &[Code::AccountNeeded, Code::AlreadyExists, Code::ResourceInUse],
+        "images" => &[Code::ResourceInUse],
         "instance_types" => &[Code::AlreadyExists, Code::NameTaken, Code::ResourceInUse],
         "instances" => &[
             Code::HostCannotMove,
@@ -102,10 +118,10 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
             Code::InstanceMigrating,
             Code::InvalidInstanceState,
             Code::NoPassword,
-            Code::NotImplemented,
+            Code::ResourceInUse,
             Code::TooMany,
         ],
-        "volumes" => &[Code::InstanceMigrating, Code::NotImplemented],
+        "volumes" => &[Code::InstanceMigrating],
         _ => &[],
     }
 }
@@ -122,6 +138,7 @@ fn own(method: &str, below: &str) -> &'static [Code] {
             Code::DuplicateAddress,
             Code::DuplicateMacAddress,
             Code::AddressNotInNetwork,
+            Code::InvalidBackupState,
             Code::InvalidImageState,
             Code::InvalidVolumeState,
             Code::OutOfStorageCapacity,
@@ -138,12 +155,32 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         ("PUT", "/images/{id}/content") => {
             &[Code::InvalidImageState, Code::OutOfStorageCapacity, Code::Recovering, Code::UploadFailed]
         }
-        ("POST", "/volumes") => &[Code::AccountNeeded, Code::OutOfStorageCapacity, Code::ExceedQuota, Code::Recovering],
+        ("POST", "/volumes") => &[
+            Code::AccountNeeded,
+            Code::OutOfStorageCapacity,
+            Code::ExceedQuota,
+            Code::InvalidBackupState,
+            Code::Recovering,
+        ],
+        ("PUT", "/volumes/{id}/backup" | "/instances/{id}/volumes/{volume}/backup") => {
+            &[Code::BackupStorageNotReached, Code::InvalidVolumeState, Code::Recovering]
+        }
+        ("PUT", "/instances/{id}/backup") => &[
+            Code::BackupStorageNotReached,
+            Code::HostMakesNoImages,
+            Code::InvalidVolumeState,
+            Code::OutOfStorageCapacity,
+            Code::Recovering,
+        ],
+        ("PUT", "/backup_objects/{id}/copy_to") => {
+            &[Code::BackupStorageNotReached, Code::InvalidBackupState, Code::Recovering]
+        }
+        ("PUT", "/images/{id}/copy_to") => &[Code::BackupStorageNotReached, Code::InvalidImageState, Code::Recovering],
         ("DELETE", "/volumes/{id}") => &[Code::VolumeAttached, Code::VolumeHasSnapshots, Code::InvalidVolumeState],
         ("PUT", "/volumes/{id}/attach") => {
             &[Code::VolumeAttached, Code::InvalidVolumeState, Code::InvalidInstanceState, Code::ExceedQuota]
         }
-        ("PUT", "/volumes/{id}/detach") => &[Code::VolumeNotAttached, Code::InvalidVolumeState],
+        ("PUT", "/volumes/{id}/detach") => &[Code::GuestHoldsVolume, Code::VolumeNotAttached, Code::InvalidVolumeState],
         ("PUT", "/volumes/{id}/rollback") => &[
             Code::VolumeInUse,
             Code::NewerSnapshots,

@@ -44,6 +44,8 @@ struct State {
 
 struct Backups {
     sabotage: Sabotage,
+    /// A copy of another object: the volume stands for that.
+    copied: bool,
     wishes: u8,
     troubles: u8,
 }
@@ -68,6 +70,7 @@ impl Backups {
         let create_again = self.is(Sabotage::CreateAgain);
         let around = Surroundings {
             volume: seen(s.volume_exists && s.volume_wanted),
+            copied: self.copied,
             snapshot_was_present: s.snapshot_was_present && !create_again,
             was_present: s.was_present && !create_again,
             failed: s.failed,
@@ -111,7 +114,7 @@ impl Backups {
     }
 
     fn failed(&self, s: &mut State, open: Open) {
-        if !open.job.never_gives_up() {
+        if !open.job.kind().never_gives_up() {
             if open.attempt < ATTEMPTS_MAX {
                 return self.advance(s, open.attempt + 1);
             }
@@ -139,7 +142,7 @@ impl Backups {
                 s.moments += 1;
             }
             Job::CopySnapshot if s.object_exists => s.carries = open.generation,
-            Job::CopySnapshot if !s.snapshot_exists => return Answer::Failed,
+            Job::CopySnapshot if !self.copied && !s.snapshot_exists => return Answer::Failed,
             Job::CopySnapshot => {
                 if s.was_present {
                     s.broken = Some("an object that was whole was made again");
@@ -295,7 +298,8 @@ impl Model for Backups {
             let mut deleted = State { wanted: false, generation: s.generation + 1, failed: false, ..wished };
             self.advance(&mut deleted, 1);
             steps.wish("delete the backup", deleted);
-            if s.volume_wanted {
+            // What is copied is not deleted meanwhile.
+            if s.volume_wanted && !self.copied {
                 let mut deleted = State { volume_wanted: false, ..wished };
                 self.advance(&mut deleted, 1);
                 steps.wish("delete the volume", deleted);
@@ -324,8 +328,18 @@ impl Model for Backups {
 
 #[test]
 fn every_history_of_a_backup_is_whole_of_one_moment_or_says_why_not() {
-    let model = Backups { sabotage: Sabotage::None, wishes: 2, troubles: 4 };
+    let model = Backups { sabotage: Sabotage::None, copied: false, wishes: 2, troubles: 4 };
     assert_right("backup", &model, Least { states: 1_000, quiet: 100, settled_within: 6 });
+}
+
+#[test]
+fn every_history_of_a_copied_backup_is_whole_or_says_why_not() {
+    let model = Backups { sabotage: Sabotage::None, copied: true, wishes: 2, troubles: 4 };
+    assert_right("copied backup", &model, Least { states: 300, quiet: 20, settled_within: 6 });
+    for sabotage in [Sabotage::DropMaybe, Sabotage::SkipGenerationCheck, Sabotage::CreateAgain] {
+        let model = Backups { sabotage, copied: true, wishes: 2, troubles: 4 };
+        assert_found(&format!("copied backup, {sabotage:?}"), &model);
+    }
 }
 
 #[test]
@@ -333,6 +347,6 @@ fn every_rule_left_out_shows_in_a_history_of_a_backup() {
     for sabotage in
         [Sabotage::DropMaybe, Sabotage::SkipGenerationCheck, Sabotage::SettleLateOutcome, Sabotage::CreateAgain]
     {
-        assert_found(&format!("backup, {sabotage:?}"), &Backups { sabotage, wishes: 2, troubles: 4 });
+        assert_found(&format!("backup, {sabotage:?}"), &Backups { sabotage, copied: false, wishes: 2, troubles: 4 });
     }
 }

@@ -136,7 +136,7 @@ impl Instances {
     fn advance(&self, s: &mut State, attempt: u8) {
         let here = s.seen[usize::from(s.host)];
         let facts =
-            Facts { domain: here.domain, power: here.power, generation: here.generation.into(), disks_settled: true };
+            Facts { domain: here.domain, power: here.power, generation: here.generation.into(), devices_settled: true };
         let wish = Wish {
             desired: s.desired,
             generation: s.generation.into(),

@@ -177,7 +177,7 @@ impl Meeting {
             domain: i.domain,
             power: i.domain,
             generation: i.seen_generation.into(),
-            disks_settled: mine.is_none_or(|(wish, facts)| is_plug_settled(wish, facts))
+            devices_settled: mine.is_none_or(|(wish, facts)| is_plug_settled(wish, facts))
                 || self.is(Sabotage::ForgetDisks),
         };
         let around = instance::Surroundings { ready: true, ran_before: true, failed: i.failed };

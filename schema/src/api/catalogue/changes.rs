@@ -32,5 +32,9 @@ pub static ALL: &[Sentence] = sentences! {
     "storage_online": "ストレージノード {host} のエージェントが復帰すれば置けます。", "It would fit on storage node {host} if its agent came back.";
     "storage_enable": "ストレージノード {host} の配置を有効にすれば置けます（arame storage enable {host}）。", "It would fit on storage node {host} if scheduling were enabled there (arame storage enable {host}).";
     "storage_repair": "ストレージノード {host} の不調が解消すれば置けます（{had}）。", "It would fit on storage node {host} if it were well again ({had}).";
+    "leave_group": "ホスト {host} には同じグループのインスタンスがあります：{had}。ホストを増やすか、placement_policy を spread にすれば置けます。", "Host {host} has instances of the same group, {had}: it would fit with another host, or with placement_policy spread.";
+    "join_group": "ホスト {host} には同じグループのインスタンスがありません：{had}。グループのあるホストを空けるか、placement_policy を外せば置けます。", "Host {host} has no instance of the same group, {had}: it would fit if the group's host had room, or without placement_policy.";
+    "in_node_group": "ホスト {host} はホストグループ {needed} に入っていません。グループに加えれば置けます（arame host-group update）。", "Host {host} is not in the host group {needed}: it would fit if it were (arame host-group update).";
+    "storage_reach": "ストレージノード {host} がバックアップに届けば置けます（{had}）。", "It would fit on storage node {host} if the backup could be reached from there ({had}).";
     "other_host": "ホスト {host} は「{rule}」が {had} です。要求の {needed} を変えれば置けます。", "On {host} the {rule} is {had}; it would fit if {needed} were not asked for.";
 };

@@ -171,6 +171,21 @@ pub static ALL: &[FailureEntry] = failures! {
          "ゲストの中でアンマウント（umount）してください。電源を切れば必ず切り離せます。"),
         ("The guest does not let go of the volume.", "Its operating system does not answer the unplugging: {message}",
          "Unmount it in the guest. Powering the instance off always detaches it.");
+    "guest_died":
+        ("ゲストが異常終了しました。まもなく起動し直します。", "続けて {count} 回異常終了しました。{until} に起動し直します。",
+         "繰り返す場合は、コンソールのログとゲストの中を確認してください。起動し直さないようにするには restart_policy=never を使います。"),
+        ("The guest died and will be started again soon.", "It died {count} times in a row; it is started again at {until}.",
+         "If it goes on, look at its console log and into the guest. To let it stay off when it dies: restart_policy=never.");
+    "guest_keeps_dying":
+        ("ゲストが繰り返し異常終了するため、起動し直すのをやめました。", "短い間に続けて異常終了しました: {message}",
+         "コンソールのログで原因を確認し、直してから arame instance poweron で起動してください。"),
+        ("The guest keeps dying and is not started again.", "Too many deaths within a short time: {message}",
+         "See its console log for the cause, mend it, and start it with arame instance poweron.");
+    "guest_holds_interface":
+        ("ゲストがネットワークインターフェースを手放しません。", "ゲスト OS が取り外しに応じていません: {message}",
+         "ゲストの中でインターフェースを止めてから、切り離しをもう一度依頼してください。電源を切れば必ず切り離せます。"),
+        ("The guest does not let go of the interface.", "Its operating system does not answer the unplugging: {message}",
+         "Take the interface down in the guest and detach it again. Powering the instance off always detaches it.");
     "host_lost":
         ("ホストが失われました。", "ホスト {agent} は失われたと宣言されました。", "インスタンスを削除して作り直すか、バックアップから復元してください。"),
         ("Its host is lost.", "The host {agent} was declared lost.", "Delete the instance and make it again, or restore a backup.");
@@ -264,6 +279,56 @@ pub static ALL: &[FailureEntry] = failures! {
          "管理者が arame audit とストレージノードを確認し、そのスナップショットを残すか消すかを決めてください。"),
         ("The store holds newer snapshots.", "Snapshots that no row of this data center knows stand in the way: {message}",
          "An operator should look at arame audit and at the storage node, and decide whether they may go.");
+    "backup_checksum_mismatch":
+        ("バックアップの内容が壊れています。", "チェックサムが一致しません: {message}",
+         "ボリュームは作られず、何も残っていません。別のバックアップから作り直してください。"),
+        ("The backup is damaged.", "Its checksum differs: {message}",
+         "No volume was made and nothing is left. Make it from another backup.");
+    "backup_missing":
+        ("バックアップが保存先にありません。", "対象のデータが見つかりません: {message}",
+         "管理者が arame audit とバックアップの保存先を確認してください。別のバックアップがあればそこから作れます。"),
+        ("The backup is not in its storage.", "Its data is not found: {message}",
+         "An operator should look at arame audit and at the backup storage. Another backup can be restored meanwhile.");
+    "backup_storage_unavailable":
+        ("バックアップの保存先を見られません。", "保存先が接続（マウント）されていないか、設定にありません: {message}",
+         "管理者が保存先の接続とストレージエージェントの設定（sta.backups）を確かめてください。"),
+        ("The backup storage cannot be looked at.", "It is not mounted, or the agent's configuration does not name it: {message}",
+         "An operator should look at its mount and at the storage agent's configuration (sta.backups).");
+    "backup_storage_full":
+        ("バックアップの保存先の空きが足りません。", "ディスクがいっぱいになる前に中止しました: {message}",
+         "不要なバックアップを削除するか、管理者が保存先を広げてから、もう一度取ってください。"),
+        ("The backup storage has not enough room.", "It was stopped before the disk was full: {message}",
+         "Delete backups that are not needed, or have an operator enlarge it, and take it again.");
+    "backup_spoiled":
+        ("バックアップの途中でスナップショットが失われました。", "同じ時点の内容をもう取れません: {message}",
+         "このバックアップを削除し、もう一度取ってください。"),
+        ("The snapshot was lost before the backup was whole.", "The same moment cannot be had again: {message}",
+         "Delete this backup and take another.");
+    "copy_source_gone":
+        ("写す前に元のものがなくなりました。", "元のバックアップまたはイメージがありません: {message}",
+         "この写しを削除してください。"),
+        ("What it is a copy of is gone.", "The backup or image that was to be copied is not there: {message}",
+         "Delete this copy.");
+    "capture_machine_gone":
+        ("ディスクを写す前にマシンがなくなりました。", "マシンが削除されたか、そのホストにありません: {message}",
+         "このイメージを削除してください。"),
+        ("The machine was gone before its disk was copied.", "It was deleted, or is not on its host any more: {message}",
+         "Delete this image.");
+    "capture_no_room":
+        ("ホストのディスクに、写しを作る空きがありません。", "必要な大きさと空き: {message}",
+         "ホストの空きを増やすか、そのホストの不要なマシンを削除してから、イメージを作り直してください。"),
+        ("The host's disk has no room for the copy.", "What is needed and what is free: {message}",
+         "Have an operator make room on the host, or delete machines that are not needed, and make the image again.");
+    "capture_interrupted":
+        ("ディスクを写している間にマシンが何度も止まったか起動しました。", "写しが最後まで終わりませんでした: {message}",
+         "このイメージを削除し、マシンが落ち着いてから作り直してください。"),
+        ("The machine stopped or started again and again while its disk was copied.", "The copy did not get to its end: {message}",
+         "Delete this image, and make another when the machine goes on undisturbed.");
+    "backup_volume_gone":
+        ("バックアップする前にボリュームが削除されました。", "対象のボリュームがありません: {message}",
+         "このバックアップを削除してください。"),
+        ("The volume was deleted before it was backed up.", "There is nothing to back up: {message}",
+         "Delete this backup.");
     "snapshot_needs_detached":
         ("使用中のボリュームのスナップショットは取れません。", "このストレージは瞬間の複製ができず、書き込み中の写しは使えないものになります: {message}",
          "ボリュームを切り離してから取り直してください。ZFS や XFS・Btrfs のストレージでは使用中でも取れます。"),

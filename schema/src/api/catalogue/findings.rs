@@ -1,6 +1,6 @@
 //! Findings of the audit and what is done about them, in words.
 //!
-//! Rule: no wildcard; the places are `{thing}`, `{agent}`, `{owner}` and `{reason}` (of the detail), which the view fills.
+//! Rule: no wildcard; the places are `{thing}`, `{agent}`, `{owner}`, `{mac}` and `{reason}` (of the detail), which the view fills.
 
 use super::Sentence;
 use crate::api::{FindingKind, FindingRule};
@@ -40,6 +40,10 @@ pub fn finding_kind(kind: FindingKind) -> Sentence {
             "参加時とは別のマシン、または再インストールされたマシンが {agent} を名乗っています。参加を断っています。",
             "A machine that is not the one that joined, or that was reinstalled, asks to be {agent}. It is refused.",
         ),
+        FindingKind::AddressInUse => (
+            "{mac} は、割り当てられたアドレス {thing} を別の機器が使っていることを見つけました（{agent} が聞きました）。",
+            "{mac} found its address {thing} in use by another machine ({agent} heard it).",
+        ),
     };
     Sentence { code: kind.as_str(), ja, en }
 }
@@ -77,6 +81,10 @@ pub fn finding_rule(rule: FindingRule) -> Sentence {
         FindingRule::MachineOrNewHost => (
             "新しいホストとして別の ID で参加させてください。元のマシンが二度と戻らない場合に限り、arame audit adopt {agent} で後継にできます。新しいマシンにないデータは失われたものとして扱われます。",
             "Join it as a new host with an id of its own. Only when the former machine never comes back: arame audit adopt {agent} lets it take the place, and data that it does not have counts as lost.",
+        ),
+        FindingRule::FindTheOther => (
+            "アドレスは {mac} のものとして残ります。同じセグメントで勝手にこのアドレスを使っている機器を探して止めてください（そこから arping で MAC が分かります）。訴えがなくなれば 10 分で消えます。",
+            "The address stays that of {mac}. Find the machine on the segment that took it by itself and stop it (arping from there tells its MAC). The finding goes ten minutes after the last complaint.",
         ),
     };
     Sentence { code: rule.as_str(), ja, en }

@@ -23,6 +23,8 @@ mod access;
 mod consoles;
 mod images;
 mod moves;
+mod names;
+mod outside;
 mod resources;
 mod volumes;
 
@@ -345,6 +347,7 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::InstanceMigrating => moves::instance_migrating(),
         Code::InstanceHasVolumes => moves::instance_has_volumes(),
         Code::HostCannotMove => moves::host_cannot_move(),
+        Code::HostMakesNoImages => moves::host_makes_no_images(),
         Code::InvalidVolumeState => entry!(
             "invalid_volume_state",
             "InvalidVolumeState",
@@ -410,6 +413,8 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::VolumeHasSnapshots => volumes::volume_has_snapshots(),
         Code::NewerSnapshots => volumes::newer_snapshots(),
         Code::InvalidSnapshotState => volumes::invalid_snapshot_state(),
+        Code::InvalidBackupState => volumes::invalid_backup_state(),
+        Code::BackupStorageNotReached => volumes::backup_storage_not_reached(),
         Code::AlreadyExists => entry!(
             "already_exists",
             "DatabaseError",
@@ -454,6 +459,8 @@ pub fn refusal(code: Code) -> RefusalEntry {
                 "Try again in a moment. If it stays so, an operator should look at arame audit."
             )
         ),
+        Code::HostSilent => consoles::host_silent(),
+        Code::GuestHoldsVolume => volumes::guest_holds_volume(),
         Code::Recovering => entry!(
             "recovering",
             "MessagingFailed",
@@ -498,9 +505,13 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::NotInGroup => resources::not_in_group(),
         Code::OutOfSegments => resources::out_of_segments(),
         Code::IpHandleInUse => resources::ip_handle_in_use(),
+        Code::NoWayOut => outside::no_way_out(),
+        Code::AddressNotOutside => outside::address_not_outside(),
         Code::NetworkNotInDcNetwork => resources::network_not_in_dc_network(),
         Code::NameTaken => resources::name_taken(),
         Code::TooMany => resources::too_many(),
+        Code::RecordConflict => names::record_conflict(),
+        Code::RecordLoop => names::record_loop(),
         Code::Internal => entry!(
             "internal",
             "DatabaseError",

@@ -23,6 +23,8 @@ pub static ALL: &[Sentence] = sentences! {
     "cpu_cores": "CPU コア", "CPU cores";
     "memory_size": "メモリー", "memory";
     "disk_space": "ディスク", "disk";
+    "reaches_backup": "バックアップに届く", "reaches the backup";
+    "packed": "詰めて配置（使用率の高い順）", "packed: the fullest first";
     "asked_for": "指定されたホスト", "host asked for";
     "not_tried": "まだ試していない", "not tried before";
 };

@@ -1,5 +1,5 @@
-//! What the safe binding of libvirt lacks, lifecycle events and the end of a migration: the one file of this crate with
-//! `unsafe`.
+//! What the safe binding of libvirt lacks, lifecycle events, the end of a migration and backup jobs: one of the two files of
+//! this crate with `unsafe`, see also [`super::stats`].
 //!
 //! Rule: the loop is registered before the first connection and runs on a thread of its own for the process's life.
 //! The callback copies the domain's name and the event and keeps no reference to anything of libvirt's.
@@ -68,6 +68,52 @@ type libc_void = std::ffi::c_void;
 pub fn abort_job(domain: &virt::domain::Domain) -> bool {
     // SAFETY: the pointer is the domain's own and lives as long as the reference.
     unsafe { virt_sys::virDomainAbortJob(domain.as_ptr()) == 0 }
+}
+
+/// Begins a backup job. On `false` libvirt's last error says why not.
+pub fn begin_backup(domain: &virt::domain::Domain, xml: &str) -> bool {
+    let Ok(xml) = std::ffi::CString::new(xml) else { return false };
+    // SAFETY: the pointers are the domain's own and a string's that outlives the call; libvirt copies what it reads.
+    unsafe { virt_sys::virDomainBackupBegin(domain.as_ptr(), xml.as_ptr(), std::ptr::null(), 0) == 0 }
+}
+
+/// Whether a backup job of the domain goes on.
+pub fn is_backed_up(domain: &virt::domain::Domain) -> bool {
+    // SAFETY: the pointer is the domain's own; the text that libvirt allocated is freed once, as its documentation asks.
+    unsafe {
+        let text = virt_sys::virDomainBackupGetXMLDesc(domain.as_ptr(), 0);
+        let found = !text.is_null();
+        if found {
+            nix::libc::free(text.cast());
+        }
+        found
+    }
+}
+
+/// How the last job of a domain ended.
+pub enum Ended {
+    Completed,
+    /// Not so, or libvirt does not know (any more): its number for it.
+    Otherwise(i32),
+}
+
+/// Reads how the last job of the domain ended; libvirt forgets it then.
+pub fn ended_job(domain: &virt::domain::Domain) -> Ended {
+    let (mut kind, mut count) = (0, 0);
+    let mut parameters: virt_sys::virTypedParameterPtr = std::ptr::null_mut();
+    let flags = virt_sys::VIR_DOMAIN_JOB_STATS_COMPLETED;
+    // SAFETY: libvirt fills the three places, and what it allocated is freed once.
+    let answer = unsafe {
+        let answer = virt_sys::virDomainGetJobStats(domain.as_ptr(), &mut kind, &mut parameters, &mut count, flags);
+        if answer == 0 {
+            virt_sys::virTypedParamsFree(parameters, count);
+        }
+        answer
+    };
+    match answer == 0 && kind as u32 == virt_sys::VIR_DOMAIN_JOB_COMPLETED {
+        true => Ended::Completed,
+        false => Ended::Otherwise(kind),
+    }
 }
 
 type Lifecycle = unsafe extern "C" fn(virt_sys::virConnectPtr, virt_sys::virDomainPtr, i32, i32, *mut libc_void) -> i32;

@@ -7,8 +7,8 @@ use crate::config::DomainType;
 use crate::driver::{Machine, Mark};
 use crate::switch::tap_name;
 use arame_schema::jobs::hva::{Nic, PluggedVolume};
-use arame_schema::limits::VOLUMES_MAX;
-use arame_schema::model::{AttachmentId, InstanceId};
+use arame_schema::limits::{NICS_MAX, VOLUMES_MAX};
+use arame_schema::model::{AttachmentId, InstanceId, VifId};
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use sha2::{Digest, Sha256};
@@ -174,8 +174,9 @@ fn devices(
 ) -> Element {
     let spec = &machine.spec;
     let volumes = spec.volumes.iter().filter_map(|volume| Some((volume, targets.get(&volume.attachment)?)));
-    // Boot disk, random numbers and pointer take one each; as many volumes as may ever be attached can come while it runs.
-    let ports = 3 + spec.nics.len() + VOLUMES_MAX.max(spec.volumes.len());
+    // Boot disk, random numbers and pointer take one each; as many interfaces and volumes as may ever be attached can come
+    // while it runs.
+    let ports = 3 + NICS_MAX.max(spec.nics.len()) + VOLUMES_MAX.max(spec.volumes.len());
     let mut nics: Vec<&Nic> = spec.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
     e("devices")
@@ -247,7 +248,7 @@ pub fn volume_disk(volume: &PluggedVolume, target: &str) -> Element {
 
 /// A NIC on a tap the switch already knows. Offloads are off: the userspace datapath forwards frames as they come, and
 /// nobody would fill in a checksum left to hardware.
-fn interface(nic: &Nic, kind: DomainType) -> Element {
+pub fn interface(nic: &Nic, kind: DomainType) -> Element {
     let off = |element: Element, names: &[&'static str]| names.iter().fold(element, |el, name| el.with(name, "off"));
     let mut driver = e("driver");
     if kind == DomainType::Qemu {
@@ -274,6 +275,11 @@ pub fn disk_to_detach(target: &str) -> String {
         .with("device", "disk")
         .holding(e("target").with("dev", target).with("bus", "virtio"))
         .render()
+}
+
+/// The same of an interface: libvirt finds it by its address.
+pub fn interface_to_detach(mac: &str) -> String {
+    e("interface").with("type", "ethernet").holding(e("mac").with("address", mac)).render()
 }
 
 /// The same attachment has the same secret on every host and in every process.
@@ -311,10 +317,20 @@ pub struct Reading {
     pub mark: Option<Mark>,
     /// Devices of our volumes by attachment.
     pub volumes: BTreeMap<AttachmentId, String>,
+    /// MAC addresses of our interfaces.
+    pub nics: BTreeMap<VifId, String>,
     /// Every disk's device, ours or not.
     pub targets: Vec<String>,
     /// A secret's description.
     pub description: Option<String>,
+}
+
+/// What was read of a disk or an interface so far.
+#[derive(Debug, Default)]
+struct Device {
+    target: Option<String>,
+    mac: Option<String>,
+    alias: Option<String>,
 }
 
 impl Reading {
@@ -323,29 +339,24 @@ impl Reading {
         let mut reader = quick_xml::Reader::from_str(xml);
         let mut reading = Reading::default();
         let mut path: Vec<String> = Vec::new();
-        let (mut target, mut attachment) = (None, None);
+        let mut device = Device::default();
         loop {
             match reader.read_event() {
                 Ok(Event::Start(start)) => {
                     let name = local(&start);
-                    reading.element(&path, &name, &start, &mut target, &mut attachment);
+                    reading.element(&path, &name, &start, &mut device);
                     path.push(name);
                 }
                 Ok(Event::Empty(start)) => {
-                    reading.element(&path, &local(&start), &start, &mut target, &mut attachment);
+                    reading.element(&path, &local(&start), &start, &mut device);
                 }
                 Ok(Event::Text(text)) if path.len() == 2 && path[1] == "description" => {
                     reading.description = Some(text.trim().to_owned());
                 }
                 Ok(Event::End(_)) => {
-                    if path.pop().as_deref() == Some("disk") {
-                        if let Some(dev) = target.take() {
-                            if let Some(owner) = attachment.take() {
-                                reading.volumes.insert(owner, dev.clone());
-                            }
-                            reading.targets.push(dev);
-                        }
-                        attachment = None;
+                    let ended = path.pop();
+                    if matches!(ended.as_deref(), Some("disk" | "interface")) {
+                        reading.take(std::mem::take(&mut device));
                     }
                 }
                 Ok(Event::Eof) | Err(_) => return reading,
@@ -354,22 +365,26 @@ impl Reading {
         }
     }
 
-    fn element(
-        &mut self,
-        path: &[String],
-        name: &str,
-        start: &BytesStart<'_>,
-        target: &mut Option<String>,
-        attachment: &mut Option<AttachmentId>,
-    ) {
+    fn element(&mut self, path: &[String], name: &str, start: &BytesStart<'_>, device: &mut Device) {
         match (path.last().map(String::as_str), name) {
             (Some("metadata"), "mark") => self.mark = read_mark(start),
-            (Some("disk"), "target") => *target = attribute(start, "dev"),
-            (Some("disk"), "alias") => {
-                let alias = attribute(start, "name");
-                *attachment = alias.and_then(|a| a.strip_prefix(ALIAS)?.parse().ok());
-            }
+            (Some("disk"), "target") => device.target = attribute(start, "dev"),
+            (Some("interface"), "mac") => device.mac = attribute(start, "address"),
+            (Some("disk" | "interface"), "alias") => device.alias = attribute(start, "name"),
             _ => {}
+        }
+    }
+
+    fn take(&mut self, device: Device) {
+        let own = device.alias.as_deref().and_then(|alias| alias.strip_prefix(ALIAS));
+        if let (Some(mac), Some(vif)) = (device.mac, own.and_then(|own| own.parse().ok())) {
+            self.nics.insert(vif, mac);
+        }
+        if let Some(target) = device.target {
+            if let Some(attachment) = own.and_then(|own| own.parse().ok()) {
+                self.volumes.insert(attachment, target.clone());
+            }
+            self.targets.push(target);
         }
     }
 }
@@ -448,13 +463,16 @@ mod tests {
     fn a_mark_and_its_volumes_are_read_back() {
         let xml = format!(
             "<domain><metadata>{}</metadata><devices><disk><target dev='vda'/></disk>\
-             <disk><target dev='vdc'/><alias name='ua-att-1'/></disk></devices></domain>",
+             <disk><target dev='vdc'/><alias name='ua-att-1'/></disk>\
+             <interface><mac address='52:54:00:00:00:01'/><target dev='vif-a'/><alias name='ua-vif-a'/></interface>\
+             </devices></domain>",
             mark(&a_mark(), true).render()
         );
         let reading = Reading::of(&xml);
         assert_eq!(reading.mark, Some(a_mark()));
         assert_eq!(reading.volumes, BTreeMap::from([(att("att-1"), "vdc".to_owned())]));
         assert_eq!(reading.targets, ["vda", "vdc"]);
+        assert_eq!(reading.nics, BTreeMap::from([("vif-a".parse().unwrap(), "52:54:00:00:00:01".to_owned())]));
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl World {
         let Some(waiting) = self.waiting.remove(instance) else { return };
         let Some(memory) = memory else { return };
         let mark = crate::driver::Mark { operation: memory.mark.operation, ..waiting.mark };
-        let domain = Domain { mark, power: SeenPower::On, left: false, ..memory };
+        let domain = Domain { mark, power: SeenPower::On, left: false, died: false, ..memory };
         self.domains.insert(instance.clone(), domain);
     }
 }

@@ -1,5 +1,6 @@
 //! The simulated host's world: plain data, and the few rules a real host has. It is what the state file holds.
 
+use crate::driver::captures::Capture;
 use crate::driver::{DriverError, Mark, SeenDomain, SeenPower};
 use crate::policy::Policy;
 use crate::records::Record;
@@ -7,7 +8,7 @@ use crate::switch::Port;
 use arame_framework::rehearsal;
 use arame_schema::jobs::report::Retry;
 use arame_schema::limits::TOMBSTONE_AGE;
-use arame_schema::model::{AttachmentId, InstanceId, VifId};
+use arame_schema::model::{AttachmentId, ImageId, InstanceId, VifId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -27,6 +28,11 @@ pub struct World {
     #[serde(default)]
     pub waiting: BTreeMap<InstanceId, Waiting>,
     pub ports: BTreeMap<VifId, SimPort>,
+    /// Copies of disks that are kept, and the generations others were removed with.
+    #[serde(default)]
+    pub captures: BTreeMap<ImageId, Capture>,
+    #[serde(default)]
+    pub capture_graves: BTreeMap<ImageId, u64>,
     pub policy: Policy,
     /// Faults of the configuration by their place in it, as often as they happened.
     pub faults_done: BTreeMap<usize, u32>,
@@ -41,10 +47,18 @@ pub struct Domain {
     /// In the running guest.
     pub live: BTreeSet<AttachmentId>,
     pub secrets: BTreeSet<AttachmentId>,
+    /// Interfaces of the kept definition, and of the running guest.
+    #[serde(default)]
+    pub kept_nics: BTreeSet<VifId>,
+    #[serde(default)]
+    pub live_nics: BTreeSet<VifId>,
     pub reboots: u32,
     /// Its guest shut itself down.
     #[serde(default)]
     pub left: bool,
+    /// It crashed.
+    #[serde(default)]
+    pub died: bool,
     /// How often its guest began from its disk: what is moved does not begin again.
     #[serde(default)]
     pub starts: u32,
@@ -77,21 +91,32 @@ impl Domain {
             SeenPower::Off => Vec::new(),
             SeenPower::On | SeenPower::Paused => self.kept.symmetric_difference(&self.live).cloned().collect(),
         };
-        SeenDomain { mark: self.mark.clone(), power: self.power, left: self.left, sent: false, plugged, half_plugged }
+        let nics = self.kept_nics.union(&self.live_nics).cloned().collect();
+        let half_nics = match self.power {
+            SeenPower::Off => Vec::new(),
+            SeenPower::On | SeenPower::Paused => {
+                self.kept_nics.symmetric_difference(&self.live_nics).cloned().collect()
+            }
+        };
+        let (mark, power, left, died) = (self.mark.clone(), self.power, self.left, self.died);
+        SeenDomain { mark, power, left, died, sent: false, plugged, half_plugged, nics, half_nics }
     }
 
     pub fn start(&mut self) {
         if self.power == SeenPower::Off {
             self.live = self.kept.clone();
+            self.live_nics = self.kept_nics.clone();
             self.starts += 1;
         }
         self.power = SeenPower::On;
         self.left = false;
+        self.died = false;
     }
 
     pub fn stop(&mut self) {
         self.power = SeenPower::Off;
         self.live.clear();
+        self.live_nics.clear();
     }
 }
 
@@ -120,22 +145,27 @@ impl World {
             && self.disks.is_empty()
             && self.records.is_empty()
             && self.ports.is_empty()
+            && self.captures.is_empty()
     }
 
-    pub fn define(&mut self, mark: Mark, wanted: BTreeSet<AttachmentId>) {
+    pub fn define(&mut self, mark: Mark, wanted: BTreeSet<AttachmentId>, nics: BTreeSet<VifId>) {
         let domain = self.domains.entry(mark.instance.clone()).or_insert_with(|| Domain {
             mark: mark.clone(),
             power: SeenPower::Off,
             kept: BTreeSet::new(),
             live: BTreeSet::new(),
             secrets: BTreeSet::new(),
+            kept_nics: BTreeSet::new(),
+            live_nics: BTreeSet::new(),
             reboots: 0,
             left: false,
+            died: false,
             starts: 0,
         });
         domain.mark = Mark { operation: domain.mark.operation, ..mark };
         domain.secrets.extend(wanted.iter().cloned());
         domain.kept = wanted;
+        domain.kept_nics = nics;
     }
 
     pub fn plug(&mut self, port: &Port) {

@@ -8,7 +8,7 @@ use super::{FileStore, copy_sparse};
 use crate::mark::Mark;
 use crate::store::folder::{self, Temporary};
 use crate::store::label::{self, Label};
-use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, name};
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source, name};
 use crate::store::{StoreError, blocking, check_key, images};
 use arame_framework::agent::Work;
 use async_trait::async_trait;
@@ -56,6 +56,18 @@ impl Snapshots for FileStore {
             faults.hit_blocking("create_snapshot:marked")?;
             temporary.keep_as(&target)?;
             Ok(faults.hit_blocking("create_snapshot:after")?)
+        })
+        .await
+    }
+
+    async fn open_snapshot(&self, volume_key: &str, key: &str) -> Result<Source, StoreError> {
+        check_key(volume_key)?;
+        check_key(key)?;
+        let path = self.folder.snapshots()?.join(name(volume_key, key));
+        blocking(move || {
+            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+            let bytes = file.metadata().map_err(StoreError::io("look at", &path))?.len();
+            Ok(Source { reader: Box::new(file), bytes, size_bytes: bytes })
         })
         .await
     }

@@ -5,10 +5,11 @@
 use super::SimStore;
 use crate::mark::Mark;
 use crate::sim::SimSnapshot;
-use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, name};
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source, name};
 use crate::store::{StoreError, check_key, check_pace};
 use arame_framework::agent::Work;
 use async_trait::async_trait;
+use std::io::Cursor;
 
 fn snapshot(named: &str, found: &SimSnapshot) -> Snapshot {
     let (volume_key, key) = named.split_once('@').unwrap_or(("", named));
@@ -45,6 +46,14 @@ impl Snapshots for SimStore {
             Some(())
         });
         made.await?.ok_or_else(|| missing(&new.volume_key))
+    }
+
+    async fn open_snapshot(&self, volume_key: &str, key: &str) -> Result<Source, StoreError> {
+        let named = name(volume_key, key);
+        let found = self.look(|state| state.snapshots.get(&named).cloned()).await?.ok_or_else(|| missing(&named))?;
+        let content = found.content.into_bytes();
+        let bytes = content.len() as u64;
+        Ok(Source { reader: Box::new(Cursor::new(content)), bytes, size_bytes: found.size_bytes })
     }
 
     async fn mark_snapshot(&self, volume_key: &str, key: &str, mark: &Mark) -> Result<(), StoreError> {

@@ -5,13 +5,14 @@
 //! it is all done again, which loses nothing because nobody may use the volume before its outcome is known. It is never given `-r`: newer snapshots go by their own rows or not at all.
 //! Snapshots of other names (an operator's, a cron job's) are not listed and not touched.
 
-use super::{COMMAND_LIMIT, ZfsStore, typed, words};
+use super::{COMMAND_LIMIT, ZfsStore, appear, device, typed, words};
 use crate::command::{self, CommandError};
 use crate::mark::Mark;
-use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots};
-use crate::store::{StoreError, check_key, check_pace};
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source};
+use crate::store::{StoreError, blocking, check_key, check_pace};
 use arame_framework::agent::Work;
 use async_trait::async_trait;
+use std::fs::File;
 
 impl ZfsStore {
     fn snapshot(&self, volume_key: &str, key: &str) -> String {
@@ -50,6 +51,21 @@ impl Snapshots for ZfsStore {
         let name = self.snapshot(&new.volume_key, &new.key);
         self.zfs(&name, words::snapshot(&name, &new.mark)).await?;
         Ok(self.faults.hit("create_snapshot:after").await?)
+    }
+
+    async fn open_snapshot(&self, volume_key: &str, key: &str) -> Result<Source, StoreError> {
+        let missing = || StoreError::Unavailable { reason: format!("{volume_key}@{key} went while it was used") };
+        let found = self.find_snapshot(volume_key, key).await?.ok_or_else(missing)?;
+        let volume = self.volume(volume_key);
+        // Devices of snapshots are hidden unless asked for.
+        self.zfs(&volume, words::show_snapshots(&volume)).await?;
+        let path = device(&self.snapshot(volume_key, key));
+        appear(&path).await?;
+        blocking(move || {
+            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+            Ok(Source { reader: Box::new(file), bytes: found.size_bytes, size_bytes: found.size_bytes })
+        })
+        .await
     }
 
     async fn mark_snapshot(&self, volume_key: &str, key: &str, mark: &Mark) -> Result<(), StoreError> {

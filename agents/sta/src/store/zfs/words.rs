@@ -14,6 +14,9 @@ const COLUMNS: &str = "name,volsize,arame:installation,arame:owner,arame:generat
 /// Begin of the names of our snapshots, after the `@`.
 pub const SNAPSHOT: &str = "snap-";
 
+/// Begin of the ids of backups: their snapshots are owned by them.
+const BACKUP: &str = "bo-";
+
 pub fn rounded(size_bytes: u64) -> u64 {
     size_bytes.div_ceil(SIZE_STEP) * SIZE_STEP
 }
@@ -75,6 +78,15 @@ pub fn set_rolled_back(name: &str, mark: &Mark, operation: Uuid) -> Vec<String> 
 pub fn snapshot(name: &str, mark: &Mark) -> Vec<String> {
     let [installation, owner, generation] = properties(mark);
     vector(&["snapshot", "-o", &installation, "-o", &owner, "-o", &generation, name])
+}
+
+/// Devices of the volume's snapshots appear.
+pub fn show_snapshots(volume: &str) -> Vec<String> {
+    vector(&["set", "snapdev=visible", volume])
+}
+
+pub fn rename(from: &str, to: &str) -> Vec<String> {
+    vector(&["rename", from, to])
 }
 
 /// Without `-r`: refused where it would destroy newer snapshots.
@@ -142,7 +154,7 @@ pub fn snapshots(text: &str, prefix: &str) -> Result<Vec<Snapshot>, StoreError> 
         let Some((volume_key, named)) = name[prefix.len()..].split_once('@') else { continue };
         let Some(key) = named.strip_prefix(SNAPSHOT) else { continue };
         // A snapshot shows its volume's properties where it has none of its own: that is not a mark of it.
-        let mark = mark.filter(|mark| mark.owner.starts_with(SNAPSHOT));
+        let mark = mark.filter(|mark| [SNAPSHOT, BACKUP].iter().any(|begin| mark.owner.starts_with(begin)));
         found.push(Snapshot { volume_key: volume_key.to_owned(), key: key.to_owned(), size_bytes, mark });
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! Refusals about consoles, in words: tickets, viewers, pages.
+//! Refusals about what is asked of a host live, in words: consoles with their tickets, viewers and pages, and figures.
 //!
 //! Rule: as in the table above it, which calls these by their codes. None says whether a ticket that is not known ever was.
 
@@ -95,6 +95,25 @@ pub(super) fn origin_refused() -> RefusalEntry {
             "A page of {origin} may not open consoles.",
             "Only pages of the place where this API is, and of those in the configuration, may.",
             "Open it from a page of the API's own URL, or ask the operator to add the origin to console_origins of dcmgr."
+        )
+    )
+}
+
+pub(super) fn host_silent() -> RefusalEntry {
+    entry!(
+        "host_silent",
+        "MessagingFailed",
+        171,
+        503,
+        (
+            "ホスト {host} から連絡がないため、今の値はわかりません。",
+            "ホスト {host} のエージェントからの最後の連絡は {since} です。",
+            "ホストが戻るのを待ってください。続く場合は管理者がホストの電源とネットワークを確認してください。"
+        ),
+        (
+            "What is true now cannot be told: host {host} is silent.",
+            "The agent of host {host} was heard last at {since}.",
+            "Wait until it is back. If it stays so, an operator should look at the host's power and network."
         )
     )
 }

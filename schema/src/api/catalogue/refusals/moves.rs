@@ -61,3 +61,22 @@ pub(super) fn host_cannot_move() -> RefusalEntry {
         )
     )
 }
+
+pub(super) fn host_makes_no_images() -> RefusalEntry {
+    entry!(
+        "host_makes_no_images",
+        "OperationNotPermitted",
+        105,
+        403,
+        (
+            "ホスト {host} のマシンからはイメージを作れません。",
+            "そのホストのエージェントに、ディスクの写しを渡す場所（hva.captures）が設定されていません。",
+            "管理者がそのホストのエージェントの設定に [hva.captures] を加えてください。"
+        ),
+        (
+            "No image can be made of a machine on host {host}.",
+            "Its agent is not configured to hand copies of disks on (hva.captures).",
+            "An operator adds [hva.captures] to the configuration of that host's agent."
+        )
+    )
+}

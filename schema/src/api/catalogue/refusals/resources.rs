@@ -117,11 +117,11 @@ pub(super) fn vif_attached() -> RefusalEntry {
         145,
         400,
         (
-            "インターフェース {id} は既にネットワークにつながっています。",
+            "インターフェース {id} は既につながっています。",
             "つながっている先は {network} です。",
-            "別のネットワークにつなぐには、先に切り離してください。"
+            "別のものにつなぐには、先に切り離してください。"
         ),
-        ("Interface {id} is in a network already.", "It is in {network}.", "To put it into another, detach it first.")
+        ("Interface {id} is attached already.", "It is in {network}.", "To put it into another, detach it first.")
     )
 }
 

@@ -79,3 +79,60 @@ pub(super) fn invalid_snapshot_state() -> RefusalEntry {
         )
     )
 }
+
+pub(super) fn invalid_backup_state() -> RefusalEntry {
+    entry!(
+        "invalid_backup_state",
+        "InvalidBackupObjectState",
+        157,
+        400,
+        (
+            "バックアップ {id} は今 {state} なので、この操作はできません。",
+            "この操作には {needed} の状態が必要です。",
+            "arame backup-object show {id} で状態を確かめてください。"
+        ),
+        (
+            "Backup {id} is {state}: this cannot be done now.",
+            "It must be {needed}.",
+            "See its state with arame backup-object show {id}."
+        )
+    )
+}
+
+pub(super) fn backup_storage_not_reached() -> RefusalEntry {
+    entry!(
+        "backup_storage_not_reached",
+        "OperationNotPermitted",
+        105,
+        400,
+        (
+            "{id} のバックアップをそこへは取れません。",
+            "ストレージノード {node} から届くバックアップの保存先: {storages}",
+            "届く保存先を指定してください。無ければ管理者がストレージエージェントの設定（sta.backups）に加えてください。"
+        ),
+        (
+            "{id} cannot be backed up to there.",
+            "Backup storages that are reached ({node}): {storages}",
+            "Name one of them. Where there is none, an operator adds one to the storage agent's configuration (sta.backups)."
+        )
+    )
+}
+
+pub(super) fn guest_holds_volume() -> RefusalEntry {
+    entry!(
+        "guest_holds_volume",
+        "InvalidVolumeState",
+        140,
+        409,
+        (
+            "ボリューム {id} はインスタンス {instance} のゲストが手放さないため、切り離せていません。",
+            "切り離しを求めても、ゲストの OS が応じません。マウント中か、OS が止まっている可能性があります。",
+            "ゲスト内でアンマウントしてください。すぐに切り離すには arame volume detach {id} --force（API では force=true）を使います。ゲストの電源はいったん強制的に切られ、ボリュームなしで起動し直されます。"
+        ),
+        (
+            "Volume {id} is not detached: the guest of instance {instance} does not let it go.",
+            "Its system was asked and does not answer: it may have the disk mounted, or hang.",
+            "Unmount it in the guest. To take it away now: arame volume detach {id} --force (force=true in the API); the guest is switched off hard and started again without it."
+        )
+    )
+}

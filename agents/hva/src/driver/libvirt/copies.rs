@@ -1,0 +1,114 @@
+//! A running guest's boot disk, copied as it was at one moment: libvirt's backup job in push mode.
+//!
+//! Rule: QEMU keeps what the guest overwrites meanwhile for the job alone; no snapshot and no chain comes of it, whoever
+//! dies when. A job that goes on is found by the domain itself and ended there. It names `vda` and no other disk.
+
+use super::events::{self, Ended};
+use super::{Libvirt, QUICK, Told, failed, owned, power_of};
+use crate::driver::captures::Report;
+use crate::driver::{DriverError, SeenPower};
+use arame_schema::jobs::report::Retry;
+use arame_schema::model::InstanceId;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use virt::connect::Connect;
+use virt::domain::Domain;
+
+/// Between two looks at how far it is.
+const PROGRESS: Duration = Duration::from_millis(300);
+/// QEMU ends a job that is told to within this.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// How a copy is.
+enum Seen {
+    Going(u8),
+    Done,
+    Broken(String),
+}
+
+fn wish(target: &str) -> String {
+    format!(
+        "<domainbackup mode='push'><disks><disk name='vda' backup='yes' type='file'><driver type='qcow2'/>\
+         <target file='{}'/></disk></disks></domainbackup>",
+        target.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
+    )
+}
+
+/// The guest that runs under this name, by its number at libvirt: a restarted one has another.
+fn running(link: &Connect, name: &str) -> Told<Option<(Domain, u32)>> {
+    let Some((domain, _)) = owned(link, name)? else { return Ok(None) };
+    if power_of(&domain)? == SeenPower::Off {
+        return Ok(None);
+    }
+    let number = domain.get_id();
+    Ok(number.map(|number| (domain, number)))
+}
+
+fn end(link: &Connect, name: &str) -> Told<()> {
+    let until = Instant::now() + ENDING;
+    loop {
+        let Some((domain, _)) = running(link, name)? else { return Ok(()) };
+        if !events::is_backed_up(&domain) {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let message = format!("a copy of {name}'s disk does not end");
+            return Err(DriverError::new("libvirt_error", message, Retry::Later));
+        }
+        events::abort_job(&domain);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn begin(link: &Connect, name: &str, target: &str) -> Told<Option<u32>> {
+    let Some((domain, number)) = running(link, name)? else { return Ok(None) };
+    // What an earlier job ended with is forgotten by being read.
+    events::ended_job(&domain);
+    if !events::begin_backup(&domain, &wish(target)) {
+        let why = virt::error::Error::last_error();
+        return Err(failed("begin a copy of the disk", &why));
+    }
+    Ok(Some(number))
+}
+
+fn look(link: &Connect, name: &str, number: u32) -> Told<Seen> {
+    let stopped = || Seen::Broken("the machine stopped while its disk was copied".into());
+    let Some((domain, now)) = running(link, name)? else { return Ok(stopped()) };
+    if now != number {
+        return Ok(stopped());
+    }
+    if events::is_backed_up(&domain) {
+        let told = domain.get_job_info().ok();
+        let done = told.as_ref().and_then(|told| told.disk_processed).unwrap_or(0);
+        let of = told.and_then(|told| told.disk_total).unwrap_or(0).max(1);
+        return Ok(Seen::Going((u128::from(done) * 100 / u128::from(of)).min(98) as u8));
+    }
+    Ok(match events::ended_job(&domain) {
+        Ended::Completed => Seen::Done,
+        Ended::Otherwise(kind) => Seen::Broken(format!("libvirt ended the copy (job type {kind})")),
+    })
+}
+
+impl Libvirt {
+    /// Copies the running guest's disk to `target`. `false`: no guest runs.
+    pub async fn copy_disk(&self, instance: &InstanceId, target: &Path, report: &Report) -> Told<bool> {
+        let (name, file) = (instance.to_string(), target.display().to_string());
+        let begun = self.call("begin a copy of the disk", QUICK, move |link| begin(link, &name, &file)).await?;
+        let Some(number) = begun else { return Ok(false) };
+        loop {
+            tokio::time::sleep(PROGRESS).await;
+            let name = instance.to_string();
+            match self.call("look at a copy of the disk", QUICK, move |link| look(link, &name, number)).await? {
+                Seen::Going(percent) => report.tell(percent),
+                Seen::Done => return Ok(true),
+                Seen::Broken(why) => return Err(DriverError::new("capture_interrupted", why, Retry::Later)),
+            }
+        }
+    }
+
+    /// No copy of the guest's disk goes on.
+    pub async fn end_copy(&self, instance: &InstanceId) -> Told<()> {
+        let name = instance.to_string();
+        self.call("end a copy of the disk", QUICK, move |link| end(link, &name)).await
+    }
+}

@@ -1,0 +1,41 @@
+// The API's words for its things, as the document has them. Nothing is declared by hand that the document declares.
+
+import type { Schemas } from "./client";
+
+export type Account = Schemas["Account"];
+export type AuditEntry = Schemas["AuditEntry"];
+export type BackupObject = Schemas["BackupObject"];
+export type BackupStorage = Schemas["BackupStorage"];
+export type DhcpExchange = Schemas["DhcpExchange"];
+export type DhcpOption = Schemas["DhcpOption"];
+export type DnsRecord = Schemas["DnsRecord"];
+export type Event = Schemas["Event"];
+export type Failure = Schemas["Failure"];
+export type Finding = Schemas["Finding"];
+export type HostNode = Schemas["HostNode"];
+export type HostVerdict = Schemas["HostVerdict"];
+export type Image = Schemas["Image"];
+export type Instance = Schemas["Instance"];
+export type InstanceType = Schemas["InstanceType"];
+export type Job = Schemas["Job"];
+export type LaunchPlan = Schemas["LaunchPlan"];
+export type DeletePlan = Schemas["DeletePlan"];
+export type Network = Schemas["Network"];
+export type NetworkWhy = Schemas["NetworkWhy"];
+export type NetworkVif = Schemas["NetworkVif"];
+export type Placement = Schemas["Placement"];
+export type Progress = Schemas["Progress"];
+export type QuotaEffect = Schemas["QuotaEffect"];
+export type Role = Schemas["Role"];
+export type SecurityGroup = Schemas["SecurityGroup"];
+export type SecurityGroupRule = Schemas["SecurityGroupRule"];
+export type SshKeyPair = Schemas["SshKeyPair"];
+export type StorageNode = Schemas["StorageNode"];
+export type Token = Schemas["Token"];
+export type UsageInterval = Schemas["UsageInterval"];
+export type UsageOverTime = Schemas["UsageOverTime"];
+export type User = Schemas["User"];
+export type Volume = Schemas["Volume"];
+export type VolumeSnapshot = Schemas["VolumeSnapshot"];
+export type WhyOfService = Schemas["WhyOfService"];
+export type Whoami = Schemas["Whoami"];

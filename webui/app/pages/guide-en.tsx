@@ -1,0 +1,69 @@
+// The user's guide in English. It keeps the chapters of `guide-ja.tsx`.
+
+import { Link } from "wouter";
+
+export function GuideEn() {
+  return (
+    <>
+      <p>For whoever is here for the first time. From top to bottom it takes about ten minutes: a machine made, entered and tidied up.</p>
+      <h2>1. Your first machine</h2>
+      <ol>
+        <li>
+          Open <Link href="/instances/new">New instance</Link>. Image, type and network are chosen already.
+        </li>
+        <li>“What would happen”, at the right, shows the host and the effect on your quota. Nothing is made yet.</li>
+        <li>“Create it” leads to the machine's page, where its state becomes “Running”. There is no need to reload.</li>
+      </ol>
+      <h2>2. Entering it</h2>
+      <ul>
+        <li>
+          From where the network reaches, by SSH: <code>ssh -i private-key login@address</code>. The login is in the list of images.
+        </li>
+        <li>From elsewhere, by the tabs “Console” (text) and “Screen” (picture) of its page.</li>
+        <li>
+          Without a key, make one under <Link href="/keys">SSH keys</Link>. The private key is shown once.
+        </li>
+      </ul>
+      <h2>3. Keeping data</h2>
+      <ol>
+        <li>
+          Make a <Link href="/volumes">volume</Link> and choose a machine by “Attach”. The machine sees it as a new disk.
+        </li>
+        <li>“New snapshot” on the volume's page keeps what it holds at that moment.</li>
+        <li>To go back, detach it and press “Roll back to it”.</li>
+      </ol>
+      <h2>4. Letting traffic in</h2>
+      <p>
+        What is in no <Link href="/security-groups">security group</Link> does not reach a machine. A web server needs tcp 80 and 443. Saved, a
+        rule takes effect at once on every machine that uses the group.
+      </p>
+      <h2>5. When something is wrong</h2>
+      <ul>
+        <li>A red frame says the cause and what to do. Try that first.</li>
+        <li>The tab “Timeline” is everything that happened to a machine; “Why here?” is how its place was chosen.</li>
+        <li>
+          <Link href="/jobs">Jobs</Link> shows what is being waited for. What failed is tried again by itself.
+        </li>
+        <li>When “Live” at the top becomes “Reconnecting…”, the page mends that by itself. What you did is not lost.</li>
+      </ul>
+      <h2>6. Tidying up</h2>
+      <p>
+        “Delete” on a machine's page first shows the volumes it would detach and the addresses it would release. A volume's data stays until the
+        volume is deleted.
+      </p>
+      <h2>7. For operators</h2>
+      <ul>
+        <li>
+          To work on a <Link href="/hosts">host</Link>, drain it: running machines move without stopping; what cannot be moved stays, with its
+          reason.
+        </li>
+        <li>
+          <Link href="/audit">Audit</Link> looks for differences between the records and the world. Nothing found is as it should be.
+        </li>
+        <li>
+          <Link href="/accounts">Accounts and users</Link> has the teams, their quotas and the people who sign in.
+        </li>
+      </ul>
+    </>
+  );
+}

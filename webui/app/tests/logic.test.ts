@@ -1,0 +1,120 @@
+// What decides without a page: rules of groups, usage by day, draining, events, drawings, numbers.
+import { describe, expect, it } from "vitest";
+import { reader } from "../api/frames";
+import { concerned } from "../api/live";
+import type { HostNode, Instance, UsageInterval } from "../api/types";
+import { body } from "../pages/launch";
+import { searched } from "../pages/instances";
+import { plan } from "../parts/draining";
+import { parse, write } from "../parts/rules";
+import { BOX, layout } from "../parts/topology";
+import { days } from "../parts/usage";
+import { permits } from "../session";
+import { ago, bytes, duration, moment } from "../words/format";
+
+describe("an event stream", () => {
+  it("gives whole frames however the text is cut, and none for comments", () => {
+    const text = ': keep\n\nid: 7\nevent: event\ndata: {"id":7}\n\nid: 8\ndata: a\ndata: b\n\n';
+    for (let cut = 1; cut < text.length; cut += 1) {
+      const read = reader();
+      const frames = [...read(text.slice(0, cut)), ...read(text.slice(cut))];
+      expect(frames).toEqual([{ id: "7", data: '{"id":7}' }, { id: "8", data: "a\nb" }]);
+    }
+  });
+
+  it("of a thing concerns the lists that show it, and of an unknown thing all of them", () => {
+    expect(concerned({ resource: "vol-1" })).toContain("volumes");
+    expect(concerned({ resource: "vol-1" })).not.toContain("images");
+    expect(concerned({ resource: "new-1" })).toEqual(expect.arrayContaining(["volumes", "images", "instances"]));
+  });
+});
+
+describe("the rules of a group", () => {
+  const text = "# web\ntcp:80,80,ip4:0.0.0.0/0 # all\nicmp:-1,-1,sg-abcd1234\nstrange";
+  it("become rows and the same rules again, and nothing is dropped", () => {
+    const parsed = parse(text);
+    expect(parsed.rules.map((rule) => rule.source)).toEqual(["ip4:0.0.0.0/0", "sg-abcd1234"]);
+    expect(parsed.left).toEqual(["# web", "strange"]);
+    const again = write(parsed);
+    for (const line of text.split("\n")) expect(again).toContain(line);
+    expect(parse(again)).toEqual(parsed);
+  });
+});
+
+describe("usage by day", () => {
+  const one = { cpu_cores: 2, memory_size: 1024, disk_size: 2048, begun_at: "2026-11-20 22:00:00 UTC" } as UsageInterval;
+  const [since, until] = [new Date("2026-11-20T00:00:00Z"), new Date("2026-11-22T00:00:00Z")];
+  it("is cut at midnight and adds up to the whole", () => {
+    const found = days([{ ...one, ended_at: "2026-11-21 03:00:00 UTC" }], since, until);
+    expect(found.map((day) => day.core_hours)).toEqual([4, 6]);
+    expect(found.reduce((sum, day) => sum + day.gib_hours, 0)).toBe(5);
+  });
+  it("counts what goes on until the end", () => {
+    expect(days([{ ...one, ended_at: null }], since, until).map((day) => day.core_hours)).toEqual([4, 48]);
+  });
+});
+
+describe("draining a host", () => {
+  const host = (id: string, used: number, more: Partial<HostNode> = {}) =>
+    ({ id, status: "online", scheduling_enabled: true, offering_memory_size: 100, used_memory_size: used, ...more }) as HostNode;
+  const machine = (id: string, state: string, host_node: string) => ({ id, state, host_node }) as Instance;
+  it("moves what runs to the emptiest first, and tells why the rest stays", () => {
+    const hosts = [host("hn-1", 0), host("hn-2", 50), host("hn-3", 10), host("hn-4", 0, { status: "offline" }), host("hn-5", 0, { scheduling_enabled: false })];
+    const steps = plan("hn-1", hosts, [machine("i-1", "running", "hn-1"), machine("i-2", "halted", "hn-1"), machine("i-3", "running", "hn-2")]);
+    expect(steps.map((step) => [step.instance.id, step.to, step.stays])).toEqual([
+      ["i-1", ["hn-3", "hn-2"], undefined],
+      ["i-2", [], "not_running"],
+    ]);
+    expect(plan("hn-1", [host("hn-1", 0)], [machine("i-1", "running", "hn-1")])[0]?.stays).toBe("no_host");
+  });
+});
+
+describe("a network's drawing", () => {
+  it("lays nothing over anything, whoever is on it", () => {
+    const nodes = Array.from({ length: 23 }, (_, n) => ({ id: `n${n}`, label: "x", address: "", kind: n < 7 ? ("service" as const) : ("instance" as const) }));
+    const drawing = layout(nodes, 960);
+    for (const one of drawing.nodes) {
+      expect(one.x + BOX.width <= drawing.width && one.y + BOX.height <= drawing.height).toBe(true);
+      expect(one.kind === "instance" ? one.y > drawing.line : one.y + BOX.height < drawing.line).toBe(true);
+      for (const other of drawing.nodes) {
+        const apart = Math.abs(one.x - other.x) >= BOX.width || Math.abs(one.y - other.y) >= BOX.height;
+        expect(one === other || apart).toBe(true);
+      }
+    }
+  });
+});
+
+describe("small decisions", () => {
+  it("a launch asks for what is chosen and nothing else", () => {
+    const choice = { name: "Web 1", image: "wmi-1", type: "it-1", network: "nw-1", groups: ["sg-1"], key: "", userData: "", volume: "2" };
+    const wish = body(choice);
+    expect(wish).not.toHaveProperty("hostname");
+    expect(wish).not.toHaveProperty("ssh_key_id");
+    expect(wish["volumes"]).toEqual({ "00": { volume_size: 2048 } });
+    expect(body({ ...choice, name: "web1" })["hostname"]).toBe("web1");
+  });
+  it("a search is of an id's beginning or of a whole name", () => {
+    expect(searched(" i-ab ")).toEqual({ id: "i-ab" });
+    expect(searched("web1")).toEqual({ display_name: "web1" });
+    expect(searched("")).toEqual({});
+  });
+  it("roles may what the API's table lets them", () => {
+    const all = ["change", "inspect", "operate"] as const;
+    const rights = (role: string) => all.filter((right) => permits(role, right));
+    expect(rights("member")).toEqual(["change"]);
+    expect(rights("auditor")).toEqual(["inspect"]);
+    expect(rights("operator")).toEqual([...all]);
+    expect(rights("nobody")).toEqual([]);
+  });
+});
+
+describe("numbers", () => {
+  it("are read and told as people do", () => {
+    expect(moment("2026-11-22 10:00:00 UTC").toISOString()).toBe("2026-11-22T10:00:00.000Z");
+    expect([bytes("ja", 0), bytes("ja", 1536), bytes("ja", 20 * 2 ** 30)]).toEqual(["0 B", "1.5 KiB", "20 GiB"]);
+    const now = new Date("2026-11-22T10:00:00Z");
+    expect(ago("ja", moment("2026-11-22 09:57:00 UTC"), now)).toBe("3 分前");
+    expect(ago("en", moment("2026-11-21 09:00:00 UTC"), now)).toBe("yesterday");
+    expect([duration("ja", 1.25), duration("en", 300)]).toEqual(["1.3 秒", "5 min"]);
+  });
+});
