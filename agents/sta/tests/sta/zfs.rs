@@ -6,6 +6,7 @@ use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::report::{BackendStatus, Retry};
 use arame_schema::model::Fact;
+use std::process::Command;
 
 async fn kit() -> Kit {
     Kit::new(Drivers::Zfs).await.expect("nothing is lacking there")
@@ -34,6 +35,19 @@ async fn a_volume_of_an_image_is_a_clone_that_costs_nothing() {
     assert_eq!(value(&kit.run(remove_image(&image), 2).await), Fact::No, "control");
 }
 
+/// As an operator does it: whatever was written and closed is opened once more by udev, which looks what it is now
+/// (`OPTIONS+="watch"` of 60-block.rules), and for so long `zpool export` says that the pool is busy.
+fn export_pool(pool: &str) {
+    let mut said = String::new();
+    let exported = wait_until(|| {
+        let output = Command::new("zpool").args(["export", pool]).output().unwrap();
+        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("pool is busy"), "{said}");
+        output.status.success()
+    });
+    assert!(exported, "{said}");
+}
+
 #[tokio::test]
 #[ignore = "sent to the lab machine"]
 async fn a_pool_that_is_not_imported_hides_its_volumes_and_loses_none() {
@@ -43,7 +57,7 @@ async fn a_pool_that_is_not_imported_hides_its_volumes_and_loses_none() {
     let kit = kit.restart().await;
     kit.run(create("k1", MIB), 1).await.unwrap();
     kit.write("k1", "kept");
-    told("zpool", &["export", &second]);
+    export_pool(&second);
     let listing = kit.list().await;
     let hidden = listing.backends.iter().filter(|backend| backend.status != BackendStatus::Complete).count();
     assert!(hidden > 0 && listing.things.is_empty(), "{listing:?}");
