@@ -100,6 +100,8 @@ async fn a_running_machine_goes_to_another_host_and_back_without_starting_anew()
     is_only_on(&world, &made.id, FROM).await?;
     let starts = &world.worlds()?["hva.h1"]["domains"][&made.id]["starts"];
     ensure!(*starts == 1, "its guest began {starts} times");
+    let told = codes(&world, &made.id).await?;
+    ensure!(!told.iter().any(|code| code.starts_with("guest_died")), "leaving a host is no death: {told:?}");
     ends(&world, &made.id).await
 }
 

@@ -72,7 +72,8 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
     unplug_unnamed(tx, &job, outcome, &mut changed).await?;
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
-    let cause = weigh_end(tx, &job, outcome, was_on, cause).await?;
+    // What a host says of a guest that is on its way to another is no death.
+    let cause = if hidden { cause } else { weigh_end(tx, &job, outcome, was_on, cause).await? };
     if job.kind == Kind::ImportImage && cause.attempt == 1 {
         // It is there, or it is given up: whoever waits for it hears of it.
         changed.images.push(job.thing.clone());

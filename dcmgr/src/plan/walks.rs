@@ -40,6 +40,10 @@ pub(super) enum Sabotage {
     ForgetFailureInPlace,
     /// An export is removed although its plug may exist.
     UnexportUnderPlug,
+    /// An export is removed because it was asked for by force, although its plug may exist.
+    UnexportByForce,
+    /// The job that is to take a held disk away does not say so.
+    ForgetForce,
     /// A disk is put into a domain's spec although its export does not surely stand.
     PlugWithoutExport,
     /// A domain counts as current by its generation alone, whatever is plugged.

@@ -3,8 +3,9 @@
 //!
 //! Held in every state: the volume is exported and plugged for one host at most, nothing is unexported under a plug,
 //! nothing is plugged without its export, no volume is deleted under an export. The instances run already; their power
-//! is `instance`'s walk.
+//! is `instance`'s walk. A guest may hold its disk: it leaves then only by force, with the guest's power (decision 0022).
 
+mod events;
 mod world;
 
 use super::{Sabotage, is_false, seen};
@@ -39,6 +40,8 @@ struct Job {
     attachment: u8,
     /// The disks in the spec, by attachment.
     disks: u8,
+    /// The disk that is to go is taken although its guest holds it.
+    forced: bool,
     attempt: u8,
 }
 
@@ -56,6 +59,7 @@ struct Attachment {
     id: u8,
     instance: u8,
     wanted: bool,
+    forced: bool,
     generation: u8,
     exported: Fact,
     export_generation: u8,
@@ -68,6 +72,8 @@ struct Host {
     generation: u8,
     grave: u8,
     disks: u8,
+    /// Of the disks, those that the guest does not let go while it runs.
+    held: u8,
 }
 
 /// An export as the storage node keeps it, also when it was removed.
@@ -149,8 +155,6 @@ impl Meeting {
         self.sabotage == sabotage
     }
 
-    // ---- dcmgr ----
-
     fn want(&self, s: &mut State, place: Place, wanted: Option<Wanted>, attempt: u8) -> Option<Kind> {
         let open = s.open[slot(place)];
         let wanted = match step(open.map(|job| Open { kind: job.kind, generation: job.generation.into() }), wanted) {
@@ -163,7 +167,7 @@ impl Meeting {
         };
         let generation = small(wanted.generation);
         let attachment = s.attachment.map_or(0, |attachment| attachment.id);
-        let job = Job { kind: wanted.kind, place, generation, attachment, disks: 0, attempt };
+        let job = Job { kind: wanted.kind, place, generation, attachment, disks: 0, forced: false, attempt };
         s.open[slot(place)] = Some(job);
         Some(wanted.kind)
     }
@@ -187,6 +191,10 @@ impl Meeting {
             s.instances[usize::from(which)].domain = Fact::Maybe;
         }
         let Some(attachment) = s.attachment.as_mut().filter(|open| open.instance == which) else { return };
+        let forced = attachment.forced && !attachment.wanted && !self.is(Sabotage::ForgetForce);
+        if forced && !self.is(Sabotage::DropMaybe) {
+            s.instances[usize::from(which)].domain = Fact::Maybe;
+        }
         let (wish, mut facts) = asked(*attachment);
         if self.is(Sabotage::PlugWithoutExport) {
             facts.exported = Fact::Yes;
@@ -200,7 +208,7 @@ impl Meeting {
         }
         let disks = if plugs { bit(attachment.id) } else { 0 };
         if let Some(job) = &mut s.open[usize::from(which)] {
-            job.disks = disks;
+            (job.disks, job.forced) = (disks, forced);
         }
     }
 
@@ -213,7 +221,7 @@ impl Meeting {
         if !self.is(Sabotage::BelieveOlderLook) {
             facts.plugged = plug_to_go(facts.plugged, instance.domain, carried);
         }
-        if self.is(Sabotage::UnexportUnderPlug) {
+        if self.is(Sabotage::UnexportUnderPlug) || (attachment.forced && self.is(Sabotage::UnexportByForce)) {
             facts.plugged = Fact::No;
         }
         let over = if self.is(Sabotage::EndWithoutUnexport) {
@@ -349,134 +357,6 @@ impl Meeting {
         }
         self.advance_around(s, job.place, 1);
     }
-
-    // ---- what can happen ----
-
-    fn job_steps(&self, s: &State, job: Job, steps: &mut Steps<State>) {
-        let mut known = *s;
-        let answer = self.act(&mut known, job, Extent::Whole);
-        self.settle(&mut known, job, answer);
-        steps.job(job.kind.as_str(), known);
-        if s.troubles == 0 {
-            return;
-        }
-        steps.trouble("delivered twice, once late", State { troubles: s.troubles - 1, late: Some(job), ..known });
-        let troubled = State { troubles: s.troubles - 1, ..*s };
-        for (extent, lost, failed, crashed) in [
-            (Extent::Nothing, "never arrived", "failed before its effect", "crashed before the effect"),
-            (Extent::Half, "half done and lost", "failed half way", "crashed half way"),
-            (Extent::Whole, "done and lost", "failed after its effect", "crashed after the effect"),
-        ] {
-            let mut world = troubled;
-            if !matches!(self.act(&mut world, job, extent), Answer::Done) {
-                continue;
-            }
-            steps.trouble(crashed, world);
-            world.open[slot(job.place)] = None;
-            let mut unheard = world;
-            self.failed(&mut unheard, job);
-            steps.trouble(lost, unheard);
-            self.observe(&mut world, job.place);
-            self.failed(&mut world, job);
-            steps.trouble(failed, world);
-        }
-        let mut frozen = troubled;
-        frozen.open[slot(job.place)] = None;
-        frozen.late = Some(job);
-        self.failed(&mut frozen, job);
-        steps.trouble("frozen on its way and lost", frozen);
-    }
-
-    fn late_steps(&self, s: &State, job: Job, steps: &mut Steps<State>) {
-        steps.work("a late job expires", State { late: None, ..*s });
-        let mut acted = State { late: None, ..*s };
-        self.act(&mut acted, job, Extent::Whole);
-        let still = s.attachment.is_some_and(|open| job.place != Place::Attachment || open.id == job.attachment);
-        let (before, changed) =
-            (acted, acted.hosts != s.hosts || acted.exports != s.exports || acted.exists != s.exists);
-        if self.is(Sabotage::SettleLateOutcome) && still {
-            self.observe(&mut acted, job.place);
-            acted.instances = std::array::from_fn(|at| Instance {
-                generation: before.instances[at].generation,
-                ..acted.instances[at]
-            });
-        } else {
-            acted.drifted |= u8::from(changed) << slot(job.place);
-        }
-        if acted.open.iter().any(Option::is_some) {
-            steps.trouble("a late job acts", acted);
-        } else {
-            steps.trouble_at_rest("a late job acts", acted);
-        }
-    }
-
-    /// What an inventory would tell of places without an open job.
-    fn inventory_steps(&self, s: &State, steps: &mut Steps<State>) {
-        for place in PLACES {
-            // A plug is its instance's: `inventory` leaves both alone while its job is open.
-            if s.open[slot(place)].is_some() {
-                continue;
-            }
-            let mut told = *s;
-            self.observe(&mut told, place);
-            let same_facts = told.attachment.map(|open| (open.exported, open.plugged))
-                == s.attachment.map(|open| (open.exported, open.plugged))
-                && told.volume == s.volume
-                && (0..2).all(|at| told.instances[at].domain == s.instances[at].domain);
-            if !same_facts {
-                self.advance_around(&mut told, place, 1);
-                steps.work("an inventory", told);
-            }
-        }
-    }
-
-    fn wish_steps(&self, s: &State, steps: &mut Steps<State>) {
-        let wished = State { wishes: s.wishes - 1, ..*s };
-        for which in [0, 1] {
-            let instance = s.instances[usize::from(which)];
-            if instance.gone {
-                continue;
-            }
-            let free = s.attachment.is_none() && s.volume_wanted && s.volume == Fact::Yes;
-            if free && usize::from(s.attached) < ATTACHMENTS {
-                let mut attached = State { attached: s.attached + 1, ..wished };
-                attached.attachment = Some(Attachment {
-                    id: s.attached,
-                    instance: which,
-                    wanted: true,
-                    generation: 1,
-                    exported: Fact::No,
-                    export_generation: 0,
-                    plugged: Fact::No,
-                });
-                self.advance_attachment(&mut attached, 1);
-                steps.wish("attach", attached);
-            }
-            let mut deleted = wished;
-            deleted.instances[usize::from(which)].gone = true;
-            deleted.instances[usize::from(which)].failed = false;
-            deleted.instances[usize::from(which)].generation += 1;
-            if let Some(open) = deleted.attachment.as_mut().filter(|open| open.instance == which && open.wanted) {
-                open.wanted = false;
-                open.generation += 1;
-            }
-            self.advance_instance(&mut deleted, which, 1);
-            self.advance_attachment(&mut deleted, 1);
-            steps.wish("delete the instance", deleted);
-        }
-        if let Some(open) = s.attachment.filter(|open| open.wanted) {
-            let mut detached = wished;
-            detached.attachment = Some(Attachment { wanted: false, generation: open.generation + 1, ..open });
-            Self::bump(&mut detached, open.instance);
-            self.advance_instance(&mut detached, open.instance, 1);
-            self.advance_attachment(&mut detached, 1);
-            steps.wish("detach", detached);
-        } else if s.volume_wanted {
-            let mut deleted = State { volume_wanted: false, volume_generation: s.volume_generation + 1, ..wished };
-            self.advance_volume(&mut deleted, 1);
-            steps.wish("delete the volume", deleted);
-        }
-    }
 }
 
 impl Model for Meeting {
@@ -492,7 +372,7 @@ impl Model for Meeting {
             volume: Fact::Yes,
             open: [None; 4],
             late: None,
-            hosts: [Host { exists: true, generation: 1, grave: 0, disks: 0 }; 2],
+            hosts: [Host { exists: true, generation: 1, grave: 0, disks: 0, held: 0 }; 2],
             exports: [Export::default(); ATTACHMENTS],
             attached: 0,
             exists: true,
@@ -511,11 +391,13 @@ impl Model for Meeting {
             self.late_steps(s, late, steps);
         }
         self.inventory_steps(s, steps);
+        self.hold_steps(s, steps);
         if s.wishes > 0 {
             self.wish_steps(s, steps);
         }
         for which in [0, 1] {
-            if s.instances[usize::from(which)].failed {
+            // While its guest holds the disk nothing would come of it but the same failure.
+            if s.instances[usize::from(which)].failed && s.hosts[usize::from(which)].held == 0 {
                 let mut back = *s;
                 Self::bump(&mut back, which);
                 self.advance_around(&mut back, Place::Instance(which), 1);
@@ -555,7 +437,9 @@ impl Model for Meeting {
             let instance = s.instances[usize::from(open.instance)];
             let plugged = s.hosts[usize::from(open.instance)].disks & bit(open.id) != 0;
             let exported = s.exports[usize::from(open.id)].stands;
+            let only_held = s.hosts[usize::from(open.instance)].held != 0 && s.troubles + 1 == self.troubles;
             return match open.wanted {
+                false if open.forced && only_held => Some("force did not take the disk"),
                 _ if instance.failed => None,
                 true if plugged && exported => None,
                 true => Some("not attached as wished"),
@@ -590,6 +474,8 @@ fn every_rule_left_out_shows_where_instances_meet_on_a_volume() {
         Sabotage::BelieveOlderLook,
         Sabotage::EndWithoutUnexport,
         Sabotage::DeleteWhileAttached,
+        Sabotage::ForgetForce,
+        Sabotage::UnexportByForce,
     ] {
         assert_found(&format!("meeting, {sabotage:?}"), &Meeting { sabotage, wishes: 4, troubles: 3 });
     }

@@ -29,7 +29,7 @@ impl Meeting {
             let kept = extent == Extent::Half && host.exists;
             let grave = if kept { host.grave } else { host.grave.max(job.generation) };
             let generation = if kept { host.generation } else { 0 };
-            *host = Host { exists: kept, generation, grave, disks: 0 };
+            *host = Host { exists: kept, generation, grave, disks: 0, held: 0 };
             return Answer::Done;
         }
         for id in 0..ATTACHMENTS {
@@ -39,8 +39,17 @@ impl Meeting {
         }
         host.exists = true;
         host.generation = job.generation;
-        host.disks = if extent == Extent::Half { host.disks | job.disks } else { job.disks };
-        Answer::Done
+        if extent == Extent::Half {
+            host.disks |= job.disks;
+            return Answer::Done;
+        }
+        if job.forced {
+            // The guest went down for it.
+            host.held = 0;
+        }
+        host.disks = job.disks | host.held;
+        host.held &= host.disks;
+        if host.disks == job.disks { Answer::Done } else { Answer::Failed }
     }
 
     fn act_on_export(&self, s: &mut State, job: Job, extent: Extent) -> Answer {
