@@ -64,6 +64,16 @@ pub struct Hva {
     sim: Option<Sim>,
 }
 
+/// The operator's file for every guest, read once.
+fn vendor_data(config: &HvaConfig) -> Result<Option<Arc<str>>, DriverError> {
+    let Some(path) = &config.metadata.vendor_data else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("[hva.metadata] vendor_data: {} cannot be read: {error}", path.display());
+        DriverError::new("configuration", message, Retry::Never)
+    })?;
+    Ok(Some(text.into()))
+}
+
 /// Everything behind which there is a real host or the simulator.
 struct Drivers {
     compute: Arc<dyn Compute>,
@@ -105,7 +115,8 @@ impl Hva {
             |section: &str| DriverError::new("configuration", format!("section [{section}] is missing"), Retry::Never);
         let libvirt = config.libvirt.as_ref().ok_or_else(|| missing("hva.libvirt"))?;
         let switch = config.switch.as_ref().ok_or_else(|| missing("hva.switch"))?;
-        let files = Files::open(&config.data_dir)?;
+        let vendor_data = vendor_data(&config)?;
+        let files = Files::open(&config.data_dir, vendor_data.clone())?;
         let policy = files.policy()?;
         let compute = Arc::new(Libvirt::open(libvirt).await?);
         let ports = files.list().await?.iter().flat_map(Record::ports).collect();
@@ -128,7 +139,7 @@ impl Hva {
             tokio::spawn(serve::serve(listen, dir));
         }
         if serve {
-            tokio::spawn(metadata::server::serve(hva.guests.clone(), hva.switch.clone()));
+            tokio::spawn(metadata::server::serve(hva.guests.clone(), hva.switch.clone(), vendor_data));
         }
         Ok(hva)
     }

@@ -141,11 +141,14 @@ pub enum SwitchKind {
 pub struct MetadataConfig {
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// A file of cloud-init's forms that every guest of the host is given beside its own user-data.
+    #[serde(default)]
+    pub vendor_data: Option<PathBuf>,
 }
 
 impl Default for MetadataConfig {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, vendor_data: None }
     }
 }
 

@@ -115,6 +115,7 @@ pub struct Machine {
     pub spec: InstanceSpec,
     pub mark: Mark,
     pub disk: PathBuf,
+    pub seed: PathBuf,
     pub console: PathBuf,
 }
 
@@ -214,6 +215,10 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the overlay exists.
     async fn has_disk(&self, instance: &InstanceId) -> Result<bool, DriverError>;
 
+    /// The seed that cloud-init reads at the guest's next start says what the record says. A guest that runs has the one
+    /// it was started with.
+    async fn ensure_seed(&self, record: &Record) -> Result<(), DriverError>;
+
     /// The overlay of a guest that was given away is gone: what comes back is copied anew.
     async fn discard_disk(&self, instance: &InstanceId) -> Result<(), DriverError>;
 
@@ -224,6 +229,7 @@ pub trait Store: Send + Sync + 'static {
     async fn grave(&self, instance: &InstanceId) -> Result<Option<u64>, DriverError>;
 
     fn disk_path(&self, instance: &InstanceId) -> PathBuf;
+    fn seed_path(&self, instance: &InstanceId) -> PathBuf;
     fn console_path(&self, instance: &InstanceId) -> PathBuf;
 
     /// The newest `bytes` of what the guest wrote on its serial console.

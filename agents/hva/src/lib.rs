@@ -16,6 +16,7 @@ pub mod metadata;
 pub mod policy;
 pub mod records;
 pub mod screen;
+pub mod seed;
 pub mod switch;
 pub mod takings;
 

@@ -88,6 +88,14 @@ impl Record {
         }
     }
 
+    /// The name with its network's domain, where there is one.
+    pub fn local_hostname(&self) -> String {
+        match self.metadata.domain.as_str() {
+            "" => self.hostname.clone(),
+            domain => format!("{}.{domain}", self.hostname),
+        }
+    }
+
     /// The ports its guest has at the switch.
     pub fn ports(&self) -> impl Iterator<Item = Port> {
         self.nics.iter().map(|nic| Port {
@@ -96,5 +104,47 @@ impl Record {
             generation: self.generation,
             nic: nic.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use arame_schema::jobs::hva::SshPublicKey;
+
+    pub fn a_record() -> Record {
+        Record {
+            installation: uuid::Uuid::nil(),
+            instance: "i-web".parse().unwrap(),
+            account: "a-demo".parse().unwrap(),
+            generation: 1,
+            applied: 1,
+            disk_made: true,
+            uuid: uuid::Uuid::nil(),
+            disk_size_bytes: 0,
+            hostname: "web1".into(),
+            image: "wmi-tiny".parse().unwrap(),
+            vcpus: 1,
+            memory_mib: 128,
+            nics: vec![Nic {
+                vif: "vif-a".parse().unwrap(),
+                index: 0,
+                network: "nw-demo1".parse().unwrap(),
+                vlan_tag: 100,
+                mac: "52:54:00:00:00:01".parse().unwrap(),
+                ipv4: "10.0.0.5".parse().unwrap(),
+                mtu: 1400,
+            }],
+            metadata: Metadata {
+                ssh_keys: vec![SshPublicKey { name: "demo".into(), public_key: "ssh-ed25519 AAAA demo".into() }],
+                user_data: Some("#!/bin/sh\n".into()),
+                instance_type: "tiny".into(),
+                security_groups: vec!["sg-web".parse().unwrap()],
+                domain: "demo.example".into(),
+            },
+            attachments: vec![],
+            vifs: Vec::new(),
+            side: None,
+        }
     }
 }

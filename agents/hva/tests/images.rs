@@ -122,7 +122,7 @@ async fn an_image_is_fetched_once_for_many_instances_at_once() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let files = Files::open(dir.path()).unwrap();
+    let files = Files::open(dir.path(), None).unwrap();
     let server = serve(a_qcow2(None), DiskFormat::Qcow2, true).await;
     let work = job(CancellationToken::new());
     let names: Vec<String> = (0..5).map(|n| format!("i{n}")).collect();
@@ -140,7 +140,7 @@ async fn a_cached_image_that_changed_on_disk_is_fetched_again() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let files = Files::open(dir.path()).unwrap();
+    let files = Files::open(dir.path(), None).unwrap();
     let server = serve(a_qcow2(None), DiskFormat::Qcow2, true).await;
     let work = job(CancellationToken::new());
     disk(&files, "a", &server.boot, &work).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_wrong_checksum_is_refused_and_nothing_is_kept() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let files = Files::open(dir.path()).unwrap();
+    let files = Files::open(dir.path(), None).unwrap();
     let server = serve(a_qcow2(None), DiskFormat::Qcow2, true).await;
     let wrong = BootDisk { sha256: "a".repeat(64), ..server.boot.clone() };
     let refused = failed(disk(&files, "a", &wrong, &job(CancellationToken::new())).await);
@@ -174,7 +174,7 @@ async fn a_broken_image_or_one_that_reads_the_hosts_files_is_refused() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let files = Files::open(dir.path()).unwrap();
+    let files = Files::open(dir.path(), None).unwrap();
     let secret = dir.path().join("secret");
     std::fs::write(&secret, vec![0; 1 << 20]).unwrap();
     let cases = [(b"no image at all".repeat(1000), "image_broken"), (a_qcow2(Some(&secret)), "image_refused")];
@@ -192,7 +192,7 @@ async fn an_overtaken_download_stops_and_leaves_no_part() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let files = Arc::new(Files::open(dir.path()).unwrap());
+    let files = Arc::new(Files::open(dir.path(), None).unwrap());
     let server = serve(a_qcow2(None), DiskFormat::Qcow2, false).await;
     let token = CancellationToken::new();
     let (running, work, boot) = (files.clone(), job(token.clone()), server.boot.clone());
@@ -221,7 +221,7 @@ async fn a_full_disk_is_told_and_leaves_no_part() {
     let at = dir.path().to_str().unwrap().to_owned();
     assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=40m", "hva-full", &at]));
     let result = async {
-        let files = Files::open(dir.path()).unwrap();
+        let files = Files::open(dir.path(), None).unwrap();
         let server = serve(vec![7; 30 << 20], DiskFormat::Raw, true).await;
         let full = failed(disk(&files, "a", &server.boot, &job(CancellationToken::new())).await);
         // A size that lies passes the first look and meets the end of the disk.
@@ -247,7 +247,7 @@ async fn a_full_disk_is_met_while_writing_too() {
     let mount = |argv: &[&str]| std::process::Command::new(argv[0]).args(&argv[1..]).status().unwrap().success();
     assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=40m", "hva-full", &at]));
     let result = async {
-        let files = Arc::new(Files::open(dir.path()).unwrap());
+        let files = Arc::new(Files::open(dir.path(), None).unwrap());
         let server = serve(vec![7; 20 << 20], DiskFormat::Raw, false).await;
         let (running, boot) = (files.clone(), server.boot.clone());
         let download = tokio::spawn(async move { disk(&running, "a", &boot, &job(CancellationToken::new())).await });

@@ -54,8 +54,16 @@ impl DataCenter {
     /// # Errors
     /// It does not come to run, or on another host than asked for.
     pub async fn launch(&self, name: &str, host: &str, more: &[&str]) -> anyhow::Result<Guest> {
+        self.launch_of("tiny", name, host, more).await
+    }
+
+    /// The same of another image.
+    ///
+    /// # Errors
+    /// As [`DataCenter::launch`].
+    pub async fn launch_of(&self, image: &str, name: &str, host: &str, more: &[&str]) -> anyhow::Result<Guest> {
         let node = format!("hn-{host}");
-        let mut words = vec!["instance", "create", "--image", "tiny", "--name", name, "--host", &node];
+        let mut words = vec!["instance", "create", "--image", image, "--name", name, "--host", &node];
         words.extend(["--ssh-key", "demo", "--wait", "--json"]);
         words.extend(more);
         let said = self.arame(&words).await?;
@@ -73,10 +81,18 @@ impl DataCenter {
     /// # Errors
     /// `ssh` cannot be run; a guest that does not answer is no error but a status of 255.
     pub async fn try_in(&self, guest: &Guest, script: &str) -> anyhow::Result<Said> {
+        self.try_as("root", guest, script).await
+    }
+
+    /// The same as another user of the guest.
+    ///
+    /// # Errors
+    /// As [`DataCenter::try_in`].
+    pub async fn try_as(&self, user: &str, guest: &Guest, script: &str) -> anyhow::Result<Said> {
         let key = self.dir().join("keys/demo").display().to_string();
         let known = format!("UserKnownHostsFile={}", self.dir().join("run/known_hosts").display());
         let alias = format!("HostKeyAlias={}", guest.id);
-        let target = format!("root@{}", guest.address);
+        let target = format!("{user}@{}", guest.address);
         let namespace = self.namespace("gw2")?;
         let mut words: Vec<&str> = Vec::new();
         if guest.is_behind_gateway2() {

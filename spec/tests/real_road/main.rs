@@ -16,6 +16,7 @@ mod moves;
 mod power;
 mod refusals;
 mod start;
+mod stock;
 mod volumes;
 
 use arame_spec::real::{self, DataCenter};
@@ -28,6 +29,7 @@ async fn a_data_center_serves_real_machines_through_kills_and_leaves_nothing() -
     let dc = DataCenter::new()?;
     start::it_comes_up_and_again_changes_nothing(&dc).await?;
     let trio = machines::three_are_launched_and_reached(&dc).await?;
+    let stock = stock::a_stock_debian_is_launched(&dc).await?;
     isolation::two_networks_of_one_subnet_never_meet(&dc, &trio).await?;
     firewall::a_port_is_closed_until_it_is_opened(&dc, &trio).await?;
     moves::a_guest_moves_while_it_is_pinged(&dc, &trio).await?;
@@ -38,6 +40,7 @@ async fn a_data_center_serves_real_machines_through_kills_and_leaves_nothing() -
     behind::what_is_taken_away_is_put_back_or_told(&dc, &trio.web2).await?;
     behind::what_is_planted_is_kept(&dc, &trio.web2).await?;
     refusals::bad_input_is_refused_in_words_and_changes_nothing(&dc, &trio.web2).await?;
+    stock::it_has_its_name_its_key_and_ran_its_script(&dc, stock.as_ref()).await?;
     ending::what_is_deleted_leaves_nothing(&dc, &volume).await?;
     ending::a_data_center_taken_down_leaves_nothing(&dc).await?;
     dc.ended_well();

@@ -3,7 +3,7 @@
 //! ```text
 //! data_dir/images/<sha256>            verified images, read only
 //!          instances/<id>/record.json the mark; first in, last out
-//!                         disk.qcow2  console.log
+//!                         disk.qcow2  seed.img  console.log
 //!          graves/<id>                generation it was deleted with; kept a day
 //!          policy.json
 //! ```
@@ -15,6 +15,7 @@ use crate::driver::images::{self, Images};
 use crate::driver::{DriverError, Store};
 use crate::policy::Policy;
 use crate::records::Record;
+use crate::seed;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::hva::BootDisk;
 use arame_schema::jobs::report::Retry;
@@ -24,16 +25,19 @@ use async_trait::async_trait;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const RECORD: &str = "record.json";
 const DISK: &str = "disk.qcow2";
 /// Code of a file that was written by something else than this program.
 const DAMAGED: &str = "record_damaged";
+const SEED: &str = "seed.img";
 const CONSOLE: &str = "console.log";
 
 pub struct Files {
     dir: PathBuf,
     images: Images,
+    vendor_data: Option<Arc<str>>,
 }
 
 fn io(what: &str, path: &Path, source: &std::io::Error) -> DriverError {
@@ -45,13 +49,13 @@ fn io(what: &str, path: &Path, source: &std::io::Error) -> DriverError {
 }
 
 impl Files {
-    /// Makes the folders and forgets graves older than a day.
-    pub fn open(dir: &Path) -> Result<Self, DriverError> {
+    /// Makes the folders and forgets graves older than a day. `vendor_data` goes to every guest.
+    pub fn open(dir: &Path, vendor_data: Option<Arc<str>>) -> Result<Self, DriverError> {
         for part in ["instances", "graves"] {
             let path = dir.join(part);
             std::fs::create_dir_all(&path).map_err(|e| io("cannot make", &path, &e))?;
         }
-        let files = Self { dir: dir.to_owned(), images: Images::open(dir.join("images"))? };
+        let files = Self { dir: dir.to_owned(), images: Images::open(dir.join("images"))?, vendor_data };
         files.forget_old_graves();
         files.finish_burials();
         Ok(files)
@@ -186,6 +190,19 @@ impl Store for Files {
         tokio::fs::try_exists(&path).await.map_err(|e| io("cannot look for", &path, &e))
     }
 
+    async fn ensure_seed(&self, record: &Record) -> Result<(), DriverError> {
+        let path = self.seed_path(&record.instance);
+        let (record, vendor_data) = (record.clone(), self.vendor_data.clone());
+        blocking(move || {
+            let image = seed::image(&record, vendor_data.as_deref()).map_err(|e| io("cannot make", &path, &e))?;
+            match std::fs::read(&path) {
+                Ok(found) if found == image => Ok(()),
+                _ => write_whole(&path, &image),
+            }
+        })
+        .await
+    }
+
     async fn discard_disk(&self, instance: &InstanceId) -> Result<(), DriverError> {
         let path = self.disk_path(instance);
         match tokio::fs::remove_file(&path).await {
@@ -222,6 +239,10 @@ impl Store for Files {
 
     fn disk_path(&self, instance: &InstanceId) -> PathBuf {
         self.home(instance).join(DISK)
+    }
+
+    fn seed_path(&self, instance: &InstanceId) -> PathBuf {
+        self.home(instance).join(SEED)
     }
 
     fn console_path(&self, instance: &InstanceId) -> PathBuf {

@@ -83,6 +83,8 @@ async fn build(
     was_running: bool,
     work: &Work,
 ) -> Result<(), Stopped> {
+    // Also for a guest that runs: the definition names it from now on, and the next start reads it.
+    effect(work, hva.store.ensure_seed(record)).await?;
     let ports: Vec<Port> = record.ports().collect();
     let ports = effect(work, hva.switch.ensure_ports(&ports));
     if was_running {
@@ -125,6 +127,7 @@ pub(super) fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
             arrived: None,
         },
         disk: hva.store.disk_path(&spec.instance),
+        seed: hva.store.seed_path(&spec.instance),
         console: hva.store.console_path(&spec.instance),
     }
 }

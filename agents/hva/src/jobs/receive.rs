@@ -58,6 +58,7 @@ async fn build(hva: &Hva, spec: &InstanceSpec, found: &Found, work: &Work) -> Re
     effect(work, hva.store.write(&record)).await?;
     effect(work, hva.store.discard_disk(&spec.instance)).await?;
     hva.guests.put(&record);
+    effect(work, hva.store.ensure_seed(&record)).await?;
     let ports: Vec<Port> = record.ports().collect();
     let ports = effect(work, hva.switch.ensure_ports(&ports));
     let disk = effect(work, hva.store.ensure_disk(&spec.instance, &spec.boot, work));

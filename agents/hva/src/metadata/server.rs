@@ -45,6 +45,7 @@ const BACKLOG: u32 = 512;
 struct Service {
     guests: Arc<Directory>,
     switch: Arc<dyn Switch>,
+    vendor_data: Option<Arc<str>>,
     /// Key of the tokens; a new process accepts none of the old one's, and clients ask again.
     key: Arc<[u8; 32]>,
     open: Arc<Mutex<HashMap<Ipv4Addr, u32>>>,
@@ -81,8 +82,8 @@ impl Drop for Place {
 }
 
 /// Serves for the life of the process.
-pub async fn serve(guests: Arc<Directory>, switch: Arc<dyn Switch>) {
-    let service = Service { guests, switch, key: Arc::new(rand::rng().random()), open: Arc::default() };
+pub async fn serve(guests: Arc<Directory>, switch: Arc<dyn Switch>, vendor_data: Option<Arc<str>>) {
+    let service = Service { guests, switch, vendor_data, key: Arc::new(rand::rng().random()), open: Arc::default() };
     loop {
         match listen() {
             Ok(listener) => loop {
@@ -164,7 +165,8 @@ fn read(service: &Service, record: &Record, path: &str) -> Response {
     if !tree::VERSIONS.contains(&version) {
         return not_found("this version is not known; ask / for those that are");
     }
-    let leaves = tree::leaves(record, |vif| service.guests.port(vif));
+    let mut leaves = tree::leaves(record, |vif| service.guests.port(vif));
+    leaves.extend(service.vendor_data.as_ref().map(|text| ("vendor-data".to_owned(), text.to_string())));
     let keys: Vec<String> = record.metadata.ssh_keys.iter().map(|key| key.name.clone()).collect();
     match tree::text(&leaves, rest, &keys) {
         Some(text) => plain(text),

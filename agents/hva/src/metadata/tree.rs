@@ -16,10 +16,7 @@ pub fn leaves(record: &Record, port: impl Fn(&VifId) -> Option<PortPolicy>) -> B
     let mut nics: Vec<&Nic> = record.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
     let metadata = &record.metadata;
-    let local_hostname = match metadata.domain.as_str() {
-        "" => record.hostname.clone(),
-        domain => format!("{}.{domain}", record.hostname),
-    };
+    let local_hostname = record.local_hostname();
     let groups = metadata.security_groups.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     if let Some(user_data) = &metadata.user_data {
         leaves.insert("user-data".to_owned(), user_data.clone());
@@ -100,43 +97,7 @@ pub fn text(leaves: &BTreeMap<String, String>, path: &str, keys: &[String]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arame_schema::jobs::hva::{Metadata, SshPublicKey};
-
-    fn a_record() -> Record {
-        Record {
-            installation: uuid::Uuid::nil(),
-            instance: "i-web".parse().unwrap(),
-            account: "a-demo".parse().unwrap(),
-            generation: 1,
-            applied: 1,
-            disk_made: true,
-            uuid: uuid::Uuid::nil(),
-            disk_size_bytes: 0,
-            hostname: "web1".into(),
-            image: "wmi-tiny".parse().unwrap(),
-            vcpus: 1,
-            memory_mib: 128,
-            nics: vec![Nic {
-                vif: "vif-a".parse().unwrap(),
-                index: 0,
-                network: "nw-demo1".parse().unwrap(),
-                vlan_tag: 100,
-                mac: "52:54:00:00:00:01".parse().unwrap(),
-                ipv4: "10.0.0.5".parse().unwrap(),
-                mtu: 1400,
-            }],
-            metadata: Metadata {
-                ssh_keys: vec![SshPublicKey { name: "demo".into(), public_key: "ssh-ed25519 AAAA demo".into() }],
-                user_data: Some("#!/bin/sh\n".into()),
-                instance_type: "tiny".into(),
-                security_groups: vec!["sg-web".parse().unwrap()],
-                domain: "demo.example".into(),
-            },
-            attachments: vec![],
-            vifs: Vec::new(),
-            side: None,
-        }
-    }
+    use crate::records::tests::a_record;
 
     fn read(path: &str) -> Option<String> {
         text(&leaves(&a_record(), |_| None), path, &["demo".to_owned()])

@@ -5,7 +5,7 @@
 //! libvirt gave is copied and freed before anybody looks at it.
 #![allow(unsafe_code)]
 
-use super::xml::Reading as Described;
+use super::xml::{self, Reading as Described};
 use super::{DriverError, Libvirt, QUICK, Told, described, failed};
 use crate::driver::meters::Meters;
 use crate::switch::tap_name;
@@ -105,7 +105,8 @@ impl Fields {
     fn totals(&self, described: &Described) -> Totals {
         let of =
             |device: &str| described.volumes.iter().find(|(_, target)| *target == device).map(|(id, _)| id.clone());
-        let disks = self.devices("block").into_iter().map(|(n, device)| {
+        let own = self.devices("block").into_iter().filter(|(_, device)| device != xml::SEED_DEVICE);
+        let disks = own.map(|(n, device)| {
             let attachment: Option<AttachmentId> = of(&device);
             let number = |what: &str| self.number(&format!("block.{n}.{what}"));
             let totals = DiskTotals {

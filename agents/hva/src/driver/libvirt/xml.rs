@@ -21,6 +21,9 @@ pub const MARK_URI: &str = "https://arame.jp/xmlns/domain/1";
 pub const MARK_KEY: &str = "arame";
 const ALIAS: &str = "ua-";
 
+/// The seed's, which is no disk of its owner's.
+pub const SEED_DEVICE: &str = "sda";
+
 /// Room for 2560 by 1600 points of 32 bits; memory of the host only as far as the guest draws.
 const SCREEN_MEMORY_KIB: u32 = 16 * 1024;
 
@@ -174,9 +177,9 @@ fn devices(
 ) -> Element {
     let spec = &machine.spec;
     let volumes = spec.volumes.iter().filter_map(|volume| Some((volume, targets.get(&volume.attachment)?)));
-    // Boot disk, random numbers and pointer take one each; as many interfaces and volumes as may ever be attached can come
+    // Boot disk, the seed's controller, random numbers and pointer take one each; as many interfaces and volumes as may ever be attached can come
     // while it runs.
-    let ports = 3 + NICS_MAX.max(spec.nics.len()) + VOLUMES_MAX.max(spec.volumes.len());
+    let ports = 4 + NICS_MAX.max(spec.nics.len()) + VOLUMES_MAX.max(spec.volumes.len());
     let mut nics: Vec<&Nic> = spec.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
     e("devices")
@@ -188,6 +191,8 @@ fn devices(
         )
         .holding(e("controller").with("type", "usb").with("model", "none"))
         .holding(boot_disk(machine))
+        .holding(e("controller").with("type", "scsi").with("index", 0).with("model", "virtio-scsi"))
+        .holding(seed_disk(machine))
         .holding_all(volumes.map(|(volume, target)| volume_disk(volume, target)))
         .holding_all(nics.into_iter().map(|nic| interface(nic, kind)))
         .holding(e("memballoon").with("model", "none"))
@@ -223,6 +228,17 @@ fn boot_disk(machine: &Machine) -> Element {
         .holding(e("source").with("file", machine.disk.display()))
         .holding(e("target").with("dev", "vda").with("bus", "virtio"))
         .holding(e("boot").with("order", 1))
+}
+
+/// On a bus of its own, so that volumes are named as if it were not there. Debian's cloud kernel has no SATA.
+fn seed_disk(machine: &Machine) -> Element {
+    e("disk")
+        .with("type", "file")
+        .with("device", "disk")
+        .holding(e("driver").with("name", "qemu").with("type", "raw"))
+        .holding(e("source").with("file", machine.seed.display()))
+        .holding(e("target").with("dev", SEED_DEVICE).with("bus", "scsi"))
+        .holding(e("readonly"))
 }
 
 /// A volume over QEMU's own initiator.
