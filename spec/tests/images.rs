@@ -266,9 +266,11 @@ async fn a_deletion_or_a_killed_storage_agent_in_the_middle_leaves_nothing_behin
             Ok(agents.iter().any(|agent| agent.id == "sta.s1" && agent.online))
         })
         .await?;
-    // A newer upload takes the place of one that hangs.
+    // A newer upload takes the place of one that hangs. The image is `creating` since the first: that says nothing of it.
     let hangs = upload(&story, gated(&gate)).await?;
-    creating(&story).await?;
+    let begun = "SELECT id FROM events WHERE resource = ? AND code = 'upload_begun'";
+    let begun = async || story.world.db().rows(begun, (&uploaded,)).await;
+    story.world.until("it is begun", async || Ok(begun().await?.len() == 2)).await?;
     let sent = story.upload(&uploaded, disk(), None).await?;
     ensure!(sent.status == 200, "{sent:?}");
     ensure!(hangs.await??.status() != 200, "the older upload was answered as done");

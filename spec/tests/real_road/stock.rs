@@ -13,6 +13,10 @@ const FIRST_BOOT_LIMIT: Duration = Duration::from_secs(480);
 /// What its user wants done at the first start.
 const USER_DATA: &str = "#!/bin/sh\necho \"seeded by $(hostname)\" >/root/seeded\n";
 
+/// What a program inside asks for itself, by what Debian's minimal system has.
+const METADATA: &str = "python3 -c \"import urllib.request as web; \
+                        print(web.urlopen('http://169.254.169.254/latest/meta-data/instance-id').read().decode())\"";
+
 /// The image that `scripts/debian-guest` makes; says so when it was not made.
 fn image() -> Option<PathBuf> {
     let cache = std::env::var_os("ARAME_TEST_CACHE").map(PathBuf::from);
@@ -33,7 +37,7 @@ pub async fn a_stock_debian_is_launched(dc: &DataCenter) -> anyhow::Result<Optio
     std::fs::write(&script, USER_DATA)?;
     let (image, script) = (image.display().to_string(), script.display().to_string());
     dc.done(&["image", "upload", &image, "--name", "debian", "--wait"]).await?;
-    let more = ["--network", "nw-demo1", "--memory-size", "512", "--user-data", &script];
+    let more = ["--network", "nw-demo1", "--type", "small", "--user-data", &script];
     dc.launch_of("debian", "stock1", "h2", &more).await.map(Some)
 }
 
@@ -41,17 +45,19 @@ pub async fn a_stock_debian_is_launched(dc: &DataCenter) -> anyhow::Result<Optio
 pub async fn it_has_its_name_its_key_and_ran_its_script(dc: &DataCenter, guest: Option<&Guest>) -> anyhow::Result<()> {
     let Some(guest) = guest else { return Ok(()) };
     dc.step("the stock Debian has its key, its name and ran its user-data");
-    let asked = || async {
-        let said = dc.try_as("debian", guest, "cloud-init status").await?;
-        Ok(said.ended_well().then_some(said.out).filter(|out| out.contains("status: done")))
+    let inside = |script: &'static str| async move { dc.try_as("debian", guest, script).await };
+    // Written at the end of its first start, after everything else of cloud-init.
+    let written = || async {
+        let said = inside("sudo cat /root/seeded").await?;
+        Ok(said.ended_well().then(|| said.out.trim().to_owned()))
     };
-    until("cloud-init says that it is done", FIRST_BOOT_LIMIT, asked).await?;
-    let inside = |script: &'static str| async move { dc.try_as("debian", guest, script).await?.well() };
-    ensure!(inside("hostname").await? == "stock1", "its name");
-    ensure!(inside("sudo cat /root/seeded").await? == "seeded by stock1", "what its user wanted done");
-    let source = inside("cloud-id").await?;
+    let seeded = until("its user-data was run", FIRST_BOOT_LIMIT, written).await?;
+    ensure!(seeded == "seeded by stock1", "its script says {seeded}");
+    ensure!(inside("hostname").await?.well()? == "stock1", "its name");
+    let source = inside("cloud-id").await?.well()?;
     ensure!(source == "nocloud", "told by {source}");
-    let metadata = inside("wget -qO- http://169.254.169.254/latest/meta-data/instance-id").await;
-    dc.note(&format!("its first boot ended; metadata over the network says {metadata:?}"));
+    let same = inside(METADATA).await?.well()?;
+    ensure!(same == guest.id, "over the network it is {same}");
+    dc.note(&inside("uptime -p; lsblk -no NAME,SIZE,LABEL").await?.well()?.replace('\n', "; "));
     dc.done(&["instance", "delete", &guest.id, "--wait"]).await.map(drop)
 }

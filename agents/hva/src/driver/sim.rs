@@ -16,7 +16,6 @@ mod world;
 use crate::config::SimConfig;
 use crate::driver::{Compute, DriverError, Machine, SeenDomain, SeenPower, SeenSecret, Sending, Survey};
 use crate::policy::Policy;
-use crate::records::Record;
 use crate::switch::{Port, SeenPort, Switch, tap_name};
 use arame_framework::agent::{Stopped, Work};
 use arame_framework::rehearsal;
