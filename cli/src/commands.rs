@@ -22,6 +22,7 @@ mod token;
 mod user;
 mod volume;
 mod volume_backup;
+mod volume_schedule;
 mod volume_snapshot;
 
 use crate::failure::CliError;

@@ -243,6 +243,26 @@ messages! {
     NothingRead: "まだ何も測られていません。電源が切れているか、起動したばかりです。", "Nothing was measured yet: it is off, or has just begun.";
     OldFigures: "値は {age} 前のものです。電源が切れているか、ホストのハイパーバイザーが応答していません。", "These are from {age} ago: it is off, or its host's hypervisor does not answer.";
     RestartPolicy: "異常終了時", "WHEN IT DIES";
+    Schedule: "スケジュール", "schedule";
+    Makes: "作るもの", "MAKES";
+    When: "時期", "WHEN";
+    Keeps: "残す数", "KEEPS";
+    Kept: "現在の数", "THERE";
+    NextRun: "次回", "NEXT RUN";
+    LastResult: "結果", "RESULT";
+    ScheduledFor: "予定", "SCHEDULED FOR";
+    Made: "作られたもの", "MADE";
+    Missed: "逃した回", "MISSED";
+    Hourly: "毎時", "hourly";
+    Daily: "毎日", "daily";
+    Weekly: "毎週", "weekly";
+    All: "すべて", "all";
+    Off: "停止中", "off";
+    MarkedKept: "保護", "MARKED";
+    OfSchedule: "スケジュール", "SCHEDULE";
+    WouldKeep: "残るもの", "WOULD KEEP";
+    WouldDelete: "削除されるもの", "WOULD DELETE";
+    WouldDeleteLater: "使用後に削除されるもの", "WOULD DELETE LATER";
     // Labels and seeds
     NoLabels: "{id} にはラベルを付けられません。", "{id} cannot have labels.";
     NoLabelsCause: "ラベルはインスタンス、イメージ、セキュリティグループ、SSH 鍵に付けます。", "Labels are for instances, images, security groups and SSH keys.";

@@ -37,6 +37,7 @@ pub mod placement;
 pub mod questions;
 pub mod recovery;
 pub mod render;
+pub mod schedules;
 pub mod security_groups;
 pub mod sessions;
 pub mod ssh_key_pairs;
@@ -90,6 +91,7 @@ struct Inner {
     hosts_hint: placement::Hint,
     addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
+    time_zone: String,
     metrics: Option<PrometheusHandle>,
 }
 
@@ -124,6 +126,8 @@ pub struct Parts {
     pub installation: Uuid,
     /// Destinations no guest may reach.
     pub infrastructure: Vec<ipnet::Ipv4Net>,
+    /// The IANA name of the zone of schedules that name none.
+    pub time_zone: String,
     pub metrics: Option<PrometheusHandle>,
 }
 
@@ -205,6 +209,7 @@ impl App {
             hosts_hint: placement::Hint::default(),
             addresses_hint: instances::addresses::AddressesHint::default(),
             infrastructure: parts.infrastructure,
+            time_zone: parts.time_zone,
             metrics: parts.metrics,
         };
         (App { inner: Arc::new(inner) }, rung)
@@ -252,6 +257,11 @@ impl App {
 
     pub fn addresses_hint(&self) -> &instances::addresses::AddressesHint {
         &self.inner.addresses_hint
+    }
+
+    /// Of schedules that name none.
+    pub fn time_zone(&self) -> &str {
+        &self.inner.time_zone
     }
 
     pub fn infrastructure(&self) -> &[ipnet::Ipv4Net] {

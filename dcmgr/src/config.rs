@@ -17,6 +17,9 @@ pub struct Config {
     /// Networks of the infrastructure: no guest reaches them.
     #[serde(default)]
     pub infrastructure: Vec<ipnet::Ipv4Net>,
+    /// The IANA name of the time zone of schedules that name none.
+    #[serde(default = "utc")]
+    pub time_zone: String,
     /// The listener for unchanged old clients; off unless it is here.
     #[serde(default)]
     pub compat: Option<Compat>,
@@ -26,6 +29,10 @@ pub struct Config {
     /// Pages that may open consoles, beside those that are reached where the API is: `https://console.example`.
     #[serde(default)]
     pub console_origins: Vec<String>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 /// A listener that attaches a token to requests without one.

@@ -2,7 +2,7 @@
 //!
 //! Rules: values are bound, never formatted into a statement; rows are converted by [`Columns`] (the driver's own
 //! conversions panic on NULL); writes go through [`Db::write`], the one transaction helper; locks are taken in the
-//! order account, network, host, storage node, image, instance, volume, attachment, volume snapshot.
+//! order account, network, host, storage node, image, instance, volume, attachment, schedule, volume snapshot.
 
 pub mod access;
 pub mod accounts;
@@ -33,6 +33,7 @@ pub mod pool;
 pub mod recovery;
 pub mod rollbacks;
 pub mod row;
+pub mod schedules;
 pub mod secrets;
 pub mod seed;
 pub mod snapshots;

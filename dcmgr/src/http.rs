@@ -51,6 +51,7 @@ mod openapi;
 mod reports;
 mod resources;
 mod roles;
+mod schedules;
 mod security_groups;
 mod sessions;
 mod ssh_key_pairs;

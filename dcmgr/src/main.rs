@@ -1,7 +1,7 @@
 //! `arame-dcmgr`: serves the API, migrates the schema, applies a seed.
 
 use anyhow::Context;
-use arame_dcmgr::app::{App, Parts};
+use arame_dcmgr::app::{App, Parts, schedules};
 use arame_dcmgr::config::{Compat, CompatAddress, Config};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::{self, Db};
@@ -117,7 +117,10 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let vault = Vault::open(&config.secret_key_file)?;
     let installation = db::recovery::installation(&db).await?;
     let infrastructure = config.infrastructure.clone();
-    let parts = Parts { db: db.clone(), vault, installation, infrastructure, metrics: Some(handle) };
+    let time_zone = schedules::checked_zone(&config.time_zone).map_err(|_| {
+        anyhow::anyhow!("no file knows the time zone `{}`: it is named like Asia/Tokyo", config.time_zone)
+    })?;
+    let parts = Parts { db: db.clone(), vault, installation, infrastructure, time_zone, metrics: Some(handle) };
     let (app, rung) = App::new(parts);
     let stop = CancellationToken::new();
     let bus: Arc<dyn Bus> = bus;

@@ -9,6 +9,7 @@ pub mod instance;
 pub mod mac;
 pub mod placement;
 pub mod restart;
+pub mod schedule;
 pub mod secret;
 pub mod security_group;
 pub mod usage;

@@ -153,7 +153,8 @@ impl World {
         let db = Db::open(self.database_config())?;
         let installation = db::recovery::installation(&db).await?;
         let vault = Vault::open(&self.vault_key())?;
-        let parts = Parts { db, vault, installation, infrastructure: Vec::new(), metrics: None };
+        let time_zone = "UTC".to_owned();
+        let parts = Parts { db, vault, installation, infrastructure: Vec::new(), time_zone, metrics: None };
         Ok(App::new(parts))
     }
 }

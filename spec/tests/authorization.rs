@@ -23,8 +23,13 @@ type Things = BTreeMap<&'static str, (String, String)>;
 const NOT_SENT: [&str; 2] = ["POST /audit/confirm", "DELETE /sessions/current"];
 
 /// What is put for a part of a resource, of which there need be none.
-const PARTS: [(&str, &str); 4] =
-    [("{name}", "env"), ("{volume}", "vol-kpzz2px7"), ("{vif}", "vif-kpzz2px7"), ("{record}", "dnr-kpzz2px7")];
+const PARTS: [(&str, &str); 5] = [
+    ("{name}", "env"),
+    ("{volume}", "vol-kpzz2px7"),
+    ("{vif}", "vif-kpzz2px7"),
+    ("{record}", "dnr-kpzz2px7"),
+    ("{schedule}", "vsc-kpzz2px7"),
+];
 
 /// A token of each role, for the account.
 async fn tokens(surface: &Surface, account: &str) -> anyhow::Result<BTreeMap<&'static str, String>> {

@@ -49,9 +49,14 @@ impl Story {
     }
 
     async fn try_backup(&self, all: bool) -> Result<InstanceBackup, Refusal> {
+        self.backup_with_key(all, None).await
+    }
+
+    async fn backup_with_key(&self, all: bool, key: Option<&str>) -> Result<InstanceBackup, Refusal> {
         let request =
             BackUpInstance { display_name: Some("golden".into()), all: Some(all), ..BackUpInstance::default() };
-        app::instances::imaging::back_up(&self.world.app, &self.world.demo(), &self.machine, request).await
+        let caller = app::Caller { idempotency_key: key.map(str::to_owned), ..self.world.demo() };
+        app::instances::imaging::back_up(&self.world.app, &caller, &self.machine, request).await
     }
 
     async fn image(&self, id: &str) -> anyhow::Result<Image> {
@@ -172,8 +177,9 @@ async fn with_its_volumes_a_machine_is_backed_up_as_a_whole_and_not_twice_at_a_t
     told(app::volumes::attach(&story.world.app, &story.world.demo(), &volume, &story.machine).await)?;
     story.world.volume_in(&volume, "attached").await?;
     story.arm("take_capture", SimAction::Hang, 1)?;
-    let made = told(story.try_backup(true).await)?;
+    let made = told(story.backup_with_key(true, Some("one")).await)?;
     ensure!(made.backup_object_ids.len() == 2, "{made:?}");
+    ensure!(told(story.backup_with_key(true, Some("one")).await)? == made, "the same request again is told the same");
     ensure!(code(story.try_backup(false).await) == Some(Code::ResourceInUse), "one copy at a time");
     let of_volume = made.backup_object_ids.iter().find(|id| Some(*id) != made.backup_object_id.as_ref());
     let of_volume = story.object_in(of_volume.context("the volume's")?, "available").await?;

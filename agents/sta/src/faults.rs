@@ -15,6 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum Action {
     /// The verb answers an error.
     Fail,
+    /// The verb answers that there is no room for a backup.
+    Full,
     /// The verb never answers.
     Hang,
     /// The process is gone, without any clean-up.
@@ -41,6 +43,14 @@ fn once() -> u32 {
 #[error("failed at `{at}`, as the configuration asked")]
 pub struct Injected {
     pub at: String,
+    /// As if there were no room.
+    pub full: bool,
+}
+
+impl Injected {
+    fn new(at: &str, action: Action) -> Self {
+        Self { at: at.to_owned(), full: action == Action::Full }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +87,11 @@ impl Faults {
     /// Passes, unless a fault waits here.
     ///
     /// # Errors
-    /// [`Injected`] for [`Action::Fail`]. Does not return for the other two.
+    /// [`Injected`] for [`Action::Fail`] and [`Action::Full`]. Does not return for the other two.
     pub async fn hit(&self, at: &str) -> Result<(), Injected> {
         match self.take(at) {
             Some(Action::Hang) => std::future::pending().await,
-            Some(Action::Fail) => Err(Injected { at: at.to_owned() }),
+            Some(action @ (Action::Fail | Action::Full)) => Err(Injected::new(at, action)),
             Some(Action::Crash) => self.crash(at),
             None => Ok(()),
         }
@@ -96,7 +106,7 @@ impl Faults {
             Some(Action::Hang) => loop {
                 std::thread::park();
             },
-            Some(Action::Fail) => Err(Injected { at: at.to_owned() }),
+            Some(action @ (Action::Fail | Action::Full)) => Err(Injected::new(at, action)),
             Some(Action::Crash) => self.crash(at),
             None => Ok(()),
         }

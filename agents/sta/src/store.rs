@@ -199,7 +199,9 @@ impl StoreError {
             StoreError::BackupMismatch { .. } => ("backup_checksum_mismatch", Retry::Never),
             StoreError::BackupMissing { .. } => ("backup_missing", Retry::Later),
             StoreError::BackupsUnavailable { .. } => ("backup_storage_unavailable", Retry::Later),
-            StoreError::BackupsFull { .. } => ("backup_storage_full", Retry::Never),
+            StoreError::BackupsFull { .. } | StoreError::Injected(Injected { full: true, .. }) => {
+                ("backup_storage_full", Retry::Never)
+            }
             StoreError::BadName { .. } => ("bad_name", Retry::Never),
             StoreError::Io { .. } | StoreError::Command(_) | StoreError::Unreadable { .. } => {
                 ("store_error", Retry::Later)

@@ -1,6 +1,6 @@
 //! `arame volume …`
 
-use super::{Waiting, volume_backup, volume_snapshot};
+use super::{Waiting, volume_backup, volume_schedule, volume_snapshot};
 use crate::failure::{CliError, USAGE};
 use crate::names;
 use crate::session::Session;
@@ -72,6 +72,9 @@ pub enum Command {
     Rollback(volume_snapshot::Rollback),
     /// Copy it to a backup storage; of a volume in use it is as after a power failure / バックアップを取る（使用中なら停電直後と同じ内容）
     Backup(volume_backup::Backup),
+    /// What is made of it every hour, day or week, and how many are kept / 定期的な取得と世代管理
+    #[command(subcommand)]
+    Schedule(volume_schedule::Command),
 }
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
@@ -111,6 +114,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Snapshot(command) => volume_snapshot::run(session, command).await,
         Command::Rollback(asked) => volume_snapshot::roll_back(session, asked).await,
         Command::Backup(asked) => volume_backup::run(session, asked).await,
+        Command::Schedule(command) => volume_schedule::run(session, command).await,
     }
 }
 

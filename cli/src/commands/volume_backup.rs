@@ -6,7 +6,7 @@ use crate::names;
 use crate::session::Session;
 use crate::table::{self, fields};
 use crate::wait::{self, Goal};
-use crate::words::Message;
+use crate::words::{Message, word};
 use arame_schema::api::{BackupObject, Language, Volume, VolumeBackup};
 use clap::Args;
 use serde_json::json;
@@ -58,6 +58,12 @@ pub(super) fn show(language: Language, one: &BackupObject) -> String {
         (Message::Place, one.backup_storage_id.clone()),
         (Message::Created, one.created_at.to_string()),
     ];
+    if let Some(schedule) = &one.schedule_id {
+        pairs.push((Message::OfSchedule, schedule.clone()));
+    }
+    if one.kept {
+        pairs.push((Message::MarkedKept, word(language, Message::Yes).to_owned()));
+    }
     if let Some(failure) = &one.failure {
         pairs.push((Message::Failure, failure.sentence.clone()));
         pairs.push((Message::Cause, failure.cause.clone()));

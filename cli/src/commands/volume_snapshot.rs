@@ -7,8 +7,8 @@ use crate::names;
 use crate::session::Session;
 use crate::table::{self, fields};
 use crate::wait::{self, Goal};
-use crate::words::{Message, say};
-use arame_schema::api::{Language, Volume, VolumeSnapshot};
+use crate::words::{Message, say, word};
+use arame_schema::api::{Language, UpdateVolumeSnapshot, Volume, VolumeSnapshot};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -31,6 +31,15 @@ pub enum Command {
     },
     /// Show a snapshot / 詳細を表示する
     Show { snapshot: String },
+    /// Rename it, or mark it so that no schedule deletes it / 名前を変える、または自動削除から守る
+    Update {
+        snapshot: String,
+        #[arg(long)]
+        name: Option<String>,
+        /// No schedule deletes it: true, false / 自動削除から守る
+        #[arg(long)]
+        keep: Option<bool>,
+    },
     /// Delete a snapshot; the volume stays / 削除する（ボリュームは残ります）
     Delete {
         snapshot: String,
@@ -56,6 +65,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::List { volume, all } => list(session, volume, all).await,
         Command::Show { snapshot } => {
             let view: VolumeSnapshot = names::get(&session.client, &snapshot).await?;
+            session.print(&view, |language| show_one(language, &view))
+        }
+        Command::Update { snapshot, name, keep } => {
+            let id = names::id_of::<VolumeSnapshot>(&session.client, &snapshot).await?;
+            let change = UpdateVolumeSnapshot { display_name: name, kept: keep };
+            let view: VolumeSnapshot = session.client.put(&format!("/volume_snapshots/{id}"), &json!(change)).await?;
             session.print(&view, |language| show_one(language, &view))
         }
         Command::Delete { snapshot, waiting } => delete(session, &snapshot, waiting).await,
@@ -118,6 +133,12 @@ fn show_one(language: Language, one: &VolumeSnapshot) -> String {
         (Message::Size, table::size(one.size)),
         (Message::Created, one.created_at.to_string()),
     ];
+    if let Some(schedule) = &one.schedule_id {
+        pairs.push((Message::OfSchedule, schedule.clone()));
+    }
+    if one.kept {
+        pairs.push((Message::MarkedKept, word(language, Message::Yes).to_owned()));
+    }
     if let Some(failure) = &one.failure {
         pairs.push((Message::Failure, failure.sentence.clone()));
         pairs.push((Message::Cause, failure.cause.clone()));

@@ -168,6 +168,8 @@ pub async fn create_object(app: &App, caller: &Caller, request: CreateBackupObje
         storage_node_id: None,
         generation: 1,
         failure: None,
+        schedule_id: None,
+        kept: false,
     };
     let made = crate::change!(app, "create backup object", Some(caller.request), |tx, _ringing| {
         if let Some(made) = once::made(tx, caller, BackupObjectId::PREFIX).await? {
@@ -190,8 +192,7 @@ pub async fn update_object(
 ) -> Result<BackupObject, Refusal> {
     crate::change!(app, "update backup object", Some(caller.request), |tx, _ringing| {
         db::backups::lock_object(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
-        let (name, text) = (request.display_name.as_deref(), request.description.as_deref());
-        db::backups::set_object_words(tx, id, name, text).await?;
+        db::backups::update_object(tx, id, &request).await?;
         Ok(db::events::audit(tx, &caller.who(), "backup_object.update", id).await?)
     })?;
     object(app, caller, id).await

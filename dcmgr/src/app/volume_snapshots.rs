@@ -11,7 +11,7 @@ use crate::db::volume_snapshots::{Narrowed, NewSnapshot, SnapshotRow};
 use crate::db::volumes::VolumeRow;
 use crate::db::{self, Tx};
 use arame_schema::api::{
-    Code, CreateVolumeSnapshot, ListFilter, Page, Refusal, RollBackVolume, Volume, VolumeSnapshot,
+    Code, CreateVolumeSnapshot, ListFilter, Page, Refusal, RollBackVolume, UpdateVolumeSnapshot, Volume, VolumeSnapshot,
 };
 use arame_schema::limits::VOLUME_SNAPSHOTS_MAX;
 use arame_schema::model::VolumeSnapshotId;
@@ -49,38 +49,50 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<VolumeSnapshot,
 /// Takes a snapshot. Of a volume in use it is crash-consistent: as the disk of a machine whose power failed.
 pub async fn create(app: &App, caller: &Caller, request: CreateVolumeSnapshot) -> Result<VolumeSnapshot, Refusal> {
     let id = crate::change!(app, "create snapshot", Some(caller.request), |tx, ringing| {
-        let disk = lock_own(tx, caller, request.volume_id.as_str()).await?;
+        lock_own(tx, caller, request.volume_id.as_str()).await?;
         super::recovery::refuse_new(tx).await?;
         if let Some(key) = &caller.idempotency_key
             && let Some(made) = db::access::made_with_key(tx, &caller.token, key).await?
         {
             return Ok(made);
         }
-        check_takable(tx, &disk).await?;
-        let id = VolumeSnapshotId::from_entropy(entropy()).to_string();
-        let key = format!("s{}", hex::encode(entropy()));
-        let snapshot = NewSnapshot {
-            id: &id,
-            account: &disk.account,
-            volume: &disk.id,
-            node: &disk.node,
-            key: &key,
-            size_bytes: disk.size_bytes,
-            display_name: request.display_name.as_deref().unwrap_or_default(),
-        };
-        db::volume_snapshots::insert(tx, &snapshot).await?;
-        let by = ("by", caller.token.clone());
-        record(tx, caller, &disk.account, &id, "create_requested", std::slice::from_ref(&by)).await?;
-        let values = [by, ("snapshot", id.clone())];
-        record(tx, caller, &disk.account, &disk.id, "snapshot_requested", &values).await?;
+        let id = take_in(tx, ringing, caller, &request).await?;
         db::events::audit(tx, &caller.who(), "volume_snapshot.create", &id).await?;
         if let Some(key) = &caller.idempotency_key {
             db::access::set_idempotent(tx, &caller.token, key, &id).await?;
         }
-        advance::volume_snapshot::advance(tx, ringing, &id, Cause::request(caller.request)).await?;
         Ok(id)
     })?;
     get(app, caller, &id).await
+}
+
+/// Takes a snapshot as part of a larger change.
+pub(super) async fn take_in(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    caller: &Caller,
+    request: &CreateVolumeSnapshot,
+) -> Result<String, AppError> {
+    let disk = lock_own(tx, caller, request.volume_id.as_str()).await?;
+    check_takable(tx, &disk).await?;
+    let id = VolumeSnapshotId::from_entropy(entropy()).to_string();
+    let key = format!("s{}", hex::encode(entropy()));
+    let snapshot = NewSnapshot {
+        id: &id,
+        account: &disk.account,
+        volume: &disk.id,
+        node: &disk.node,
+        key: &key,
+        size_bytes: disk.size_bytes,
+        display_name: request.display_name.as_deref().unwrap_or_default(),
+    };
+    db::volume_snapshots::insert(tx, &snapshot).await?;
+    let by = ("by", caller.token.clone());
+    record(tx, caller, &disk.account, &id, "create_requested", std::slice::from_ref(&by)).await?;
+    let values = [by, ("snapshot", id.clone())];
+    record(tx, caller, &disk.account, &disk.id, "snapshot_requested", &values).await?;
+    advance::volume_snapshot::advance(tx, ringing, &id, Cause::request(caller.request)).await?;
+    Ok(id)
 }
 
 async fn check_takable(tx: &mut Tx, disk: &VolumeRow) -> Result<(), AppError> {
@@ -102,6 +114,20 @@ async fn lock_both(tx: &mut Tx, caller: &Caller, id: &str) -> Result<(VolumeRow,
     let found = db::volume_snapshots::lock(tx, id).await?;
     let mine = |row: &SnapshotRow| !row.deleted && caller.scope().is_none_or(|account| account == row.account);
     Ok(found.filter(|(_, row)| mine(row)).ok_or_else(|| Refusal::unknown(id))?)
+}
+
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    request: UpdateVolumeSnapshot,
+) -> Result<VolumeSnapshot, Refusal> {
+    crate::change!(app, "update snapshot", Some(caller.request), |tx, _ringing| {
+        lock_both(tx, caller, id).await?;
+        db::volume_snapshots::update(tx, id, &request).await?;
+        Ok(db::events::audit(tx, &caller.who(), "volume_snapshot.update", id).await?)
+    })?;
+    get(app, caller, id).await
 }
 
 /// Deletes a snapshot; its volume and the other snapshots stay as they are.

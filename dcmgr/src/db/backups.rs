@@ -4,7 +4,7 @@ pub mod work;
 
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
-use arame_schema::api::{BackupObject, BackupStorage, Failure, StorageOfBackup};
+use arame_schema::api::{BackupObject, BackupStorage, Failure, StorageOfBackup, UpdateBackupObject};
 
 fn storage_view(row: &mysql_async::Row) -> Result<BackupStorage, DbError> {
     let id = row.text("id")?;
@@ -99,6 +99,8 @@ fn object_view(row: &mysql_async::Row) -> Result<BackupObject, DbError> {
                 Ok::<_, DbError>(Failure::new(code).with("message", message))
             })
             .transpose()?,
+        schedule_id: row.col("schedule_id")?,
+        kept: row.flag("kept")?,
     })
 }
 
@@ -134,10 +136,10 @@ pub async fn insert_object(tx: &mut Tx, object: &BackupObject) -> Result<(), DbE
     Ok(())
 }
 
-pub async fn set_object_words(tx: &mut Tx, id: &str, name: Option<&str>, text: Option<&str>) -> Result<(), DbError> {
+pub async fn update_object(tx: &mut Tx, id: &str, change: &UpdateBackupObject) -> Result<(), DbError> {
     let statement = "UPDATE backup_objects SET display_name = IFNULL(?, display_name), description = IFNULL(?, description), \
-                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
-    run(tx, statement, (name, text, id)).await?;
+                     kept = IFNULL(?, kept), updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (&change.display_name, &change.description, change.kept, id)).await?;
     Ok(())
 }
 

@@ -44,6 +44,16 @@ pub async fn insert_all(tx: &mut Tx, events: &[NewEvent<'_>]) -> Result<(), DbEr
     Ok(())
 }
 
+/// What was made by the request that made a thing, of the kind whose ids begin with `prefix`, in its order. The timeline is
+/// kept for longer than the keys of repeated requests.
+pub async fn made_beside(tx: &mut Tx, thing: &str, prefix: &str) -> Result<Vec<String>, DbError> {
+    let statement = "SELECT e.resource FROM events f JOIN events e ON e.request_id = f.request_id \
+                     AND e.at BETWEEN f.at - INTERVAL 1 MINUTE AND f.at + INTERVAL 1 MINUTE \
+                     WHERE f.resource = ? AND f.code = 'create_requested' AND e.code = 'create_requested' \
+                     AND e.resource LIKE ? ORDER BY e.id";
+    rows(tx, statement, (thing, format!("{prefix}-%"))).await?.iter().map(|row| row.text("resource")).collect()
+}
+
 /// Events numbered by one statement: FIELD compares each with each.
 const NUMBERED_AT_ONCE: u32 = 100;
 

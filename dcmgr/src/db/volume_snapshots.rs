@@ -92,6 +92,13 @@ pub async fn set_adopted(tx: &mut Tx, id: &str, generation: u64) -> Result<(), D
     Ok(())
 }
 
+pub async fn update(tx: &mut Tx, id: &str, change: &api::UpdateVolumeSnapshot) -> Result<(), DbError> {
+    let statement = "UPDATE volume_snapshots SET display_name = IFNULL(?, display_name), kept = IFNULL(?, kept), \
+                     updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
+    run(tx, statement, (&change.display_name, change.kept, id)).await?;
+    Ok(())
+}
+
 pub async fn set_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     let statement = "UPDATE volume_snapshots SET wanted = 0, generation = generation + 1, failure_code = NULL, \
                      failure_final = 0, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND wanted = 1";
@@ -144,6 +151,8 @@ fn view(row: &mysql_async::Row) -> Result<api::VolumeSnapshot, DbError> {
         updated_at: row.time("updated_at")?,
         deleted_at: row.time_opt("deleted_at")?,
         failure: failure.map(|code| api::Failure::new(code).with("message", message.unwrap_or_default())),
+        schedule_id: row.col("schedule_id")?,
+        kept: row.flag("kept")?,
     })
 }
 

@@ -98,7 +98,8 @@ pub async fn set_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     let statement = "UPDATE volumes SET wanted = 0, generation = generation + 1, failure_code = NULL, failure_final = 0, \
                      rollback_state = IF(rollback_state = 'open', 'failed', rollback_state), updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (id,)).await?;
-    Ok(())
+    // From here on nothing is made of it.
+    super::schedules::delete_of_volume(tx, id).await
 }
 
 /// It holds data from now on. What turns up of a creation that was given up does not: it is removed.

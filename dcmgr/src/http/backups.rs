@@ -135,7 +135,7 @@ fn checksum(fields: &mut Fields) -> Result<String, Refusal> {
     Err(fields.invalid("checksum", super::fields::short(&text), "[0-9a-f]*"))
 }
 
-/// Change a backup object's words. What is absent stays.
+/// Change a backup object's words, or mark it so that no schedule deletes it. What is absent stays.
 #[utoipa::path(put, path = "/backup_objects/{id}", tag = "backups", request_body = UpdateBackupObject,
     responses((status = 200, body = BackupObject)))]
 pub async fn update_object(mut asked: Asked) -> Answer<BackupObject> {
@@ -143,6 +143,7 @@ pub async fn update_object(mut asked: Asked) -> Answer<BackupObject> {
     let request = UpdateBackupObject {
         description: asked.fields.text_within("description", NAME_BYTES_MAX)?,
         display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)?,
+        kept: asked.fields.flag("kept")?,
     };
     asked.fields.clone().finish()?;
     let view = app::backups::update_object(asked.app(), &asked.caller, id.as_str(), request).await?;

@@ -58,7 +58,7 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(volumes::detach))
         .routes(routes!(volumes::roll_back))
         .routes(routes!(volume_snapshots::list, volume_snapshots::create))
-        .routes(routes!(volume_snapshots::get, volume_snapshots::delete))
+        .routes(routes!(volume_snapshots::get, volume_snapshots::update, volume_snapshots::delete))
         .routes(routes!(security_groups::list, security_groups::create))
         .routes(routes!(security_groups::get, security_groups::update, security_groups::delete))
         .routes(routes!(ssh_key_pairs::list, ssh_key_pairs::create))

@@ -6,7 +6,7 @@
 use super::Http;
 use super::{
     backups, dc_networks, dns_records, images, instance_types, instances, ip_pools, labels, monitors, networks,
-    node_groups, nodes, reports, vifs,
+    node_groups, nodes, reports, schedules, vifs,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -136,6 +136,8 @@ fn places() -> OpenApiRouter<Http> {
         .routes(routes!(backups::storage, backups::update_storage, backups::delete_storage))
         .routes(routes!(backups::objects, backups::create_object))
         .routes(routes!(backups::back_up_volume))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::get, schedules::update, schedules::delete))
         .routes(routes!(backups::back_up_attached))
         .routes(routes!(backups::back_up_instance))
         .routes(routes!(backups::copy_object))

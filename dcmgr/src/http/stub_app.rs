@@ -493,10 +493,19 @@ absent!(volumes:
     attach(id: &str, instance_id: &str) -> Volume;
     detach_as(id: &str, request: DetachVolume) -> Volume;
 );
+absent!(schedules:
+    list(id: &str, filter: ListFilter) -> Page<VolumeSchedule>;
+    get(id: &str, schedule: &str) -> VolumeSchedule;
+    create(id: &str, request: SetVolumeSchedule) -> VolumeSchedule;
+    update(of: (&str, &str), request: SetVolumeSchedule) -> VolumeSchedule;
+    delete(id: &str, schedule: &str) -> Vec<String>;
+    plan(of: (&str, Option<&str>), request: SetVolumeSchedule) -> SchedulePlan;
+);
 absent!(volume_snapshots:
     list(filter: ListFilter, volume: Option<&str>) -> Page<VolumeSnapshot>;
     get(id: &str) -> VolumeSnapshot;
     create(request: CreateVolumeSnapshot) -> VolumeSnapshot;
+    update(id: &str, request: UpdateVolumeSnapshot) -> VolumeSnapshot;
     delete(id: &str) -> Vec<String>;
     roll_back(id: &str, request: RollBackVolume) -> Volume;
 );

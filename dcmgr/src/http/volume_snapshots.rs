@@ -5,7 +5,7 @@ use super::app;
 use super::asked::Asked;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use arame_schema::api::{CreateVolumeSnapshot, Page, VolumeSnapshot};
+use arame_schema::api::{CreateVolumeSnapshot, Page, UpdateVolumeSnapshot, VolumeSnapshot};
 use arame_schema::model::{VolumeId, VolumeSnapshotId};
 
 const ID: &str = "snap-…";
@@ -42,6 +42,20 @@ pub async fn create(mut asked: Asked) -> Answer<VolumeSnapshot> {
     };
     asked.fields.clone().finish()?;
     let view = app::volume_snapshots::create(asked.app(), &asked.caller, request).await?;
+    asked.answer(view)
+}
+
+/// Rename a snapshot, or mark it so that no schedule deletes it. What is absent stays.
+#[utoipa::path(put, path = "/volume_snapshots/{id}", tag = "volumes", request_body = UpdateVolumeSnapshot,
+    responses((status = 200, body = VolumeSnapshot)))]
+pub async fn update(mut asked: Asked) -> Answer<VolumeSnapshot> {
+    let id: VolumeSnapshotId = asked.id(ID)?;
+    let request = UpdateVolumeSnapshot {
+        display_name: asked.fields.text_within("display_name", NAME_BYTES_MAX)?,
+        kept: asked.fields.flag("kept")?,
+    };
+    asked.fields.clone().finish()?;
+    let view = app::volume_snapshots::update(asked.app(), &asked.caller, id.as_str(), request).await?;
     asked.answer(view)
 }
 

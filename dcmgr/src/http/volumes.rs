@@ -107,11 +107,11 @@ pub async fn roll_back(mut asked: Asked) -> Answer<Volume> {
 
 fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
     let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
-    let volume_size = fields.number("volume_size", VOLUME_SIZE_MIB)?;
-    let volume_size = match &backup_object_id {
-        // As large as what was backed up.
-        Some(_) => volume_size.unwrap_or_default(),
-        None => fields.needed("volume_size", volume_size)?,
+    // From a backup it is left out, or 0: as large as what was backed up.
+    let sizes = if backup_object_id.is_some() { 0..=*VOLUME_SIZE_MIB.end() } else { VOLUME_SIZE_MIB };
+    let volume_size = match (fields.number("volume_size", sizes)?, &backup_object_id) {
+        (None | Some(0), Some(_)) => 0,
+        (size, _) => fields.needed("volume_size", size)?,
     };
     Ok(CreateVolume {
         volume_size,
@@ -139,6 +139,8 @@ mod tests {
         }
         let restored = read("backup_object_id=bo-kpzz2px7").unwrap();
         assert_eq!((restored.volume_size, restored.backup_object_id.is_some()), (0, true));
+        assert_eq!(read("volume_size=0&backup_object_id=bo-kpzz2px7").unwrap(), restored);
+        assert_eq!(read("volume_size=0").unwrap_err().code, Code::InvalidParameter, "blank ones have a size");
         assert!(read("volume_size=1024&backup_object_id=vol-1").is_err());
     }
 }

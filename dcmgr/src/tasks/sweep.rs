@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, consoles, outcome};
+use crate::app::{App, AppError, consoles, outcome, schedules};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         }
         if looks.is_multiple_of(SWEEP_EVERY) {
             let swept = db::events::sweep(app.db()).await.and(db::usage::sweep(app.db()).await);
+            let swept = swept.and(db::schedules::forget_deleted(app.db()).await);
             if let Err(error) = swept {
                 tracing::warn!(%error, "old rows could not be swept");
             }
@@ -96,7 +97,20 @@ async fn look(app: &App) -> Result<(), AppError> {
         db::ip_pools::end_expired(app.db()).await?;
         db::dns_records::end_removed(app.db()).await?;
     }
+    tend_schedules(app).await?;
     metrics::gauge!("arame_jobs_open").set(db::jobs::open_count(app.db()).await? as f64);
+    Ok(())
+}
+
+/// One that cannot be tended does not keep the others waiting.
+async fn tend_schedules(app: &App) -> Result<(), AppError> {
+    for schedule in db::schedules::due(app.db()).await? {
+        match schedules::tending::tend(app, &schedule).await {
+            Err(error) if error.is_database_away() => return Err(error),
+            Err(error) => tracing::error!(%error, schedule, "a schedule could not be tended"),
+            Ok(()) => {}
+        }
+    }
     Ok(())
 }
 

@@ -60,6 +60,13 @@ pub struct BackupObject {
     pub generation: u64,
     #[serde(default)]
     pub failure: Option<Failure>,
+    /// The schedule that made it; null where somebody asked for it.
+    #[serde(default)]
+    #[schema(example = "vsc-nightly")]
+    pub schedule_id: Option<String>,
+    /// Somebody marked it: no schedule deletes it.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 impl Localise for BackupObject {
@@ -187,6 +194,9 @@ pub struct UpdateBackupObject {
     pub description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+    /// No schedule deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
 }
 
 wordless!(BackupStorage, VolumeBackup, InstanceBackup, CopyRequested);

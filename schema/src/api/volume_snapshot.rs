@@ -24,6 +24,23 @@ pub struct VolumeSnapshot {
     pub updated_at: Timestamp,
     pub deleted_at: Option<Timestamp>,
     pub failure: Option<Failure>,
+    /// The schedule that made it; null where somebody asked for it.
+    #[serde(default)]
+    #[schema(example = "vsc-nightly")]
+    pub schedule_id: Option<String>,
+    /// Somebody marked it: no schedule deletes it.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+/// What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateVolumeSnapshot {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// No schedule deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
 }
 
 impl Localise for VolumeSnapshot {

@@ -202,7 +202,8 @@ impl Center {
                 Ok(vault) => vault,
                 Err(error) => return center.note_bad_end(format!("dcmgr: {error}")),
             };
-            let parts = Parts { db, vault, installation, infrastructure: Vec::new(), metrics: None };
+            let time_zone = "UTC".to_owned();
+            let parts = Parts { db, vault, installation, infrastructure: Vec::new(), time_zone, metrics: None };
             let (app, rung) = App::new(parts);
             let bus = center.broker.bus(DCMGR);
             let mut running = tasks::start(&app, bus, rung, CancellationToken::new()).await;

@@ -124,7 +124,12 @@ pub(super) fn told(agent: &db::agents::AgentRow) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-async fn choose_storage(tx: &mut Tx, disk: &VolumeRow, request: &BackUpVolume) -> Result<String, AppError> {
+/// The backup storage that a backup of this volume goes to.
+pub(in crate::app) async fn choose_storage(
+    tx: &mut Tx,
+    disk: &VolumeRow,
+    request: &BackUpVolume,
+) -> Result<String, AppError> {
     let agent = match db::nodes::agent_of_storage(tx, &disk.node).await? {
         Some(agent) => db::agents::find(tx, &agent).await?,
         None => None,

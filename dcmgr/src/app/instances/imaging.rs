@@ -20,15 +20,17 @@ use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
 use arame_schema::api::{BackUpInstance, BackUpVolume, Code, InstanceBackup, Refusal};
 use arame_schema::jobs::hva::CAPTURES;
-use arame_schema::model::ImageId;
 use arame_schema::model::instance::InstanceState;
+use arame_schema::model::{BackupObjectId, ImageId};
 
 pub async fn back_up(app: &App, caller: &Caller, id: &str, request: BackUpInstance) -> Result<InstanceBackup, Refusal> {
     once::check_choice(caller, request.is_public.filter(|public| *public).as_ref())?;
     let (image, own, mut all) = crate::change!(app, "back up instance", Some(caller.request), |tx, ringing| {
         if let Some(made) = once::made(tx, caller, ImageId::PREFIX).await? {
             let own = db::backups::work::of_image(tx, &made).await?;
-            return Ok((made, own, Vec::new()));
+            // Of the image's own backup only a copy was asked for: it is not among these.
+            let volumes = db::events::made_beside(tx, &made, BackupObjectId::PREFIX).await?;
+            return Ok((made, own, volumes));
         }
         recovery::refuse_new(tx).await?;
         let row = lock_own(tx, caller, id).await?;

@@ -67,7 +67,9 @@ fn of_resources(method: &str, below: &str) -> Option<Value> {
         ("POST", "/images") => json!({ "display_name": "debian-12", "file_format": "qcow2",
             "uri": "https://192.0.2.10/debian-12.qcow2", "description": "from the mirror" }),
         ("PUT", "/images/{id}") => json!({ "display_name": "debian-12", "is_public": true }),
-        ("PUT", "/volumes/{id}" | "/ssh_key_pairs/{id}" | "/backup_objects/{id}") => json!({ "display_name": "mine" }),
+        ("PUT", "/volumes/{id}" | "/ssh_key_pairs/{id}" | "/backup_objects/{id}" | "/volume_snapshots/{id}") => {
+            json!({ "display_name": "mine" })
+        }
         ("POST", "/backup_storages") => json!({ "storage_type": "local", "base_uri": "file:///srv/backup/" }),
         ("PUT", "/backup_storages/{id}") => json!({ "display_name": "nightly" }),
         ("POST", "/backup_objects") => json!({ "backup_storage_id": "bkst-kpzz2px7", "object_key": "web1.raw.zst" }),
@@ -91,6 +93,9 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
         }
         ("PUT", "/instances/{id}/backup") => json!({ "display_name": "web, before the update", "all": true }),
         ("PUT", "/backup_objects/{id}/copy_to" | "/images/{id}/copy_to") => json!({ "destination": "bkst-kpzz2px7" }),
+        ("POST", "/volumes/{id}/schedules") => json!({ "every": "day", "hour": 3, "minute": 30, "makes": "snapshot",
+            "time_zone": "Asia/Tokyo", "keep_daily": 7, "keep_weekly": 4, "display_name": "nightly" }),
+        ("PUT", "/volumes/{id}/schedules/{schedule}") => json!({ "enabled": false }),
         ("PUT", "/volumes/{id}/detach") => json!({ "force": false }),
         ("PUT", "/volumes/{id}/rollback") => json!({ "snapshot_id": "snap-before", "destroy_newer": false }),
         ("DELETE", "/volumes/{id}") => json!({ "with_snapshots": false }),

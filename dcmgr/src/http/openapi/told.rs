@@ -165,6 +165,10 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         ("PUT", "/volumes/{id}/backup" | "/instances/{id}/volumes/{volume}/backup") => {
             &[Code::BackupStorageNotReached, Code::InvalidVolumeState, Code::Recovering]
         }
+        ("POST", "/volumes/{id}/schedules") => {
+            &[Code::BackupStorageNotReached, Code::InvalidVolumeState, Code::Recovering, Code::TooMany]
+        }
+        ("PUT", "/volumes/{id}/schedules/{schedule}") => &[Code::BackupStorageNotReached],
         ("PUT", "/instances/{id}/backup") => &[
             Code::BackupStorageNotReached,
             Code::HostMakesNoImages,

@@ -33,6 +33,14 @@ pub static ALL: &[Sentence] = sentences! {
     "rolled_back": "スナップショット {snapshot} の内容に戻りました", "rolled back to {snapshot}";
     "rollback_failed": "スナップショット {snapshot} へ巻き戻せませんでした（{code}）: {message}", "could not be rolled back to {snapshot} ({code}): {message}";
     "backup_requested": "バックアップ {object} の取得が依頼されました（{by}）", "backup {object} was asked for by {by}";
+    "schedule_created": "スケジュール {schedule} が作られました（{by}）", "schedule {schedule} was made by {by}";
+    "schedule_changed": "スケジュール {schedule} が変更されました（{by}）", "schedule {schedule} was changed by {by}";
+    "schedule_deleted": "スケジュール {schedule} が削除されました（{by}）", "schedule {schedule} was deleted by {by}";
+    "schedule_ended_well": "スケジュール {schedule} の {object} が完成しました", "{object} of schedule {schedule} is whole";
+    "schedule_failed": "スケジュール {schedule} の回が失敗しました（{code}、続けて {count} 回目）", "a run of schedule {schedule} failed ({code}, {count} in a row)";
+    "schedule_refused": "スケジュール {schedule} の回は断られました（{code}、続けて {count} 回目）", "a run of schedule {schedule} was refused ({code}, {count} in a row)";
+    "schedule_skipped": "スケジュール {schedule} の回は行われませんでした（{code}）", "a run of schedule {schedule} was skipped ({code})";
+    "schedule_pruned": "スケジュール {schedule} が古い {object} を削除します", "schedule {schedule} deletes {object}, which is older than what is kept";
     "image_requested": "このマシンからイメージ {image} を作る依頼がありました（{by}）", "an image of this machine, {image}, was asked for by {by}";
     "copy_requested": "{of} の写しが依頼されました（{by}）", "a copy of {of} was asked for by {by}";
     "restore_requested": "バックアップ {object} からの作成が依頼されました（{by}）", "creation from backup {object} was asked for by {by}";

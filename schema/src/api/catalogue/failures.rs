@@ -364,6 +364,20 @@ pub static ALL: &[FailureEntry] = failures! {
          "管理者がエージェントの設定（hva.libvirt.migration_uri）を確かめてください。"),
         ("This host cannot hand over running machines.", "It is not configured for it: {message}",
          "An operator should look at the agent's configuration (hva.libvirt.migration_uri).");
+    "schedule_earlier_run":
+        ("前の回がまだ終わっていないため、この回は行いませんでした。", "{made} の作成が続いています。",
+         "次の回にまた行います。繰り返す場合は間隔を広げるか、{made} の進み具合を確かめてください。"),
+        ("Nothing was made: an earlier run had not ended.", "{made} was still being made.",
+         "It is tried at the next time. If this goes on, choose a longer interval or look at how far {made} is.");
+    "schedule_account_disabled":
+        ("アカウントが停止されているため、この回は行いませんでした。", "アカウント {account} は使えません。",
+         "管理者がアカウントを使えるようにすれば、次の回から行います。"),
+        ("Nothing was made: the account is disabled.", "Account {account} may not be used.",
+         "When an operator enables the account, it goes on with the next time.");
+    "schedule_made_deleted":
+        ("完成する前に削除されました。", "{made} は作成中に削除が依頼されました。", "次の回にまた行います。"),
+        ("It was deleted before it was whole.", "Deletion of {made} was asked for while it was being made.",
+         "It is made again at the next time.");
     "held_epoch":
         ("エージェントが破壊的な操作を保留しています。", "データベースが以前より古い状態に戻っています: {message}",
          "管理者が復元したデータベースでよいことを確認してください。"),
