@@ -452,7 +452,7 @@ fn a_new_machine_boots_from_the_image_of_a_running_one_and_finds_what_was_on_its
     let chain = agent.data.join("instances/i-first");
     let mut files: Vec<_> = std::fs::read_dir(chain).unwrap().flatten().map(|entry| entry.file_name()).collect();
     files.sort();
-    assert_eq!(files, ["console.log", "disk.qcow2", "record.json"], "nothing is left beside its disk");
+    assert_eq!(files, ["console.log", "disk.qcow2", "record.json", "seed.img"], "nothing is left beside its disk");
 
     let mut second = lab.with_image(spec("second", 100, 6));
     second.boot = BootDisk {
