@@ -181,7 +181,7 @@ test("a group of hosts is made, filled and packed", async () => {
   await dialog.getByRole("button", { name: "グループを作成" }).click();
   const row = page.getByRole("row", { name: /rack1/ });
   await row.getByRole("button", { name: "変更" }).click();
-  await dialog.getByLabel(/^詰める/).check();
+  await dialog.getByRole("radio", { name: /詰める/ }).check();
   await dialog.getByRole("checkbox").first().check();
   await dialog.getByRole("button", { name: "グループ rack1 の変更" }).click();
   await row.getByText("詰める").waitFor();
