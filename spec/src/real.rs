@@ -82,6 +82,7 @@ pub struct DataCenter {
     folder: TempDir,
     arame: PathBuf,
     listen: String,
+    webui: String,
     demo: String,
     began: Instant,
     ended: Ended,
@@ -106,11 +107,14 @@ impl DataCenter {
         let cache = target.with_file_name("tmp").join("arame-guest-cache");
         std::fs::create_dir_all(&cache)?;
         std::os::unix::fs::symlink(&cache, folder.path().join("cache"))?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = || std::net::TcpListener::bind("127.0.0.1:0");
+        // Both held until both are known, so that they are two.
+        let (api, webui) = (free()?, free()?);
         Ok(Self {
             folder,
             arame: target.join("arame"),
-            listen: format!("127.0.0.1:{port}"),
+            listen: api.local_addr()?.to_string(),
+            webui: webui.local_addr()?.to_string(),
             demo: free_network()?,
             began: Instant::now(),
             ended: Ended::No,
@@ -128,6 +132,11 @@ impl DataCenter {
 
     pub fn api(&self, path: &str) -> String {
         format!("http://{}/api/12.03{path}", self.listen)
+    }
+
+    /// Where a browser finds the web console.
+    pub fn webui(&self) -> String {
+        format!("http://{}", self.webui)
     }
 
     /// The demo networks' subnet, as in `10.117.0.0/24`.
@@ -157,7 +166,8 @@ impl DataCenter {
     /// It cannot be run, or takes too long.
     pub async fn up(&self) -> anyhow::Result<Said> {
         let dir = self.dir().to_str().context("a folder with an odd name")?;
-        let args = ["up", "-d", "--dir", dir, "--webui", "off", "--listen", &self.listen, "--demo-network", &self.demo];
+        let places = ["--webui", &self.webui, "--listen", &self.listen, "--demo-network", &self.demo];
+        let args: Vec<&str> = ["up", "-d", "--dir", dir].into_iter().chain(places).collect();
         run(&self.arame, &args, UP_LIMIT).await
     }
 

@@ -2,9 +2,9 @@
 
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, createContext, useContext, useEffect, useMemo, useState } from "react";
-import { type Refused, list, setFrame, signOut, whenSignedOut } from "./api/client";
+import { setFrame, signOut, whenSignedOut } from "./api/client";
 import { type Connection, follow } from "./api/live";
-import { useOne } from "./api/queries";
+import { useList, useOne } from "./api/queries";
 import type { Account, Event, Whoami } from "./api/types";
 import { SignIn } from "./pages/sign-in";
 import { Failed, Loading } from "./parts/states";
@@ -112,17 +112,11 @@ function Inside({ who, chosen, setAccount, leave, client, children }: InsideProp
 
 /** Operators and auditors of the data center see all accounts; a user those of its memberships; a token its own. */
 function useAccounts(who: Whoami): string[] {
-  const [found, setFound] = useState<string[]>([]);
-  const all = permits(who.role, "inspect");
-  useEffect(() => {
-    if (!all) return;
-    list<Account>("accounts", { limit: 1000 })
-      .then((page) => setFound(page.results.map((account) => account.id)))
-      // The switch then offers what is known without it.
-      .catch((_: Refused) => setFound([]));
-  }, [all]);
+  // Refused or not there yet, the switch offers what is known without it.
+  const found = useList<Account>("accounts", { limit: 1000 }, { enabled: permits(who.role, "inspect") });
+  const others = found.data?.results;
   return useMemo(() => {
     const own = who.user?.memberships.map((membership) => membership.account_id) ?? [];
-    return [...new Set([...own, ...(who.account_id ? [who.account_id] : []), ...found])];
-  }, [who, found]);
+    return [...new Set([...own, ...(who.account_id ? [who.account_id] : []), ...(others ?? []).map((account) => account.id)])];
+  }, [who, others]);
 }

@@ -53,6 +53,7 @@ function isAt(place: string, path: string): boolean {
 
 export function Shell({ children }: { children: ReactNode }) {
   const { t } = useWords();
+  const { can } = useSession();
   const [place] = useLocation();
   const [open, setOpen] = useState(false);
   const at = GROUPS.flatMap((group) => group.places).find((one) => isAt(place, one.path));
@@ -84,6 +85,7 @@ export function Shell({ children }: { children: ReactNode }) {
       </header>
       <Places open={open} place={place} />
       <main id="main" tabIndex={-1} data-place={place}>
+        {!can("change") && <p className="looks-only">{t("looks_only")}</p>}
         {children}
       </main>
     </div>

@@ -2,7 +2,7 @@
 // Rule: it is stopped and its folder deleted however the tests end.
 
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +25,8 @@ async function freePorts(count) {
   throw new Error("no free ports");
 }
 
-export async function center() {
+/** `hosts` simulated hosts, each a process. */
+export async function center(hosts = 3) {
   const programs = process.env["ARAME_BIN"] ?? new URL("../../target/debug", import.meta.url).pathname;
   const arame = join(programs, "arame");
   const dir = await mkdtemp(join(tmpdir(), "arame-webui-"));
@@ -38,7 +39,7 @@ export async function center() {
   };
   try {
     const ports = ["--webui", address(base), "--listen", address(base + 1), "--port-base", String(base + 2)];
-    await run(arame, ["up", "--sim", "-d", "--hosts", "3", "--dir", dir, ...ports], { timeout: UP_LIMIT_MS });
+    await run(arame, ["up", "--sim", "-d", "--hosts", String(hosts), "--dir", dir, ...ports], { timeout: UP_LIMIT_MS });
   } catch (error) {
     await down();
     throw error;
@@ -53,9 +54,19 @@ export async function center() {
     if (!answer.ok) throw new Error(`${method} ${path}: ${await answer.text()}`);
     return answer.json();
   };
-  const webuiPid = async () => {
-    const { stdout } = await run(arame, ["status", "--json", "--dir", dir]);
-    return JSON.parse(stdout).children.find((child) => child.name === "webui").pid;
+  const pid = async (name) => {
+    // Where a child is just down it ends with 1, and says all the same.
+    const { stdout } = await run(arame, ["status", "--json", "--dir", dir]).catch((error) => error);
+    const found = JSON.parse(stdout).children.find((child) => child.name === name && child.running);
+    return found?.pid;
   };
-  return { ...own, ask, webuiPid, down };
+  /** Lets a simulated host fail as told; it learns of it by beginning anew. */
+  const fail = async (agent, fault) => {
+    const lines = Object.entries(fault).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+    await appendFile(join(dir, "etc", `${agent}.toml`), `\n[[hva.sim.faults]]\n${lines.join("\n")}\n`);
+    const before = await pid(agent);
+    process.kill(before, "SIGKILL");
+    for (let now = before; !now || now === before; now = await pid(agent)) await new Promise((resolve) => setTimeout(resolve, 200));
+  };
+  return { ...own, ask, pid, fail, down };
 }

@@ -51,6 +51,7 @@ fn kind(name: &str) -> &'static str {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "webp" => "image/webp",
         "woff2" => "font/woff2",
         "json" => "application/json",
         _ => "application/octet-stream",

@@ -119,6 +119,22 @@ pub async fn after(
     found.iter().map(view).collect()
 }
 
+/// The newest of those above a public number, oldest first.
+pub async fn newest(
+    db: &Db,
+    above: u64,
+    resource: Option<&str>,
+    account: Option<&str>,
+    limit: u32,
+) -> Result<Vec<api::Event>, DbError> {
+    let statement = format!(
+        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id = ?) \
+         ORDER BY e.number DESC LIMIT {limit}"
+    );
+    let found = db.rows(statement, (above, resource, resource, account, account)).await?;
+    found.iter().rev().map(view).collect()
+}
+
 /// The whole timeline of a resource, oldest first; those just committed may not have a number yet and come last.
 pub async fn of_resource(db: &Db, resource: &str) -> Result<Vec<api::Event>, DbError> {
     let statement = format!("{VIEW} WHERE e.resource = ? ORDER BY e.number IS NULL, e.number, e.id LIMIT 1000");

@@ -38,15 +38,21 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 #[utoipa::path(get, path = "/events", tag = "events",
     params(
         ("after" = Option<u64>, Query, description = "Event number to go on from; absent: a stream begins now, a list at 0."),
+        ("last" = Option<u32>, Query, description = "In place of `after`: only the newest so many of the last 20,000 events, 1 to 200. Not of a stream."),
         ("resource" = Option<String>, Query, description = "Only this resource's."),
         ("Last-Event-ID" = Option<u64>, Header, description = "As `after`, sent by a client that connects again."),
     ),
     responses((status = 200, content((Vec<Event> = "application/json"), (Event = "text/event-stream")))))]
 pub async fn events(mut asked: Asked) -> Result<Response, Refused> {
     let after = asked.fields.number("after", 0..=u64::MAX)?;
+    let last = asked.fields.number("last", 1..=u64::from(app::events::BATCH))?;
     let resource = asked.fields.text_within("resource", 63)?.filter(|text| !text.is_empty());
     if !wants_stream(&asked.headers) {
-        let mut found = app::events::after(asked.app(), &asked.caller, after.unwrap_or(0), resource.as_deref()).await?;
+        let (app, caller, resource) = (asked.app(), &asked.caller, resource.as_deref());
+        let mut found = match last {
+            Some(count) => app::events::newest(app, caller, count as u32, resource).await?,
+            None => app::events::after(app, caller, after.unwrap_or(0), resource).await?,
+        };
         found.localise(asked.frame().language);
         return Ok(Json(found).into_response());
     }

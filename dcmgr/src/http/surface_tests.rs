@@ -310,6 +310,21 @@ async fn events_without_a_stream_are_a_list() {
     assert_eq!(events.len(), 1);
 }
 
+#[tokio::test]
+async fn the_newest_events_come_oldest_first_and_only_so_many() {
+    let surface = Surface::up().await;
+    for number in 1..=4 {
+        surface.app.tell(event(number, "i-a"));
+    }
+    let reply = surface.get("member", &format!("{API}/events?last=3")).await;
+    let events: Vec<Event> = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [2, 3, 4]);
+    for count in ["0", "201", "many"] {
+        let reply = surface.get("member", &format!("{API}/events?last={count}")).await;
+        assert!(reply.body.contains("invalid_parameter"), "{count}: {}", reply.body);
+    }
+}
+
 /// Lines of the checked-in list of what answers 501, those of whole verbs.
 fn listed_as_absent() -> Vec<String> {
     let text = include_str!("../../../schema/not_implemented.txt");

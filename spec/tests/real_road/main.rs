@@ -6,6 +6,7 @@
 //! Kept for inspection after a failure with `ARAME_KEEP=1`.
 
 mod behind;
+mod browser;
 mod consoles;
 mod ending;
 mod firewall;
@@ -34,6 +35,7 @@ async fn a_data_center_serves_real_machines_through_kills_and_leaves_nothing() -
     firewall::a_port_is_closed_until_it_is_opened(&dc, &trio).await?;
     moves::a_guest_moves_while_it_is_pinged(&dc, &trio).await?;
     consoles::a_guest_is_typed_to_and_seen(&dc, &trio.web1).await?;
+    browser::a_guest_is_typed_to_in_a_browser(&dc, &trio.web2).await?;
     let volume = volumes::a_volume_outlives_its_machine(&dc, &trio).await?;
     power::a_machine_keeps_its_disk_through_power_off_and_reboot(&dc, &trio.web2).await?;
     kills::guests_go_on_while_everything_around_them_is_killed(&dc, &trio.web2).await?;

@@ -105,3 +105,22 @@ async fn a_cursor_walks_every_list_in_any_order_without_gap_or_repetition() -> a
     ensure!(lists >= 90 && rows > 200, "too little was walked: {lists} lists, {rows} rows");
     surface.end().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_events_are_the_last_ones_of_the_whole_list() -> anyhow::Result<()> {
+    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let surface = Surface::of(&world.app).await?;
+    let one = world.launch("one").await?;
+    world.instance_in(&one.id, arame_schema::model::instance::InstanceState::Running).await?;
+    let ids = async |query: &str| -> anyhow::Result<Vec<u64>> {
+        let found = surface.done(ADMIN, "GET", &format!("/events?{query}"), &Value::Null).await?;
+        Ok(found.as_array().context("a list")?.iter().filter_map(|event| event["id"].as_u64()).collect())
+    };
+    let all = ids("after=0").await?;
+    ensure!(all.len() > 3, "a launch makes more than three: {all:?}");
+    ensure!(ids("last=3").await? == all[all.len() - 3..], "{all:?}");
+    let of_one = ids(&format!("resource={}", one.id)).await?;
+    let newest = ids(&format!("last=1&resource={}", one.id)).await?;
+    ensure!(newest == of_one[of_one.len() - 1..], "{newest:?} of {of_one:?}");
+    Ok(())
+}

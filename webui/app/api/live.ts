@@ -19,6 +19,7 @@ const GATHER_MS = 200;
 /** By the prefix of an id: the lists and things that show it. */
 const SHOWN_BY: Record<string, string[]> = {
   i: ["instances", "accounts", "network_vifs", "networks", "host_nodes"],
+  vsc: ["volumes"],
   vol: ["volumes", "instances", "accounts", "storage_nodes"],
   bo: ["backup_objects", "volumes"],
   bkst: ["backup_storages", "backup_objects"],

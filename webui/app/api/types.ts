@@ -1,13 +1,13 @@
 // The API's words for its things, as the document has them. Nothing is declared by hand that the document declares.
 
-import type { Schemas } from "./client";
-
 export type Account = Schemas["Account"];
 export type AuditEntry = Schemas["AuditEntry"];
 export type BackupObject = Schemas["BackupObject"];
 export type BackupStorage = Schemas["BackupStorage"];
+export type DeletePlan = Schemas["DeletePlan"];
 export type DhcpExchange = Schemas["DhcpExchange"];
 export type DhcpOption = Schemas["DhcpOption"];
+export type DiskUsage = Schemas["DiskUsage"];
 export type DnsRecord = Schemas["DnsRecord"];
 export type Event = Schemas["Event"];
 export type Failure = Schemas["Failure"];
@@ -16,13 +16,16 @@ export type HostNode = Schemas["HostNode"];
 export type HostVerdict = Schemas["HostVerdict"];
 export type Image = Schemas["Image"];
 export type Instance = Schemas["Instance"];
+export type InstanceBackup = Schemas["InstanceBackup"];
 export type InstanceType = Schemas["InstanceType"];
+export type InstanceUsage = Schemas["InstanceUsage"];
 export type Job = Schemas["Job"];
 export type LaunchPlan = Schemas["LaunchPlan"];
-export type DeletePlan = Schemas["DeletePlan"];
+export type Membership = Schemas["Membership"];
 export type Network = Schemas["Network"];
-export type NetworkWhy = Schemas["NetworkWhy"];
 export type NetworkVif = Schemas["NetworkVif"];
+export type NetworkWhy = Schemas["NetworkWhy"];
+export type NodeGroup = Schemas["NodeGroup"];
 export type Placement = Schemas["Placement"];
 export type Progress = Schemas["Progress"];
 export type QuotaEffect = Schemas["QuotaEffect"];
@@ -34,8 +37,11 @@ export type StorageNode = Schemas["StorageNode"];
 export type Token = Schemas["Token"];
 export type UsageInterval = Schemas["UsageInterval"];
 export type UsageOverTime = Schemas["UsageOverTime"];
+export type UsagePoint = Schemas["UsagePoint"];
 export type User = Schemas["User"];
+export type VifUsage = Schemas["VifUsage"];
 export type Volume = Schemas["Volume"];
 export type VolumeSnapshot = Schemas["VolumeSnapshot"];
-export type WhyOfService = Schemas["WhyOfService"];
 export type Whoami = Schemas["Whoami"];
+export type WhyOfService = Schemas["WhyOfService"];
+import type { Schemas } from "./client";

@@ -18,6 +18,7 @@ export default function TerminalPage({ id }: { id: string }) {
   const { t } = useWords();
   const place = useRef<HTMLDivElement>(null);
   const frame = useRef<HTMLDivElement>(null);
+  const shown = useRef<Terminal | null>(null);
   const [state, setState] = useState<"opening" | "open" | "ended">("opening");
   const [error, setError] = useState<Error | null>(null);
   const [turn, setTurn] = useState(0);
@@ -28,6 +29,7 @@ export default function TerminalPage({ id }: { id: string }) {
     const terminal = new Terminal({ convertEol: false, cursorBlink: true, fontSize: 14, scrollback: 5000, screenReaderMode: true });
     const fit = new FitAddon();
     terminal.loadAddon(fit);
+    shown.current = terminal;
     terminal.open(place.current);
     fit.fit();
     const size = new ResizeObserver(() => fit.fit());
@@ -70,6 +72,11 @@ export default function TerminalPage({ id }: { id: string }) {
       terminal.dispose();
     };
   }, [id, turn]);
+  const paste = () => {
+    // Refused by the browser's user: then there is nothing to paste.
+    void navigator.clipboard.readText().then((words) => shown.current?.paste(words), () => {});
+    shown.current?.focus();
+  };
   return (
     <section className="console">
       <div className="console-bar">
@@ -78,6 +85,12 @@ export default function TerminalPage({ id }: { id: string }) {
           {state === "ended" && (
             <button type="button" onClick={() => setTurn(turn + 1)}>
               {t("console.again")}
+            </button>
+          )}
+          {/* A browser lets pages read what was copied only where they came by HTTPS or from this machine. */}
+          {window.isSecureContext && (
+            <button type="button" disabled={state !== "open"} onClick={paste}>
+              {t("paste")}
             </button>
           )}
           <button type="button" onClick={() => void frame.current?.requestFullscreen()}>

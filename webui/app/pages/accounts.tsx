@@ -1,13 +1,17 @@
-// アカウントとユーザー, for operators: who there is, what each may hold, who belongs where.
+// アカウントとユーザー, for operators: what accounts there are, what each has and may have. Who signs in: `users.tsx`.
 
-import type { Account, User } from "../api/types";
-import { Field, Head, Help, Named } from "../parts/basics";
+import { useQuery } from "@tanstack/react-query";
+import { get } from "../api/client";
+import { useChange } from "../api/queries";
+import type { Account } from "../api/types";
+import { Field, Head, Help, Meter, Named } from "../parts/basics";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
-import { Empty } from "../parts/states";
+import { Empty, Failed } from "../parts/states";
 import { Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+import { Users } from "./users";
 
 export function AccountsPage() {
   const { t } = useWords();
@@ -28,7 +32,6 @@ export function AccountsPage() {
 function Accounts() {
   const { t } = useWords();
   const { can } = useSession();
-  const limit = (value: number | null | undefined) => (value == null ? t("plan.no_limit") : value);
   return (
     <>
       <Head level="h2" title={t("accounts.list")}>
@@ -62,9 +65,9 @@ function Accounts() {
         columns={[
           { title: t("name"), cell: (one) => <Named id={one.id} name={one.display_name} /> },
           { title: t("state"), cell: (one) => (one.enabled ? t("enabled") : t("disabled")) },
-          { title: t("quota.instances"), cell: (one) => limit(one.quota_instances), end: true },
-          { title: t("quota.volumes"), cell: (one) => limit(one.quota_volumes), end: true },
-          ...(can("operate") ? [{ title: t("actions"), cell: (one: Account) => <ChangeQuota one={one} /> }] : []),
+          { title: t("instances"), cell: (one) => <Used one={one} what="instance.count" of={one.quota_instances} /> },
+          { title: t("volumes"), cell: (one) => <Used one={one} what="volume.count" of={one.quota_volumes} /> },
+          ...(can("operate") ? [{ title: t("actions"), cell: (one: Account) => <Verbs one={one} /> }] : []),
         ]}
       />
     </>
@@ -85,88 +88,44 @@ function Quotas({ one }: { one?: Account }) {
   );
 }
 
-function ChangeQuota({ one }: { one: Account }) {
+/** What an account has now, of what it may have. */
+function Used({ one, what, of }: { one: Account; what: "instance.count" | "volume.count"; of: number | null | undefined }) {
   const { t } = useWords();
-  return (
-    <Maker
-      label={t("quota.change")}
-      title={t("quota.change_of", { name: one.display_name || one.id })}
-      change={(field) => ({
-        method: "PUT",
-        path: `accounts/${one.id}`,
-        body: { quota_instances: field("instances") || "none", quota_volumes: field("volumes") || "none" },
-      })}
-    >
-      <Quotas one={one} />
-    </Maker>
-  );
+  // A key of its own: a busy data center's events would have every account's asked for again and again.
+  const used = useQuery({ queryKey: ["used_of", one.id], queryFn: () => get<Record<string, number>>(`accounts/${one.id}/usage`), refetchInterval: 30_000 });
+  if (!used.data) return "…";
+  return <Meter label={what === "instance.count" ? t("instances") : t("volumes")} value={used.data[what] ?? 0} of={of} hideLabel />;
 }
 
-const ROLES = ["member", "auditor", "operator", "admin"] as const;
-
-function Users() {
+function Verbs({ one }: { one: Account }) {
   const { t } = useWords();
-  const { can, accounts } = useSession();
+  const change = useChange();
+  const toggle = () => change.mutate({ method: "PUT", path: `accounts/${one.id}`, body: { enabled: !one.enabled } });
   return (
-    <>
-      <Head level="h2" title={t("users")}>
-        {can("operate") && (
-          <Maker
-            label={t("user.create")}
-            change={(field) => ({
-              method: "POST",
-              path: "users",
-              body: {
-                name: field("name"),
-                display_name: field("display_name"),
-                password: field("password"),
-                memberships: [{ account_id: field("account"), role: field("role") }],
-              },
-            })}
-          >
-            <Field label={t("user_name")} hint={t("user.name_hint")}>
-              {(id, hint) => <input id={id} name="name" required autoComplete="off" aria-describedby={hint} />}
-            </Field>
-            <Field label={t("user.display_name")}>{(id) => <input id={id} name="display_name" />}</Field>
-            <Field label={t("password")} hint={t("user.password_hint")}>
-              {(id, hint) => <input id={id} name="password" type="password" autoComplete="new-password" required aria-describedby={hint} />}
-            </Field>
-            <Field label={t("account")}>
-              {(id) => (
-                <select id={id} name="account">
-                  {accounts.map((one) => (
-                    <option key={one}>{one}</option>
-                  ))}
-                </select>
-              )}
-            </Field>
-            <Field label={t("role")}>
-              {(id) => (
-                <select id={id} name="role">
-                  {ROLES.map((role) => (
-                    <option key={role} value={role}>
-                      {t(`role.${role}`)}
-                    </option>
-                  ))}
-                </select>
-              )}
-            </Field>
-          </Maker>
-        )}
-      </Head>
-      <Listing<User>
-        label={t("users")}
-        path="users"
-        id={(one) => one.id}
-        empty={<Empty title={t("users.empty")} />}
-        columns={[
-          { title: t("user_name"), cell: (one) => <Named id={one.id} name={one.name} /> },
-          { title: t("user.display_name"), cell: (one) => one.display_name || "–" },
-          { title: t("memberships"), cell: (one) => one.memberships.map((of) => `${of.account_id} (${t(`role.${of.role}`)})`).join(", ") || "–" },
-          { title: t("state"), cell: (one) => (one.enabled ? t("enabled") : t("disabled")) },
-          ...(can("operate") ? [{ title: t("actions"), cell: (one: User) => <Remove path={`users/${one.id}`} name={one.name} /> }] : []),
-        ]}
-      />
-    </>
+    <span className="actions">
+      <Maker
+        label={t("quota.change")}
+        title={t("quota.change_of", { name: one.display_name || one.id })}
+        change={(field) => ({
+          method: "PUT",
+          path: `accounts/${one.id}`,
+          body: { display_name: field("name"), quota_instances: field("instances") || "none", quota_volumes: field("volumes") || "none" },
+        })}
+      >
+        <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.display_name ?? ""} />}</Field>
+        <Quotas one={one} />
+      </Maker>
+      {one.enabled ? (
+        <Maker danger label={t("account.disable")} change={() => ({ method: "PUT", path: `accounts/${one.id}`, body: { enabled: false } })}>
+          <p>{t("account.disable_ask", { name: one.display_name || one.id })}</p>
+        </Maker>
+      ) : (
+        <button type="button" disabled={change.isPending} onClick={toggle}>
+          {t("account.enable")}
+        </button>
+      )}
+      <Remove path={`accounts/${one.id}`} name={one.display_name || one.id} />
+      {change.error && <Failed error={change.error} />}
+    </span>
   );
 }

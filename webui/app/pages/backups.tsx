@@ -10,6 +10,7 @@ import { Empty, Reason } from "../parts/states";
 import { type Column, Listing, Table } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+import { CopyTo } from "./copy";
 
 /** Of one volume shown at most: the newest. */
 const SHOWN = 1000;
@@ -103,7 +104,16 @@ function useColumns(withVolume: boolean): Column<BackupObject>[] {
   if (withVolume) {
     columns.splice(2, 0, {
       title: t("backup.of"),
-      cell: (one) => (one.source_volume_id ? <Named to={`/volumes/${one.source_volume_id}`} id={one.source_volume_id} /> : t("backup.registered")),
+      cell: (one) =>
+        one.source_volume_id ? (
+          <Named to={`/volumes/${one.source_volume_id}`} id={one.source_volume_id} />
+        ) : one.copied_from ? (
+          <span>
+            <code>{one.copied_from}</code> {t("backup.copy")}
+          </span>
+        ) : (
+          t("backup.registered")
+        ),
     });
   }
   if (!can("change")) return columns;
@@ -150,6 +160,7 @@ function Verbs({ one }: { one: BackupObject }) {
           </Field>
         </Maker>
       )}
+      {one.state === "available" && one.storage_node_id && <CopyTo path={`backup_objects/${one.id}`} name={name} kept={one.backup_storage_id} />}
       {one.state !== "deleting" && <Remove path={`backup_objects/${one.id}`} name={name} />}
     </span>
   );

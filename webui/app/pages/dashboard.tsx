@@ -1,6 +1,8 @@
 // ダッシュボード: what runs, what needs somebody, what is left of the quota, what happened just now.
 
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
+import { get } from "../api/client";
 import { useList, useOne } from "../api/queries";
 import type { Account, Event, Finding, HostNode, Image, Instance, Volume } from "../api/types";
 import { Head, Meter, Named, State, Time } from "../parts/basics";
@@ -8,15 +10,17 @@ import { Empty, Failed, Loading } from "../parts/states";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 
-/** What the numbers are counted of; beyond, the lists have pages. */
-const COUNTED = 1000;
+/** Of what needs somebody: the newest failures, and what changed last (a machine that runs may have something to say as well). */
+const LOOKED_AT = 200;
+/** A list's length, without its rows. */
+const ONLY_COUNT = 1;
+/** Hosts that are summed up. */
+const HOSTS = 1000;
 
 export function DashboardPage() {
   const { t } = useWords();
   const { can, account } = useSession();
-  const instances = useList<Instance>("instances", { state: "without_terminated", limit: COUNTED });
-  const volumes = useList<Volume>("volumes", { limit: COUNTED });
-  const images = useList<Image>("images", { limit: COUNTED });
+  const instances = useList<Instance>("instances", { state: "without_terminated", limit: ONLY_COUNT });
   if (instances.error) return <Failed error={instances.error} again={() => void instances.refetch()} />;
   if (!instances.data) return <Loading />;
   const isNew = instances.data.total === 0;
@@ -30,9 +34,9 @@ export function DashboardPage() {
         )}
       </Head>
       {isNew && can("change") && <Welcome />}
-      <Counts instances={instances.data.results} volumes={volumes.data?.total} images={images.data?.total} total={instances.data.total} />
+      <Counts total={instances.data.total} />
       <div className="columns">
-        <Needs instances={instances.data.results} volumes={volumes.data?.results ?? []} />
+        <Needs />
         <div>
           {account && account !== "all" && <Quota account={account} />}
           {can("inspect") && <Hosts />}
@@ -59,16 +63,11 @@ function Welcome() {
   );
 }
 
-interface CountsProps {
-  instances: Instance[];
-  total: number;
-  volumes: number | undefined;
-  images: number | undefined;
-}
-
-function Counts({ instances, total, volumes, images }: CountsProps) {
+function Counts({ total }: { total: number }) {
   const { t, number } = useWords();
-  const running = instances.filter((one) => one.state === "running").length;
+  const running = useList<Instance>("instances", { state: "running", limit: ONLY_COUNT });
+  const volumes = useList<Volume>("volumes", { limit: ONLY_COUNT });
+  const images = useList<Image>("images", { limit: ONLY_COUNT });
   const card = (to: string, name: string, value: number | undefined, note: string) => (
     <Link href={to} className="card count">
       <span>{name}</span>
@@ -78,30 +77,55 @@ function Counts({ instances, total, volumes, images }: CountsProps) {
   );
   return (
     <div className="cards">
-      {card("/instances", t("count.running"), running, t("count.of_instances", { n: total }))}
-      {card("/volumes", t("volumes"), volumes, t("count.volumes"))}
-      {card("/images", t("images"), images, t("count.images"))}
+      {card("/instances", t("count.running"), running.data?.total, t("count.of_instances", { n: total }))}
+      {card("/volumes", t("volumes"), volumes.data?.total, t("count.volumes"))}
+      {card("/images", t("images"), images.data?.total, t("count.images"))}
     </div>
   );
 }
 
-function Needs({ instances, volumes }: { instances: Instance[]; volumes: Volume[] }) {
+type Thing = Pick<Instance | Volume | Image, "id" | "display_name" | "failure"> & { state: string };
+
+/** Those that failed or say that something is wrong, each once. */
+export function troubled<T extends Thing>(...lists: (T[] | undefined)[]): T[] {
+  const found = new Map<string, T>();
+  for (const one of lists.flatMap((list) => list ?? [])) {
+    if (one.failure || one.state === "failed" || one.state === "lost") found.set(one.id, one);
+  }
+  return [...found.values()];
+}
+
+function useTroubled(path: string): { things: Thing[] | undefined; total: number } {
+  const newest = useList<Thing>(path, { state: path === "instances" ? "without_terminated" : undefined, sort_by: "updated_at.desc", limit: LOOKED_AT });
+  const failed = useList<Thing>(path, { state: "failed", limit: LOOKED_AT });
+  const things = newest.data && failed.data ? troubled(failed.data.results, newest.data.results) : undefined;
+  // More failed than were asked for are counted all the same.
+  const unseen = Math.max(0, (failed.data?.total ?? 0) - (failed.data?.results.length ?? 0));
+  return { things, total: (things?.length ?? 0) + unseen };
+}
+
+const SHOWN = 8;
+
+function Needs() {
   const { t } = useWords();
   const { can } = useSession();
+  const instances = useTroubled("instances");
+  const volumes = useTroubled("volumes");
   const findings = useOne<Finding[]>("audit", {}, { enabled: can("inspect"), every: 30_000 });
+  const known = instances.things && volumes.things;
   const bad = [
-    ...instances.filter((one) => one.failure || one.state === "failed").map((one) => ({ one, to: `/instances/${one.id}` })),
-    ...volumes
-      .filter((one) => one.failure || one.state === "failed" || one.state === "lost")
-      .map((one) => ({ one, to: `/volumes/${one.id}` })),
+    ...(instances.things ?? []).map((one) => ({ one, to: `/instances/${one.id}` })),
+    ...(volumes.things ?? []).map((one) => ({ one, to: `/volumes/${one.id}` })),
   ];
   const found = findings.data ?? [];
+  const unshown = instances.total + volumes.total - Math.min(SHOWN, bad.length);
   return (
     <section className="card">
       <h2>{t("needs")}</h2>
-      {bad.length + found.length === 0 && <p className="fine">✓ {t("needs.nothing")}</p>}
+      {!known && <Loading />}
+      {known && bad.length + found.length === 0 && <p className="fine">✓ {t("needs.nothing")}</p>}
       <ul className="plain-list">
-        {bad.slice(0, 8).map(({ one, to }) => (
+        {bad.slice(0, SHOWN).map(({ one, to }) => (
           <li key={one.id}>
             <Named to={to} id={one.id} name={one.display_name} /> <State state={one.state} />
             <p className="quiet">{one.failure?.sentence}</p>
@@ -113,6 +137,7 @@ function Needs({ instances, volumes }: { instances: Instance[]; volumes: Volume[
           </li>
         ))}
       </ul>
+      {unshown > 0 && <p className="quiet">{t("needs.more", { n: unshown })}</p>}
     </section>
   );
 }
@@ -134,7 +159,7 @@ function Quota({ account }: { account: string }) {
 
 function Hosts() {
   const { t } = useWords();
-  const hosts = useList<HostNode>("host_nodes", { limit: COUNTED }, { every: 15_000 });
+  const hosts = useList<HostNode>("host_nodes", { limit: HOSTS }, { every: 15_000 });
   if (!hosts.data) return null;
   const sum = (of: (host: HostNode) => number) => hosts.data.results.reduce((all, host) => all + of(host), 0);
   return (
@@ -158,14 +183,20 @@ function Hosts() {
   );
 }
 
-/** What was heard while the page is open, live. */
+const EVENTS = 12;
+
+/** What happened last, and what is heard while the page is open. */
 function Latest() {
   const { t } = useWords();
   const { latest } = useSession();
+  // Asked once: what comes after is heard.
+  const before = useQuery<Event[]>({ queryKey: ["newest_events"], queryFn: () => get<Event[]>("events", { last: EVENTS }), staleTime: Infinity, gcTime: 0 });
+  const known = new Set(latest.map((event) => event.id));
+  const events = [...latest, ...[...(before.data ?? [])].reverse().filter((event) => !known.has(event.id))];
   return (
     <section className="card">
       <h2>{t("events")}</h2>
-      {latest.length === 0 ? <Empty title={t("events.nothing")} /> : <Timeline events={latest.slice(0, 12)} />}
+      {events.length === 0 ? <Empty title={t("events.nothing")} /> : <Timeline events={events.slice(0, EVENTS)} />}
     </section>
   );
 }

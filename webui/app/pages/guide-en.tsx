@@ -1,6 +1,7 @@
 // The user's guide in English. It keeps the chapters of `guide-ja.tsx`.
 
 import { Link } from "wouter";
+import { Picture } from "./guide-picture";
 
 export function GuideEn() {
   return (
@@ -14,6 +15,7 @@ export function GuideEn() {
         <li>“What would happen”, at the right, shows the host and the effect on your quota. Nothing is made yet.</li>
         <li>“Create it” leads to the machine's page, where its state becomes “Running”. There is no need to reload.</li>
       </ol>
+      <Picture name="launch" shows="“New instance”: choose at the left, see at the right what would happen, then create it." />
       <h2>2. Entering it</h2>
       <ul>
         <li>
@@ -24,6 +26,7 @@ export function GuideEn() {
           Without a key, make one under <Link href="/keys">SSH keys</Link>. The private key is shown once.
         </li>
       </ul>
+      <Picture name="instance" shows="A running machine. Its tabs lead to metrics, console, screen, timeline and why it is where it is." />
       <h2>3. Keeping data</h2>
       <ol>
         <li>
@@ -31,27 +34,43 @@ export function GuideEn() {
         </li>
         <li>“New snapshot” on the volume's page keeps what it holds at that moment.</li>
         <li>To go back, detach it and press “Roll back to it”.</li>
+        <li>
+          “Back up” copies what it holds to another place. It is restored from <Link href="/backups">Backups</Link> also when the volume is gone.
+        </li>
+        <li>To keep a whole machine, press “Make an image” on its page. Any number of machines with the same content can be made of it.</li>
       </ol>
+      <Picture name="volume" shows="A volume's page: take snapshots and backups, go back to one, restore another." />
       <h2>4. Letting traffic in</h2>
       <p>
         What is in no <Link href="/security-groups">security group</Link> does not reach a machine. A web server needs tcp 80 and 443. Saved, a
         rule takes effect at once on every machine that uses the group.
       </p>
-      <h2>5. When something is wrong</h2>
+      <Picture name="rules" shows="A security group: each row lets something in; beneath are the machines it touches." />
+      <h2>5. Watching it</h2>
+      <ul>
+        <li>The tab “Metrics” is the last hour of processor, memory, disk and network. Its numbers are in a table beneath the charts too.</li>
+        <li>A guest that dies is started again the way you chose: “Change settings” on its page, “When its guest dies”.</li>
+      </ul>
+      <Picture name="metrics" shows="The tab “Metrics”: charts of processor, memory, disk and network, and a table by disk and by interface." />
+      <h2>6. When something is wrong</h2>
       <ul>
         <li>A red frame says the cause and what to do. Try that first.</li>
         <li>The tab “Timeline” is everything that happened to a machine; “Why here?” is how its place was chosen.</li>
         <li>
           <Link href="/jobs">Jobs</Link> shows what is being waited for. What failed is tried again by itself.
         </li>
+        <li>
+          A volume that stays “Detaching” is to be unmounted inside the guest. Where that cannot be, there is “Detach by force”; what it costs is
+          said before it is done.
+        </li>
         <li>When “Live” at the top becomes “Reconnecting…”, the page mends that by itself. What you did is not lost.</li>
       </ul>
-      <h2>6. Tidying up</h2>
+      <h2>7. Tidying up</h2>
       <p>
         “Delete” on a machine's page first shows the volumes it would detach and the addresses it would release. A volume's data stays until the
         volume is deleted.
       </p>
-      <h2>7. For operators</h2>
+      <h2>8. For operators</h2>
       <ul>
         <li>
           To work on a <Link href="/hosts">host</Link>, drain it: running machines move without stopping; what cannot be moved stays, with its
@@ -64,6 +83,7 @@ export function GuideEn() {
           <Link href="/accounts">Accounts and users</Link> has the teams, their quotas and the people who sign in.
         </li>
       </ul>
+      <Picture name="drain" shows="Draining a host: which machine goes where, and why one stays, before anything is done." />
     </>
   );
 }

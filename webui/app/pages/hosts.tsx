@@ -8,6 +8,7 @@ import { Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { Drain } from "./drain";
+import { HostGroups } from "./host-groups";
 
 export function HostsPage() {
   const { t } = useWords();
@@ -36,6 +37,7 @@ export function HostsPage() {
           },
         ]}
       />
+      <HostGroups />
     </>
   );
 }

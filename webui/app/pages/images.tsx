@@ -12,6 +12,7 @@ import { Empty, Failed, Reason } from "../parts/states";
 import { type Column, Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+import { CopyTo } from "./copy";
 
 /** QEMU's own format begins with these letters, whatever the file is called. */
 export async function formatOf(file: Blob): Promise<"qcow2" | "raw"> {
@@ -73,6 +74,7 @@ function useColumns(): Column<Image>[] {
       cell: (one) => (
         <span className="actions">
           {can("operate") && <Share one={one} />}
+          {one.state === "available" && (can("operate") || one.account_id === account) && <CopyTo path={`images/${one.id}`} name={one.display_name || one.id} />}
           {(can("operate") || one.account_id === account) && <Remove path={`images/${one.id}`} name={one.display_name || one.id} />}
         </span>
       ),

@@ -5,19 +5,23 @@ import { type ReactNode, Suspense, lazy, useState } from "react";
 import { useLocation } from "wouter";
 import { type Refused, send } from "../api/client";
 import { useChange, useOne } from "../api/queries";
-import type { DeletePlan, Event, Instance, Placement, Volume } from "../api/types";
-import { Bar, Dialog, Facts, Head, Help, Named, State, Tabs, Time } from "../parts/basics";
+import type { DeletePlan, Event, Instance, Placement } from "../api/types";
+import { Dialog, Facts, Head, Help, State, Tabs } from "../parts/basics";
+import { isGone, isMoving } from "../parts/moving";
 import { Verdicts } from "../parts/placement";
 import { Empty, Failed, Loading, Reason } from "../parts/states";
-import { Table } from "../parts/table";
+import { Waiting } from "../parts/waiting";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { Timeline } from "./dashboard";
+import { BackUp } from "./instance-backup";
+import { Overview } from "./instance-overview";
 
 const Terminal = lazy(() => import("../consoles/terminal"));
 const Screen = lazy(() => import("../consoles/screen"));
+const Metrics = lazy(() => import("./metrics"));
 
-type Tab = "overview" | "console" | "screen" | "timeline" | "placement";
+type Tab = "overview" | "metrics" | "console" | "screen" | "timeline" | "placement";
 
 export function InstancePage({ id }: { id: string }) {
   const { t } = useWords();
@@ -29,6 +33,7 @@ export function InstancePage({ id }: { id: string }) {
   const one = found.data;
   const tabs: { id: Tab; label: string }[] = [
     { id: "overview", label: t("overview") },
+    { id: "metrics", label: t("metrics") },
     ...(can("change") ? [{ id: "console" as const, label: t("console") }, { id: "screen" as const, label: t("screen") }] : []),
     { id: "timeline", label: t("timeline") },
     { id: "placement", label: t("why") },
@@ -40,11 +45,12 @@ export function InstancePage({ id }: { id: string }) {
         {can("change") && <Verbs one={one} />}
       </Head>
       {one.failure && <Reason failure={one.failure} />}
-      {one.progress && <Bar percent={one.progress.percent} label={one.progress.note} />}
+      <Waiting id={id} moving={isMoving(one.state)} progress={one.progress} />
       <Tabs tabs={tabs} at={tab} go={setTab} />
       <div role="tabpanel" aria-labelledby={`tab-${tab}`}>
         <Suspense fallback={<Loading />}>
           {tab === "overview" && <Overview one={one} />}
+          {tab === "metrics" && (one.host_node && !isGone(one.state) ? <Metrics id={id} /> : <Empty title={t("metrics.no_host")} />)}
           {tab === "console" && <NeedsRunning one={one}>{<Terminal id={id} />}</NeedsRunning>}
           {tab === "screen" && <NeedsRunning one={one}>{<Screen id={id} />}</NeedsRunning>}
           {tab === "timeline" && <Story id={id} />}
@@ -65,7 +71,7 @@ function Verbs({ one }: { one: Instance }) {
   const change = useChange();
   const [asked, setAsked] = useState<"poweroff" | "delete" | null>(null);
   const put = (verb: string, body?: unknown) => change.mutate({ method: "PUT", path: `instances/${one.id}/${verb}`, body });
-  const gone = one.state === "terminated" || one.state === "shuttingdown";
+  const gone = isGone(one.state);
   return (
     <>
       {one.state === "halted" && (
@@ -83,6 +89,7 @@ function Verbs({ one }: { one: Instance }) {
           </button>
         </>
       )}
+      {(one.state === "running" || one.state === "halted") && <BackUp one={one} />}
       {!gone && (
         <button type="button" className="danger" onClick={() => setAsked("delete")}>
           {t("delete")}
@@ -153,72 +160,6 @@ function useDeletePlan(id: string, open: boolean) {
     staleTime: 0,
     gcTime: 0,
   });
-}
-
-function Overview({ one }: { one: Instance }) {
-  const { t, mebibytes, bytes } = useWords();
-  const volumes = useOne<Volume[]>(`instances/${one.id}/volumes`);
-  return (
-    <div className="columns">
-      <section className="card">
-        <h2>{t("overview")}</h2>
-        <Facts
-          rows={[
-            [t("id"), <code>{one.id}</code>],
-            [t("image"), <code>{one.image_id}</code>],
-            [t("instance_type"), one.instance_type ?? "–"],
-            [t("size"), t("size.words", { n: one.cpu_cores, memory: mebibytes(one.memory_size) })],
-            [t("disk"), mebibytes(one.disk_size)],
-            [t("hostname"), one.hostname],
-            [t("host"), one.host_node ?? "–"],
-            [t("key"), one.ssh_key_pair?.display_name || one.ssh_key_pair?.uuid || "–"],
-            [t("account"), <code>{one.account_id}</code>],
-            [t("created"), <Time at={one.created_at} />],
-          ]}
-        />
-      </section>
-      <div>
-        <section className="card">
-          <h2>{t("addresses")}</h2>
-          {one.vif.length === 0 && <p className="quiet">{t("none")}</p>}
-          {one.vif.map((vif) => (
-            <Facts
-              key={vif.vif_id}
-              rows={[
-                [t("address"), <code>{vif.ipv4?.address ?? "–"}</code>],
-                [t("dns_name"), vif.dns_name ? <code>{vif.dns_name}</code> : "–"],
-                [t("mac"), <code>{vif.mac_addr ?? "–"}</code>],
-                [t("network"), <Named to={`/networks/${vif.network_id}`} id={vif.network_id} />],
-                [
-                  t("security_groups"),
-                  vif.security_groups.length === 0
-                    ? t("none")
-                    : vif.security_groups.map((group) => <Named key={group} to={`/security-groups/${group}`} id={group} />),
-                ],
-              ]}
-            />
-          ))}
-        </section>
-        <section className="card">
-          <h2>{t("volumes")}</h2>
-          {(volumes.data ?? []).length === 0 ? (
-            <p className="quiet">{t("instance.no_volumes")}</p>
-          ) : (
-            <Table<Volume>
-              label={t("volumes")}
-              id={(volume) => volume.id}
-              rows={volumes.data ?? []}
-              columns={[
-                { title: t("name"), cell: (volume) => <Named to={`/volumes/${volume.id}`} id={volume.id} name={volume.display_name} /> },
-                { title: t("size"), cell: (volume) => bytes(volume.size), end: true },
-                { title: t("state"), cell: (volume) => <State state={volume.state} /> },
-              ]}
-            />
-          )}
-        </section>
-      </div>
-    </div>
-  );
 }
 
 function Story({ id }: { id: string }) {

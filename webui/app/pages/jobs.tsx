@@ -12,6 +12,17 @@ function seconds(from: string, to: string): number {
   return (moment(to).getTime() - moment(from).getTime()) / 1000;
 }
 
+/** In words, with the API's own beneath. */
+function Kind({ kind }: { kind: string }) {
+  const { word } = useWords();
+  return (
+    <span className="named">
+      <span>{word("job", kind)}</span>
+      <code className="quiet">{kind}</code>
+    </span>
+  );
+}
+
 export function JobsPage() {
   const { t, duration } = useWords();
   const [thing, setThing] = useState("");
@@ -37,7 +48,7 @@ export function JobsPage() {
         empty={<Empty title={t("jobs.empty")} />}
         columns={[
           { title: t("created"), cell: (one) => <Time at={one.created_at} /> },
-          { title: t("kind"), cell: (one) => <code>{one.kind}</code> },
+          { title: t("kind"), cell: (one) => <Kind kind={one.kind} /> },
           { title: t("thing"), cell: (one) => <code>{one.thing}</code> },
           { title: t("agent"), cell: (one) => one.agent },
           {

@@ -1,8 +1,9 @@
 // One network: drawn with who is on it, what its machines are told, its names, and why one is (not) answered.
 
-import { useList, useOne } from "../api/queries";
+import { useState } from "react";
+import { useChange, useList, useOne } from "../api/queries";
 import type { DnsRecord, Instance, Network, NetworkVif } from "../api/types";
-import { Facts, Field, Head, Help, Meter, Named } from "../parts/basics";
+import { Dialog, Facts, Field, Head, Help, Meter, Named } from "../parts/basics";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty, Failed, Loading } from "../parts/states";
@@ -72,7 +73,12 @@ function Overview({ network }: { network: Network }) {
           [t("network.outside"), network.nat_network_id ? (network.outside_ipv4 ?? t("network.outside_on")) : t("network.outside_off")],
         ]}
       />
-      {can("change") && network.editable && <Settings network={network} />}
+      {can("change") && network.editable && (
+        <div className="actions">
+          <Settings network={network} />
+          <Ranges network={network} />
+        </div>
+      )}
     </section>
   );
 }
@@ -111,6 +117,53 @@ function Settings({ network }: { network: Network }) {
         {(id) => <input id={id} name="mtu" type="number" min="576" max="9216" defaultValue={network.mtu} required />}
       </Field>
     </Maker>
+  );
+}
+
+/** Each range is added or taken away by itself: the API has no "all of them at once". */
+function Ranges({ network }: { network: Network }) {
+  const { t } = useWords();
+  const [open, setOpen] = useState(false);
+  const change = useChange();
+  const path = (verb: string) => `networks/${network.id}/dhcp_ranges/${verb}`;
+  const send = (verb: string, begin: string, end: string) =>
+    change.mutate({ method: "PUT", path: path(verb), body: { range_begin: begin, range_end: end } });
+  return (
+    <>
+      <button type="button" onClick={() => { change.reset(); setOpen(true); }}>
+        {t("ranges.change")}
+      </button>
+      <Dialog title={t("ranges.change")} open={open} close={() => setOpen(false)}>
+        <p>{t("ranges.what")}</p>
+        <ul className="plain-list">
+          {network.dhcp_ranges.map(([begin = "", end = ""]) => (
+            <li key={begin} className="pair">
+              <code>
+                {begin} – {end}
+              </code>
+              <button type="button" disabled={change.isPending} aria-label={t("ranges.remove", { range: `${begin} – ${end}` })} onClick={() => send("remove", begin, end)}>
+                {t("rule.out")}
+              </button>
+            </li>
+          ))}
+        </ul>
+        <form
+          className="line-form"
+          onSubmit={(event) => {
+            event.preventDefault();
+            const form = new FormData(event.currentTarget);
+            send("add", String(form.get("begin")).trim(), String(form.get("end")).trim());
+          }}
+        >
+          <Field label={t("ranges.begin")}>{(id) => <input id={id} name="begin" required />}</Field>
+          <Field label={t("ranges.end")}>{(id) => <input id={id} name="end" required />}</Field>
+          <button type="submit" className="primary" disabled={change.isPending}>
+            {t("ranges.add")}
+          </button>
+        </form>
+        {change.error && <Failed error={change.error} />}
+      </Dialog>
+    </>
   );
 }
 

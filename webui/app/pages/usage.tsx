@@ -1,12 +1,11 @@
 // 利用量: what the account used, as totals, as a chart of days, as CSV. Comes when wanted: it brings the chart library.
 
-import { useEffect, useMemo, useRef, useState } from "react";
-import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { useMemo, useState } from "react";
 import { text } from "../api/client";
 import { useOne } from "../api/queries";
 import type { UsageInterval, UsageOverTime } from "../api/types";
 import { Head, Help } from "../parts/basics";
+import { Chart } from "../parts/chart";
 import { Empty, Failed, Loading } from "../parts/states";
 import { Table } from "../parts/table";
 import { type Day, days } from "../parts/usage";
@@ -88,7 +87,7 @@ function Totals({ account, since, until }: Span) {
   return (
     <>
       <section className="card">
-        <Chart days={perDay} />
+        <Days days={perDay} />
       </section>
       <Table
         label={t("usage")}
@@ -108,39 +107,21 @@ function Totals({ account, since, until }: Span) {
 }
 
 /** The table beside says the same to whoever sees no chart. */
-function Chart({ days }: { days: Day[] }) {
-  const { t, language } = useWords();
-  const place = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (!place.current) return;
-    const style = getComputedStyle(document.documentElement);
-    const color = (name: string) => style.getPropertyValue(name).trim();
-    const axis = { stroke: color("--quiet"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") } };
-    const format = new Intl.DateTimeFormat(language, { month: "numeric", day: "numeric", timeZone: "UTC" });
-    const bars = uPlot.paths.bars?.({ size: [0.6, 48] });
-    const plot = new uPlot(
-      {
-        width: place.current.clientWidth,
-        height: 240,
-        cursor: { y: false },
-        // Half a day more at either end: the bars of the first and the last day are whole.
-        scales: { x: { time: false, range: (_, from, to) => [from - 43_200, to + 43_200] } },
-        axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => format.format(at * 1000)), incrs: [86_400, 7 * 86_400, 30 * 86_400] }, axis],
-        series: [
-          { label: t("usage.day"), value: (_, at) => (at == null ? "" : format.format(at * 1000)) },
-          { label: t("usage.core_hours"), fill: color("--accent"), stroke: color("--accent"), ...(bars ? { paths: bars } : {}) },
-          { label: t("usage.memory_hours"), stroke: color("--warm"), width: 2 },
-        ],
-      },
-      [days.map((day) => day.at), days.map((day) => day.core_hours), days.map((day) => day.gib_hours)],
-      place.current,
-    );
-    const size = new ResizeObserver(([entry]) => entry && plot.setSize({ width: entry.contentRect.width, height: 240 }));
-    size.observe(place.current);
-    return () => {
-      size.disconnect();
-      plot.destroy();
-    };
-  }, [days, language, t]);
-  return <div ref={place} role="img" aria-label={t("usage.chart")} />;
+function Days({ days }: { days: Day[] }) {
+  const { t, language, number } = useWords();
+  const format = new Intl.DateTimeFormat(language, { month: "numeric", day: "numeric", timeZone: "UTC" });
+  return (
+    <Chart
+      days
+      label={t("usage.chart")}
+      at={days.map((day) => day.at)}
+      time={t("usage.day")}
+      told={number}
+      toldAt={(seconds) => format.format(seconds * 1000)}
+      lines={[
+        { label: t("usage.core_hours"), values: days.map((day) => day.core_hours), color: "--accent", bars: true },
+        { label: t("usage.memory_hours"), values: days.map((day) => day.gib_hours), color: "--warm" },
+      ]}
+    />
+  );
 }

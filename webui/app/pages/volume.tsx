@@ -4,15 +4,19 @@ import type { ReactNode } from "react";
 import { useLocation } from "wouter";
 import { useOne } from "../api/queries";
 import type { Event, Volume, VolumeSnapshot } from "../api/types";
-import { Bar, Facts, Field, Head, Help, Named, State, Time } from "../parts/basics";
+import { Facts, Field, Head, Help, Named, State, Time } from "../parts/basics";
 import { Maker } from "../parts/maker";
+import { isMoving } from "../parts/moving";
 import { Remove } from "../parts/remove";
 import { Empty, Failed, Loading, Reason } from "../parts/states";
 import { Listing } from "../parts/table";
+import { Waiting } from "../parts/waiting";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { BackupsOf } from "./backups";
 import { Timeline } from "./dashboard";
+import { useHeld } from "./detach";
+import { SchedulesOf } from "./schedules";
 import { VolumeVerbs } from "./volumes";
 
 export function VolumePage({ id }: { id: string }) {
@@ -32,27 +36,22 @@ export function VolumePage({ id }: { id: string }) {
       </Head>
       {one.failure && <Reason failure={one.failure} />}
       {one.rollback?.failure && <Reason failure={one.rollback.failure} />}
-      {one.progress && <Bar percent={one.progress.percent} label={one.progress.note} />}
-      <div className="columns">
-        <section className="card">
-          <h2>{t("overview")}</h2>
-          <Facts
-            rows={[
-              [t("id"), <code>{one.id}</code>],
-              [t("size"), bytes(one.size)],
-              [t("attached_to"), one.instance_id ? <Named to={`/instances/${one.instance_id}`} id={one.instance_id} /> : t("none")],
-              [t("device"), one.guest_device_name ?? "–"],
-              [t("storage_node"), one.storage_node_id ?? "–"],
-              ...(one.backup_object_id ? [[t("backup.from"), <code>{one.backup_object_id}</code>] as [string, ReactNode]] : []),
-              [t("created"), <Time at={one.created_at} />],
-            ]}
-          />
-        </section>
-        <section className="card">
-          <h2>{t("timeline")}</h2>
-          {(story.data ?? []).length === 0 ? <p className="quiet">{t("none")}</p> : <Timeline events={[...(story.data ?? [])].reverse()} />}
-        </section>
-      </div>
+      <Held one={one} />
+      <Waiting id={one.id} moving={isMoving(one.state)} progress={one.progress} />
+      <section className="card">
+        <h2>{t("overview")}</h2>
+        <Facts
+          rows={[
+            [t("id"), <code>{one.id}</code>],
+            [t("size"), bytes(one.size)],
+            [t("attached_to"), one.instance_id ? <Named to={`/instances/${one.instance_id}`} id={one.instance_id} /> : t("none")],
+            [t("device"), one.guest_device_name ?? "–"],
+            [t("storage_node"), one.storage_node_id ?? "–"],
+            ...(one.backup_object_id ? [[t("backup.from"), <code>{one.backup_object_id}</code>] as [string, ReactNode]] : []),
+            [t("created"), <Time at={one.created_at} />],
+          ]}
+        />
+      </section>
       <section className="card">
         <h2>{t("snapshots")}</h2>
         <Help>{t("snapshots.help")}</Help>
@@ -66,9 +65,24 @@ export function VolumePage({ id }: { id: string }) {
         )}
         <Snapshots volume={one} />
       </section>
+      <SchedulesOf volume={one} />
       <BackupsOf volume={one} />
+      <section className="card">
+        <h2>{t("timeline")}</h2>
+        {(story.data ?? []).length === 0 ? <p className="quiet">{t("none")}</p> : <Timeline events={[...(story.data ?? [])].reverse()} />}
+      </section>
     </>
   );
+}
+
+/** The refusal is the machine's to tell: the volume itself only waits. */
+function Held({ one }: { one: Volume }) {
+  const { t } = useWords();
+  return useHeld(one) ? (
+    <p className="note">
+      {t("detach.held_here")} <Named to={`/instances/${one.instance_id}`} id={one.instance_id ?? ""} />
+    </p>
+  ) : null;
 }
 
 function Snapshots({ volume }: { volume: Volume }) {

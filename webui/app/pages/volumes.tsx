@@ -2,14 +2,14 @@
 
 import { useList } from "../api/queries";
 import type { Instance, Volume } from "../api/types";
-import { useChange } from "../api/queries";
 import { Field, Head, Help, Named, State, Time } from "../parts/basics";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
-import { Empty, Failed } from "../parts/states";
+import { Empty } from "../parts/states";
 import { type Column, Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+import { Detach, ForceDetach, useHeld } from "./detach";
 
 export function VolumesPage() {
   const { t } = useWords();
@@ -67,20 +67,14 @@ function CreateVolume() {
 }
 
 export function VolumeVerbs({ one, removed }: { one: Volume; removed?: () => void }) {
-  const { t } = useWords();
-  const change = useChange();
+  const held = useHeld(one);
+  const goes = one.state === "attached" || one.state === "detaching" || one.state === "deleting";
   return (
     <span className="actions">
       {one.state === "available" && <Attach one={one} />}
-      {one.state === "attached" && (
-        <button type="button" disabled={change.isPending} onClick={() => change.mutate({ method: "PUT", path: `volumes/${one.id}/detach` })}>
-          {t("detach")}
-        </button>
-      )}
-      {one.state !== "attached" && one.state !== "deleting" && (
-        <Remove path={`volumes/${one.id}`} name={one.display_name || one.id} {...(removed ? { done: removed } : {})} />
-      )}
-      {change.error && <Failed error={change.error} />}
+      {one.state === "attached" && <Detach one={one} />}
+      {held && <ForceDetach one={one} />}
+      {!goes && <Remove path={`volumes/${one.id}`} name={one.display_name || one.id} {...(removed ? { done: removed } : {})} />}
     </span>
   );
 }

@@ -61,19 +61,22 @@ interface MeterProps {
   of: number | null | undefined;
   /** All of it is how it should be, as with hosts that answer; else a full one is a warning. */
   allIsGood?: boolean;
+  /** Where the column above says it already. */
+  hideLabel?: boolean;
 }
 
-export function Meter({ label, value, of, allIsGood }: MeterProps) {
+export function Meter({ label, value, of, allIsGood, hideLabel }: MeterProps) {
   const { number, t } = useWords();
-  const part = of ? Math.min(1, value / of) : 0;
+  // Of nothing everything is used: a limit of zero is a limit.
+  const part = of == null ? 0 : of === 0 ? 1 : Math.min(1, value / of);
   const tone = allIsGood ? (part < 1 ? "bad" : "good") : part > 0.9 ? "bad" : part > 0.75 ? "warm" : "good";
   return (
     <div className="meter">
       <div className="meter-words">
-        <span>{label}</span>
-        <span>{of ? `${number(value)} / ${number(of)}` : t("no_limit", { n: value })}</span>
+        <span className={hideLabel ? "hidden" : undefined}>{label}</span>
+        <span>{of != null ? `${number(value)} / ${number(of)}` : t("no_limit", { n: value })}</span>
       </div>
-      {of ? (
+      {of != null ? (
         <div className="meter-bar" role="meter" aria-label={label} aria-valuenow={value} aria-valuemin={0} aria-valuemax={of}>
           <span className={tone} style={{ width: `${part * 100}%` }} />
         </div>

@@ -10,13 +10,14 @@ interface MakerProps<T> {
   label: string;
   title?: string;
   primary?: boolean;
-  /** What is sent of the form's fields. */
-  change: (field: (name: string) => string) => Change;
+  /** What is sent of the form's fields: of one by its name, or all that are ticked under a name. */
+  change: (field: (name: string) => string, ticked: (name: string) => string[]) => Change;
+  danger?: boolean;
   done?: (answer: T) => void;
   children: ReactNode;
 }
 
-export function Maker<T = unknown>({ label, title, primary, change, done, children }: MakerProps<T>) {
+export function Maker<T = unknown>({ label, title, primary, danger, change, done, children }: MakerProps<T>) {
   const { t } = useWords();
   const [open, setOpen] = useState(false);
   const send = useChange<T>((answer) => {
@@ -25,7 +26,7 @@ export function Maker<T = unknown>({ label, title, primary, change, done, childr
   });
   return (
     <>
-      <button type="button" className={primary ? "primary" : undefined} onClick={() => { send.reset(); setOpen(true); }}>
+      <button type="button" className={primary ? "primary" : danger ? "danger" : undefined} onClick={() => { send.reset(); setOpen(true); }}>
         {label}
       </button>
       <Dialog title={title ?? label} open={open} close={() => setOpen(false)}>
@@ -33,7 +34,7 @@ export function Maker<T = unknown>({ label, title, primary, change, done, childr
           onSubmit={(event) => {
             event.preventDefault();
             const form = new FormData(event.currentTarget);
-            send.mutate(change((name) => String(form.get(name) ?? "").trim()));
+            send.mutate(change((name) => String(form.get(name) ?? "").trim(), (name) => form.getAll(name).map(String)));
           }}
         >
           {children}
@@ -42,7 +43,7 @@ export function Maker<T = unknown>({ label, title, primary, change, done, childr
             <button type="button" onClick={() => setOpen(false)}>
               {t("cancel")}
             </button>
-            <button type="submit" className="primary" disabled={send.isPending}>
+            <button type="submit" className={danger ? "danger" : "primary"} disabled={send.isPending}>
               {title ?? label}
             </button>
           </div>

@@ -2,12 +2,17 @@
 import { describe, expect, it } from "vitest";
 import { reader } from "../api/frames";
 import { concerned } from "../api/live";
-import type { HostNode, Instance, UsageInterval } from "../api/types";
+import type { HostNode, Instance, Job, UsageInterval, UsagePoint } from "../api/types";
+import { troubled } from "../pages/dashboard";
 import { body } from "../pages/launch";
 import { searched } from "../pages/instances";
 import { plan } from "../parts/draining";
+import { history, late, summary } from "../parts/figures";
+import { isGone, isMoving } from "../parts/moving";
 import { parse, write } from "../parts/rules";
+import { bodyOf, fresh, time, weekdayIn, wishOf } from "../parts/schedules";
 import { BOX, layout } from "../parts/topology";
+import { usually, waits } from "../parts/underway";
 import { days } from "../parts/usage";
 import { permits } from "../session";
 import { ago, bytes, duration, moment } from "../words/format";
@@ -51,6 +56,66 @@ describe("usage by day", () => {
   });
   it("counts what goes on until the end", () => {
     expect(days([{ ...one, ended_at: null }], since, until).map((day) => day.core_hours)).toEqual([4, 48]);
+  });
+});
+
+describe("the figures of a guest", () => {
+  const point = (age_seconds: number, cpu_percent: number | null = 10): UsagePoint => ({ age_seconds, cpu_percent, memory_bytes: 1 }) as UsagePoint;
+  const now = new Date("2026-11-22T10:00:00Z");
+  it("are at moments that go up, and a gap stays a gap", () => {
+    const past = history({ history: [point(600, 1), point(300, 2), point(240, 3), point(0.2, 4), point(0, 5)] }, now);
+    const second = now.getTime() / 1000;
+    expect(past.at).toEqual([second - 600, second - 599, second - 300, second - 240, second - 239, second]);
+    expect(past.of("cpu_percent")).toEqual([1, null, 2, 3, null, 4]);
+    expect(history({ history: [point(120), point(60), point(0)] }, now).of("cpu_percent")).toEqual([10, 10, 10]);
+  });
+  it("are told as old when they are, and not when a round was late", () => {
+    expect([late({ age_seconds: 25, every_seconds: 10 }), late({ age_seconds: 31, every_seconds: 10 }), late({ age_seconds: null, every_seconds: 10 })]).toEqual([null, 31, null]);
+  });
+  it("have a newest and a highest of those that were read", () => {
+    expect(summary([3, null, 9, 2, null])).toEqual({ last: 2, highest: 9 });
+    expect(summary([null])).toEqual({ last: null, highest: null });
+  });
+});
+
+describe("what something waits for", () => {
+  const job = (id: string, state: string, took = 0, kind = "hva.instance.apply") =>
+    ({ id, kind, state, attempt: 1, created_at: "2026-11-22 10:00:00 UTC", finished_at: `2026-11-22 10:00:${String(took).padStart(2, "0")} UTC` }) as Job;
+  it("is its oldest job that is not answered, with what is usual of its kind", () => {
+    const ended = [job("e1", "done", 2), job("e2", "done", 9), job("e3", "done", 3), job("e4", "failed", 59), job("e5", "done", 40, "sta.volume.create")];
+    const wait = waits([job("3", "published"), job("2", "open"), job("1", "done")], ended);
+    expect([wait?.job.id, wait?.usually]).toEqual(["2", 3]);
+    expect(waits([job("1", "done")], ended)).toBeNull();
+    expect(usually("sta.volume.create", ended)).toBeNull();
+  });
+  it("is asked of what passes by itself only", () => {
+    expect(["initializing", "detaching", "migrating", "running", "available"].map(isMoving)).toEqual([true, true, true, false, false]);
+    expect(["running", "shuttingdown", "terminated"].map(isGone)).toEqual([false, true, true]);
+  });
+});
+
+describe("a schedule", () => {
+  it("is sent with what counts of it, and read back as it was", () => {
+    const wish = { ...fresh("Asia/Tokyo"), name: "nightly", time: "03:30" };
+    expect(bodyOf(wish, true)).toEqual({ display_name: "nightly", makes: "backup", every: "day", hour: 3, minute: 30, time_zone: "Asia/Tokyo", ...wish.keeps });
+    expect(bodyOf({ ...wish, every: "hour" }, false)).not.toHaveProperty("hour");
+    expect(bodyOf({ ...wish, every: "hour" }, false)).not.toHaveProperty("makes");
+    expect(bodyOf({ ...wish, every: "week", weekday: "friday" }, false)).toMatchObject({ weekday: "friday", hour: 3 });
+    const told = { ...wish.keeps, display_name: "nightly", makes: "backup", every: "day", hour: 3, minute: 30, weekday: null, time_zone: "Asia/Tokyo" } as never;
+    expect(wishOf(told)).toEqual(wish);
+    expect(time({ hour: 3, minute: 5 })).toBe("03:05");
+  });
+  it("tells its weekday in the reader's language", () => {
+    expect([weekdayIn("ja", "sunday"), weekdayIn("en", "saturday")]).toEqual(["日曜日", "Saturday"]);
+  });
+});
+
+describe("what needs somebody", () => {
+  it("is what failed, is lost or says that something is wrong, each once", () => {
+    const one = (id: string, state: string, failure: unknown = null) => ({ id, state, failure }) as never;
+    const failed = one("i-1", "failed");
+    const found: { id: string }[] = troubled([failed], [failed, one("i-2", "running"), one("i-3", "running", { code: "guest_died" }), one("vol-1", "lost")], undefined);
+    expect(found.map((thing) => thing.id)).toEqual(["i-1", "i-3", "vol-1"]);
   });
 });
 
