@@ -15,6 +15,7 @@ pub mod agent;
 pub mod announce;
 pub mod complaints;
 pub mod config;
+pub mod datagrams;
 pub mod dhcp;
 pub mod dns;
 pub mod exchanges;

@@ -10,6 +10,7 @@ mod shards;
 
 pub use change::ChangeError;
 
+use crate::dhcp::quick::Prepared;
 use arame_schema::jobs::nsa::{NetworkHost, NetworkSnapshot, Outside};
 use arame_schema::model::{MacAddress, VifId};
 use hickory_proto::rr::{LowerName, Name};
@@ -79,6 +80,8 @@ pub struct Served {
     pub origin_wire: Arc<[u8]>,
     /// Whether names elsewhere are asked at somebody.
     pub asks_elsewhere: bool,
+    /// The options of every lease, encoded. `None`: they have to be made for each.
+    pub leases: Option<Arc<Prepared>>,
     hosts: Shards<VifId, Arc<NetworkHost>>,
     by_mac: Shards<MacAddress, Arc<NetworkHost>>,
     by_name: Shards<String, Vec<Ipv4Addr>>,
@@ -105,17 +108,24 @@ impl Served {
             name_server_word: String::new(),
             origin_wire: Arc::default(),
             asks_elsewhere: false,
+            leases: None,
             hosts: Shards::for_entries(hosts.len()),
             by_mac: Shards::for_entries(hosts.len()),
             by_name: Shards::for_entries(hosts.len()),
             by_address: Shards::for_entries(hosts.len()),
             records: Arc::new(records),
         };
+        served.prepare();
         for host in hosts {
             served.add_host(host)?;
         }
         served.name_itself()?;
         Ok(served)
+    }
+
+    /// For the head as it is now.
+    fn prepare(&mut self) {
+        self.leases = Prepared::new(&self.head, &self.origin_name).map(Arc::new);
     }
 
     fn add_host(&mut self, host: NetworkHost) -> Result<(), SnapshotError> {
