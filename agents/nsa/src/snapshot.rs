@@ -5,10 +5,12 @@
 //! that shares what did not change with the one before.
 
 mod change;
+mod external;
 mod records;
 mod shards;
 
 pub use change::ChangeError;
+pub use external::External;
 
 use crate::dhcp::quick::Prepared;
 use arame_schema::jobs::nsa::{NetworkHost, NetworkSnapshot, Outside};
@@ -87,6 +89,7 @@ pub struct Served {
     by_name: Shards<String, Vec<Ipv4Addr>>,
     by_address: Shards<Ipv4Addr, Arc<NetworkHost>>,
     records: Arc<Records>,
+    pub external: Arc<External>,
 }
 
 impl Served {
@@ -114,6 +117,7 @@ impl Served {
             by_name: Shards::for_entries(hosts.len()),
             by_address: Shards::for_entries(hosts.len()),
             records: Arc::new(records),
+            external: Arc::default(),
         };
         served.prepare();
         for host in hosts {
@@ -174,6 +178,9 @@ impl Served {
         self.name_server_word = word;
         self.origin_wire = wire(&self.origin_name);
         self.asks_elsewhere = !self.forwarders().is_empty();
+        if !(self.head.external.is_empty() && *self.external == External::default()) {
+            self.external = Arc::new(External::of(self));
+        }
         Ok(())
     }
 
@@ -198,12 +205,15 @@ impl Served {
         self.records.count()
     }
 
-    /// Addresses of one label of the zone, lower case. Two interfaces of one instance share a name.
+    /// Addresses of one name relative to the zone, lower case. Two interfaces of one instance share a name.
     pub fn addresses(&self, label: &str) -> &[Ipv4Addr] {
         if label == self.name_server_word {
             return std::slice::from_ref(&self.head.server);
         }
-        self.by_name.get(label).map_or(&[], Vec::as_slice)
+        match self.by_name.get(label) {
+            Some(addresses) => addresses,
+            None => self.external.addresses(label),
+        }
     }
 
     /// The tenant's records of a name relative to the zone, lower case.
@@ -276,6 +286,9 @@ fn check_network(snapshot: &NetworkSnapshot) -> Result<(), SnapshotError> {
     }
     if snapshot.routes.len() > ROUTES_MAX {
         return Err(SnapshotError::Routes(snapshot.routes.len()));
+    }
+    for one in &snapshot.external {
+        check_address(snapshot, one.vif.as_str(), one.inner)?;
     }
     for servers in [&snapshot.dns_servers, &snapshot.ntp_servers] {
         if servers.len() > SERVERS_MAX {
