@@ -7,6 +7,7 @@
 mod clients;
 mod contract;
 mod crashes;
+mod disk;
 mod kit;
 mod lab;
 mod more_clients;
