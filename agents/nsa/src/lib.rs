@@ -27,5 +27,6 @@ pub mod network;
 pub mod queries;
 pub mod snapshot;
 pub mod store;
+pub mod truth;
 mod watch;
 mod why;

@@ -24,6 +24,13 @@ pub const LINKS_AT_ONCE: usize = 4;
 /// had its chance to send a newer one. Until then no NAK is sent (DESIGN 8).
 pub const CONFIRMED_AFTER: Duration = Duration::from_secs(40);
 
+/// How often it is written down that what is served is current: a process that begins says an age that is too old by at most
+/// this.
+pub const KEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often the log says how old what is served is, while the manager is not heard.
+pub const AGE_TOLD_EVERY: Duration = Duration::from_secs(600);
+
 /// Exchanges kept per network for known MACs, and apart for unknown ones, so that a flood of strangers does not
 /// push out what `nsa.why` is asked about.
 pub const EXCHANGES_KNOWN: usize = 256;

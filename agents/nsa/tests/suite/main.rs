@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clients;
+mod clock;
 mod contract;
 mod crashes;
 mod disk;
