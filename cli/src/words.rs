@@ -222,6 +222,7 @@ messages! {
     Version: "版", "VERSION";
     Silence: "応答なし", "silence";
     KeptOnly: "（保存されていたもの）", "(as it was kept)";
+    AgeSeconds: "最後に確かめてから（秒）", "seconds since it could hear of a newer one";
     Strangers: "知らない MAC アドレス", "UNKNOWN MACS";
     JoinKey: "参加鍵", "JOIN KEY";
     Seconds: "秒", "SECONDS";

@@ -237,6 +237,10 @@ pub trait Agent: Send + Sync + 'static {
     /// of the old standing may still be at work: what they observe is numbered in the new one.
     async fn joined(&self, _standing: Standing) {}
 
+    /// The broker is reached, or is lost: until the next welcome nothing new is heard. Called at each change; it does not
+    /// wait.
+    fn linked(&self, _is_up: bool) {}
+
     /// Does one job and answers what was seen. Idempotent.
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped>;
 

@@ -269,6 +269,7 @@ impl Runtime {
 
     /// Each new connection is greeted: dcmgr may have forgotten us, or we may have been replaced meanwhile.
     fn follow(&mut self, link: Link) -> ControlFlow<anyhow::Error> {
+        self.context.agent.linked(link.up);
         if link.up && link.session != self.session {
             self.session = link.session;
             self.schedule.begin();

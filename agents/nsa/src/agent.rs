@@ -19,6 +19,7 @@ use crate::link::{FoundLink, LinkError, Links, sentence};
 use crate::network::{self, LinkStatus, Network};
 use crate::snapshot::{self, Served};
 use crate::store::{Store, StoreError, Tombstone};
+use crate::truth::{self, Truth};
 use crate::{metrics, watch, why};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
@@ -52,11 +53,12 @@ pub(crate) struct Inner {
     standing: ArcSwapOption<Standing>,
     /// Why the switch cannot be asked, while it cannot.
     pub(crate) switch_trouble: ArcSwapOption<String>,
+    pub(crate) truth: Truth,
 }
 
 pub struct NsaAgent {
     inner: Arc<Inner>,
-    _watch: AbortOnDropHandle<()>,
+    _watch: [AbortOnDropHandle<()>; 2],
 }
 
 impl NsaAgent {
@@ -105,7 +107,9 @@ impl NsaAgent {
             (network.id.clone(), Arc::new(network))
         });
         let networks: BTreeMap<_, _> = loaded.collect();
-        tracing::info!(networks = networks.len(), driver, "serving what was served last");
+        let truth = Truth::open(&config.data_dir);
+        let as_of = truth.told(false);
+        tracing::info!(networks = networks.len(), driver, as_of, "serving what was served last");
         let inner = Arc::new(Inner {
             links,
             store,
@@ -115,9 +119,11 @@ impl NsaAgent {
             networks: RwLock::new(networks),
             standing: ArcSwapOption::empty(),
             switch_trouble: ArcSwapOption::empty(),
+            truth,
         });
         let watch = AbortOnDropHandle::new(rehearsal::spawn(watch::run(Arc::downgrade(&inner))));
-        Ok(Self { inner, _watch: watch })
+        let keep = AbortOnDropHandle::new(rehearsal::spawn(truth::run(Arc::downgrade(&inner))));
+        Ok(Self { inner, _watch: [watch, keep] })
     }
 
     /// The version served of a network.
@@ -376,6 +382,16 @@ impl Inner {
         FactReport { thing: network.id.to_string(), name: FactName::Applied, value, generation, observed, detail }
     }
 
+    /// The age is told by its moment: what is the same is told the same.
+    fn detail_of(&self, network: &Network, served: &Served) -> Value {
+        let confirmed = network.is_confirmed();
+        let mut detail = json!({ "hosts": served.host_count(), "confirmed": confirmed });
+        if let Some(as_of) = self.truth.told(confirmed) {
+            detail["as_of"] = as_of.into();
+        }
+        detail
+    }
+
     /// Addresses that clients found in use by others: nothing of ours, and for the audit to tell.
     fn addresses_in_use(network: &Network) -> Vec<InventoryThing> {
         let thing = |(address, complaint): (std::net::Ipv4Addr, crate::complaints::Complaint)| InventoryThing {
@@ -403,7 +419,7 @@ impl Inner {
             installation: Some(network.installation),
             holds_data: false,
             facts: vec![self.fact_of(network, began)],
-            detail: Some(json!({ "hosts": served.host_count(), "confirmed": network.is_confirmed() })),
+            detail: Some(self.detail_of(network, &served)),
         }
     }
 }
@@ -471,14 +487,22 @@ impl Agent for NsaAgent {
     async fn joined(&self, standing: Standing) {
         let incarnation = standing.incarnation;
         self.inner.standing.store(Some(Arc::new(standing)));
+        self.inner.truth.welcomed();
         let inner = Arc::downgrade(&self.inner);
         rehearsal::spawn(async move {
             tokio::time::sleep(CONFIRMED_AFTER).await;
             let Some(inner) = inner.upgrade() else { return };
             if inner.standing.load().as_ref().is_some_and(|now| now.incarnation == incarnation) {
                 inner.networks().iter().for_each(|network| network.confirm());
+                inner.truth.settled();
             }
         });
+    }
+
+    fn linked(&self, is_up: bool) {
+        if !is_up {
+            self.inner.truth.lost();
+        }
     }
 
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {

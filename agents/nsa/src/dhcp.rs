@@ -5,12 +5,15 @@
 //!  INFORM ─► ACK            RELEASE, DECLINE ─► noted        unknown MAC ─► silence
 //! ```
 //!
+//! The two questions of every start are answered from prepared bytes ([`quick`]), all others by way of messages.
+//!
 //! Rule: a tenant's packet never ends the process (decoding happens inside an unwind guard), and a MAC that is not in
 //! the snapshot never gets a word, not even a NAK: another server on the segment may know it.
 
 pub mod decide;
 pub mod frame;
 pub mod options;
+pub mod quick;
 pub mod reply;
 pub mod server;
 

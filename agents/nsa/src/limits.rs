@@ -24,6 +24,13 @@ pub const LINKS_AT_ONCE: usize = 4;
 /// had its chance to send a newer one. Until then no NAK is sent (DESIGN 8).
 pub const CONFIRMED_AFTER: Duration = Duration::from_secs(40);
 
+/// How often it is written down that what is served is current: a process that begins says an age that is too old by at most
+/// this.
+pub const KEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often the log says how old what is served is, while the manager is not heard.
+pub const AGE_TOLD_EVERY: Duration = Duration::from_secs(600);
+
 /// Exchanges kept per network for known MACs, and apart for unknown ones, so that a flood of strangers does not
 /// push out what `nsa.why` is asked about.
 pub const EXCHANGES_KNOWN: usize = 256;
@@ -54,8 +61,8 @@ pub const ANNOUNCE_SHARED: Duration = Duration::from_millis(500);
 /// How long after another was heard last its machines may still be pointed at it: longer than an ARP entry is believed.
 pub const SHARED_FOR: Duration = Duration::from_secs(600);
 
-/// Largest DHCP message read. Guests send at most one frame; bigger ones are cut and fail to parse.
-pub const DHCP_PACKET_MAX: usize = 4096;
+/// Largest datagram read. Guests send at most one frame; bigger ones are cut and fail to parse.
+pub const DATAGRAM_MAX: usize = 4096;
 
 /// Least length of a BOOTP message (RFC 951): some clients drop shorter ones.
 pub const DHCP_PACKET_MIN: usize = 300;
@@ -70,13 +77,13 @@ pub const DNS_UDP_PAYLOAD: u16 = 1232;
 pub const DNS_TCP_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Largest question read; a question is one name of 255 octets and some options.
+/// Largest question read over TCP; a question is one name of 255 octets and some options.
 pub const DNS_QUESTION_MAX: usize = 4096;
 
-/// Questions taken from a socket at once, and how often in a row before other networks have their turn: a flood at one
-/// network costs the others a wait of some thousand answers, about two milliseconds.
-pub const DNS_BATCH: usize = 32;
-pub const DNS_BATCHES_IN_A_ROW: usize = 8;
+/// Datagrams taken from a socket at once, and how often in a row before other networks have their turn: a flood at one
+/// network costs the others a wait of some hundred answers, about two milliseconds.
+pub const BATCH: usize = 32;
+pub const BATCHES_IN_A_ROW: usize = 8;
 
 /// Questions one address may ask a second, unless the configuration says another number: a machine that resolves names
 /// for a busy service stays far below, and a flood of one does not cost the others their answers.

@@ -17,6 +17,12 @@ pub(crate) fn samples(inner: &Inner) -> Vec<Sample> {
             f64::from(inner.switch_trouble.load().is_some()),
         ),
     ];
+    // What was never known has no age.
+    if inner.truth.is_known() {
+        let age = inner.truth.age(false).map_or(0.0, |age| age.as_secs() as f64);
+        let help = "How long ago a newer version could last have been heard of; 0 while it can be.";
+        samples.push(Sample::gauge("arame_nsa_truth_age_seconds", help, age));
+    }
     networks.iter().for_each(|network| of_network(network, &mut samples));
     samples
 }

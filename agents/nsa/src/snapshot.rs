@@ -5,11 +5,14 @@
 //! that shares what did not change with the one before.
 
 mod change;
+mod external;
 mod records;
 mod shards;
 
 pub use change::ChangeError;
+pub use external::External;
 
+use crate::dhcp::quick::Prepared;
 use arame_schema::jobs::nsa::{NetworkHost, NetworkSnapshot, Outside};
 use arame_schema::model::{MacAddress, VifId};
 use hickory_proto::rr::{LowerName, Name};
@@ -79,11 +82,14 @@ pub struct Served {
     pub origin_wire: Arc<[u8]>,
     /// Whether names elsewhere are asked at somebody.
     pub asks_elsewhere: bool,
+    /// The options of every lease, encoded. `None`: they have to be made for each.
+    pub leases: Option<Arc<Prepared>>,
     hosts: Shards<VifId, Arc<NetworkHost>>,
     by_mac: Shards<MacAddress, Arc<NetworkHost>>,
     by_name: Shards<String, Vec<Ipv4Addr>>,
     by_address: Shards<Ipv4Addr, Arc<NetworkHost>>,
     records: Arc<Records>,
+    pub external: Arc<External>,
 }
 
 impl Served {
@@ -105,17 +111,25 @@ impl Served {
             name_server_word: String::new(),
             origin_wire: Arc::default(),
             asks_elsewhere: false,
+            leases: None,
             hosts: Shards::for_entries(hosts.len()),
             by_mac: Shards::for_entries(hosts.len()),
             by_name: Shards::for_entries(hosts.len()),
             by_address: Shards::for_entries(hosts.len()),
             records: Arc::new(records),
+            external: Arc::default(),
         };
+        served.prepare();
         for host in hosts {
             served.add_host(host)?;
         }
         served.name_itself()?;
         Ok(served)
+    }
+
+    /// For the head as it is now.
+    fn prepare(&mut self) {
+        self.leases = Prepared::new(&self.head, &self.origin_name).map(Arc::new);
     }
 
     fn add_host(&mut self, host: NetworkHost) -> Result<(), SnapshotError> {
@@ -164,6 +178,9 @@ impl Served {
         self.name_server_word = word;
         self.origin_wire = wire(&self.origin_name);
         self.asks_elsewhere = !self.forwarders().is_empty();
+        if !(self.head.external.is_empty() && *self.external == External::default()) {
+            self.external = Arc::new(External::of(self));
+        }
         Ok(())
     }
 
@@ -188,12 +205,15 @@ impl Served {
         self.records.count()
     }
 
-    /// Addresses of one label of the zone, lower case. Two interfaces of one instance share a name.
+    /// Addresses of one name relative to the zone, lower case. Two interfaces of one instance share a name.
     pub fn addresses(&self, label: &str) -> &[Ipv4Addr] {
         if label == self.name_server_word {
             return std::slice::from_ref(&self.head.server);
         }
-        self.by_name.get(label).map_or(&[], Vec::as_slice)
+        match self.by_name.get(label) {
+            Some(addresses) => addresses,
+            None => self.external.addresses(label),
+        }
     }
 
     /// The tenant's records of a name relative to the zone, lower case.
@@ -266,6 +286,9 @@ fn check_network(snapshot: &NetworkSnapshot) -> Result<(), SnapshotError> {
     }
     if snapshot.routes.len() > ROUTES_MAX {
         return Err(SnapshotError::Routes(snapshot.routes.len()));
+    }
+    for one in &snapshot.external {
+        check_address(snapshot, one.vif.as_str(), one.inner)?;
     }
     for servers in [&snapshot.dns_servers, &snapshot.ntp_servers] {
         if servers.len() > SERVERS_MAX {

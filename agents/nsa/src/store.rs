@@ -246,7 +246,11 @@ pub(crate) fn write_whole(path: &Path, value: &impl Serialize) -> Result<(), Sto
         let dir = path.parent().unwrap_or(Path::new("."));
         File::open(dir)?.sync_all()
     })();
-    done.map_err(|e| failed("writing", path, e))
+    done.map_err(|e| {
+        // Half a file would keep the room that is missing.
+        let _ = fs::remove_file(&beside);
+        failed("writing", path, e)
+    })
 }
 
 fn remove_if_there(path: &Path) -> Result<(), StoreError> {

@@ -34,6 +34,7 @@ pub(crate) fn why(inner: &Inner, arguments: &Value) -> Result<Value, String> {
         network: id.clone(),
         version: served.version,
         confirmed: network.is_confirmed(),
+        age_seconds: inner.truth.age(network.is_confirmed()).map(|age| age.as_secs()),
         mac,
         verdict: verdict(&network, &served, host.as_ref(), &asked, &records),
         host,

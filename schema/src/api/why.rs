@@ -28,6 +28,9 @@ pub struct WhyOfService {
     pub version: Option<u64>,
     /// It has heard of its version since it was started; else it is what it had kept.
     pub confirmed: bool,
+    /// How long ago it could last have heard of a newer version; null: it could just now.
+    #[serde(default)]
+    pub age_seconds: Option<u64>,
     pub code: String,
     pub sentence: String,
     #[serde(default)]

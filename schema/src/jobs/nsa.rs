@@ -78,6 +78,10 @@ pub struct NetworkSnapshot {
     /// The way out, where this nsa is the network's gateway: of two that serve it at most one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
+    /// External addresses of its hosts, for every nsa that answers names: `ext.<hostname>.<domain>`, and back to the host's own
+    /// name. Who translates them is in `outside`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<Translation>,
     pub hosts: Vec<NetworkHost>,
     /// What the tenant added. Names of hosts win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -3,7 +3,7 @@
 //! same rates for all, upwards until one is not kept. And on the agent alone: a machine added to 10,000 is answered by DNS and
 //! by DHCP within 2 ms, and 50 a second of them make no DISCOVER be missed, p99 5 ms.
 
-use super::peers::{Server, address, found, ours, version};
+use super::peers::{Server, address, found, ours, seconds, version};
 use anyhow::{Context, ensure};
 use arame_framework::agent::{Agent, Standing, Work};
 use arame_nsa::agent::NsaAgent;
@@ -14,6 +14,7 @@ use arame_spec::bench::{Figures, judge};
 use hickory_proto::rr::Name;
 use serde_json::json;
 use std::fmt::Write;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -24,13 +25,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const RESERVED: u32 = 10_000;
+pub const RESERVED: u32 = 10_000;
 const RATES: [u32; 9] = [500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 10_000, 14_000];
-const SECONDS: &str = "5";
 /// Exchanges that may be lost.
 const DROPS_PERCENT: f64 = 1.0;
-const SERVER: &str = "10.64.0.2";
-const RELAY: &str = "10.64.255.254";
+pub const SERVER: &str = "10.64.0.2";
+pub const RELAY: &str = "10.64.255.254";
 const READY: Duration = Duration::from_secs(60);
 
 /// Machines added one after the other, and how often a second in the second part.
@@ -38,7 +38,7 @@ const ADDED: u32 = 200;
 const PER_SECOND: u32 = 50;
 
 /// Two namespaces and a cable; gone with the value.
-struct Cable {
+pub struct Cable {
     word: String,
 }
 
@@ -54,7 +54,7 @@ fn must(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 impl Cable {
-    fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         let cable = Self { word: format!("arame-leases{}", std::process::id()) };
         let (server, client) = (cable.server(), cable.client());
         must("ip", &["netns", "add", &server])?;
@@ -70,11 +70,11 @@ impl Cable {
         Ok(cable)
     }
 
-    fn server(&self) -> String {
+    pub fn server(&self) -> String {
         format!("{}-s", self.word)
     }
 
-    fn client(&self) -> String {
+    pub fn client(&self) -> String {
         format!("{}-c", self.word)
     }
 }
@@ -92,17 +92,36 @@ fn mac(n: u32) -> String {
 }
 
 /// How a server is started in the foreground; `None`: it is not here.
-fn peer(name: &str, folder: &Path) -> anyhow::Result<Option<Vec<String>>> {
+/// The reservations of so many machines, as dnsmasq reads them.
+pub fn dnsmasq_hosts(count: u32) -> String {
+    (0..count).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "{},{},h{n}", mac(n), address(n));
+        text
+    })
+}
+
+/// The same for Kea: its whole configuration.
+pub fn kea_config(count: u32) -> anyhow::Result<Vec<u8>> {
+    let reservations: Vec<_> = (0..count)
+        .map(|n| json!({ "hw-address": mac(n), "ip-address": address(n), "hostname": format!("h{n}") }))
+        .collect();
+    let subnet = json!({ "id": 1, "subnet": "10.64.0.0/16", "reservations": reservations,
+        "reservations-in-subnet": true, "reservations-out-of-pool": true });
+    let text = json!({ "Dhcp4": {
+        "interfaces-config": { "interfaces": ["eth0"], "dhcp-socket-type": "udp" },
+        "lease-database": { "type": "memfile", "persist": false }, "valid-lifetime": 3600,
+        "host-reservation-identifiers": ["hw-address"], "subnet4": [subnet],
+        "loggers": [{ "name": "kea-dhcp4", "severity": "ERROR", "output_options": [{ "output": "stderr" }] }] } });
+    Ok(serde_json::to_vec(&text)?)
+}
+
+pub fn peer(name: &str, folder: &Path) -> anyhow::Result<Option<Vec<String>>> {
     let at = |file: &str| folder.join(file).display().to_string();
     match name {
         "arame" => ours(folder, RESERVED, &format!("listen_dhcp = '{SERVER}:67'")).map(Some),
         "dnsmasq" => {
             let Some(program) = found("dnsmasq") else { return Ok(None) };
-            let hosts = (0..RESERVED).fold(String::new(), |mut text, n| {
-                let _ = writeln!(text, "{},{},h{n}", mac(n), address(n));
-                text
-            });
-            std::fs::write(at("dhcp-hosts"), hosts)?;
+            std::fs::write(at("dhcp-hosts"), dnsmasq_hosts(RESERVED))?;
             let text = format!(
                 "port=0\ninterface=eth0\nbind-interfaces\nno-ping\ndhcp-authoritative\ndhcp-range=10.64.0.0,static,255.255.0.0,1h\n\
                  dhcp-lease-max=20000\ndhcp-hostsfile={}\ndhcp-leasefile={}\nuser=root\nquiet-dhcp\npid-file=\n",
@@ -115,25 +134,15 @@ fn peer(name: &str, folder: &Path) -> anyhow::Result<Option<Vec<String>>> {
         }
         _ => {
             let Some(program) = found("kea-dhcp4") else { return Ok(None) };
-            let reservations: Vec<_> = (0..RESERVED)
-                .map(|n| json!({ "hw-address": mac(n), "ip-address": address(n), "hostname": format!("h{n}") }))
-                .collect();
-            let subnet = json!({ "id": 1, "subnet": "10.64.0.0/16", "reservations": reservations,
-                "reservations-in-subnet": true, "reservations-out-of-pool": true });
-            let text = json!({ "Dhcp4": {
-                "interfaces-config": { "interfaces": ["eth0"], "dhcp-socket-type": "udp" },
-                "lease-database": { "type": "memfile", "persist": false }, "valid-lifetime": 3600,
-                "host-reservation-identifiers": ["hw-address"], "subnet4": [subnet],
-                "loggers": [{ "name": "kea-dhcp4", "severity": "ERROR", "output_options": [{ "output": "stderr" }] }] } });
-            std::fs::write(at("kea.json"), serde_json::to_vec(&text)?)?;
+            std::fs::write(at("kea.json"), kea_config(RESERVED)?)?;
             Ok(Some(vec![program.display().to_string(), "-c".into(), at("kea.json")]))
         }
     }
 }
 
 /// What perfdhcp says of one rate: exchanges a second, and the part of them that was lost.
-fn perfdhcp(cable: &Cable, rate: u32, seconds: &str) -> anyhow::Result<(f64, f64)> {
-    let (netns, rate, clients) = (cable.client(), rate.to_string(), RESERVED.to_string());
+fn perfdhcp(cable: &Cable, rate: u32, seconds: u32) -> anyhow::Result<(f64, f64)> {
+    let (netns, rate, clients, seconds) = (cable.client(), rate.to_string(), RESERVED.to_string(), seconds.to_string());
     let arguments = [
         "netns",
         "exec",
@@ -148,7 +157,10 @@ fn perfdhcp(cable: &Cable, rate: u32, seconds: &str) -> anyhow::Result<(f64, f64
         "-r",
         &rate,
         "-p",
-        seconds,
+        &seconds,
+        // What is on its way at the end is waited for, in microseconds.
+        "-W",
+        "500000",
         "-R",
         &clients,
         "-b",
@@ -171,7 +183,7 @@ fn perfdhcp(cable: &Cable, rate: u32, seconds: &str) -> anyhow::Result<(f64, f64
 async fn best(cable: &Cable, name: &str) -> anyhow::Result<f64> {
     let begin = Instant::now();
     loop {
-        if perfdhcp(cable, 100, "1").is_ok_and(|(exchanges, drops)| exchanges > 10.0 && drops < 50.0) {
+        if perfdhcp(cable, 100, 1).is_ok_and(|(exchanges, drops)| exchanges > 10.0 && drops < 50.0) {
             break;
         }
         ensure!(begin.elapsed() < READY, "{name} answers nobody");
@@ -179,7 +191,7 @@ async fn best(cable: &Cable, name: &str) -> anyhow::Result<f64> {
     }
     let mut kept: f64 = 0.0;
     for rate in RATES {
-        let (exchanges, drops) = perfdhcp(cable, rate, SECONDS)?;
+        let (exchanges, drops) = perfdhcp(cable, rate, seconds())?;
         println!("dhcp      {name:<8} at {rate:>6}/s: {exchanges:>8.0} exchanges/s, {drops:.2} % lost");
         if drops >= DROPS_PERCENT {
             break;
@@ -187,6 +199,15 @@ async fn best(cable: &Cable, name: &str) -> anyhow::Result<f64> {
         kept = kept.max(exchanges);
     }
     Ok(kept)
+}
+
+/// On a core of its own.
+pub fn start(netns: &str, command: &[String], folder: &Path, log: File) -> anyhow::Result<Server> {
+    let mut server = Command::new("ip");
+    server.args(["netns", "exec", netns, "taskset", "-c", "1"]).args(command);
+    // Kea keeps its lock files where its package's user may write.
+    server.env("KEA_LOCKFILE_DIR", folder).env("KEA_PIDFILE_DIR", folder);
+    Ok(Server(server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?))
 }
 
 /// Who keeps how many exchanges a second.
@@ -205,14 +226,9 @@ pub async fn dhcp() -> anyhow::Result<()> {
             kept.push(0.0);
             continue;
         };
-        let log = std::fs::File::create(folder.path().join(format!("{name}-dhcp.log")))?;
+        let log = File::create(folder.path().join(format!("{name}-dhcp.log")))?;
         let netns = cable.server();
-        let mut server = Command::new("ip");
-        server.args(["netns", "exec", &netns, "taskset", "-c", "1"]).args(&command);
-        // Kea keeps its lock files where its package's user may write.
-        server.env("KEA_LOCKFILE_DIR", folder.path()).env("KEA_PIDFILE_DIR", folder.path());
-        let started = server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        let _server = Server(started);
+        let _server = start(&netns, &command, folder.path(), log)?;
         let best = best(&cable, name).await.with_context(|| {
             std::fs::read_to_string(folder.path().join(format!("{name}-dhcp.log"))).unwrap_or_default()
         })?;
@@ -300,15 +316,22 @@ impl Alone {
     }
 }
 
+/// A DISCOVER of machine `n`, as a relay hands it on or as the machine sends it.
+pub fn question(n: u32, relay: Ipv4Addr) -> Vec<u8> {
+    let mut message = vec![0u8; 236];
+    (message[0], message[1], message[2]) = (1, 1, 6);
+    message[4..8].copy_from_slice(&n.to_be_bytes());
+    message[24..28].copy_from_slice(&relay.octets());
+    message[28..34].copy_from_slice(&[0x52, 0x54, 0, (n >> 16) as u8, (n >> 8) as u8, n as u8]);
+    message.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+    message
+}
+
 /// A DISCOVER of machine `n`, and whether it was offered its address.
 fn discover(at: SocketAddr, n: u32) -> anyhow::Result<bool> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut message = vec![0u8; 236];
-    (message[0], message[1], message[2]) = (1, 1, 6);
-    message[28..34].copy_from_slice(&[0x52, 0x54, 0, (n >> 16) as u8, (n >> 8) as u8, n as u8]);
-    message.extend([99, 130, 83, 99, 53, 1, 1, 255]);
-    socket.send_to(&message, at)?;
+    socket.send_to(&question(n, Ipv4Addr::UNSPECIFIED), at)?;
     let mut answer = [0u8; 1500];
     let Ok(length) = socket.recv(&mut answer) else { return Ok(false) };
     ensure!(length >= 240, "a short answer");
@@ -348,7 +371,7 @@ pub async fn added() -> anyhow::Result<()> {
         (times, missed)
     });
     let mut turns = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
-    for _ in 0..PER_SECOND * 10 {
+    for _ in 0..PER_SECOND * 2 * seconds() {
         turns.tick().await;
         alone.add().await?;
     }
@@ -358,7 +381,8 @@ pub async fn added() -> anyhow::Result<()> {
     let p99 = times[(times.len() * 99 / 100).min(times.len() - 1)].as_secs_f64() * 1_000.0;
     let median = times[times.len() / 2].as_secs_f64() * 1_000.0;
     println!(
-        "churn     {PER_SECOND} machines/s for 10 s: {} DISCOVERs, {missed} missed, median {median:.2} ms, p99 {p99:.2} ms",
+        "churn     {PER_SECOND} machines/s for {} s: {} DISCOVERs, {missed} missed, median {median:.2} ms, p99 {p99:.2} ms",
+        2 * seconds(),
         times.len()
     );
     ensure!(missed == 0, "{missed} DISCOVERs were missed");

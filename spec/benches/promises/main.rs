@@ -1,9 +1,11 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
 //! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [api] [launch] [names] [storm]
 //! [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
-//! programs that are measured.
+//! programs that are measured; `ARAME_BENCH_SECONDS=1` makes `names` short, to see that all of it works. It compares with what is
+//! installed of dnsmasq-base, knot, nsd, unbound, kea-dhcp4-server and dnsperf, kea-admin (perfdhcp).
 
 mod api;
+mod beside;
 mod idle;
 mod launch;
 mod leases;

@@ -50,6 +50,25 @@ pub async fn ask_short(socket: &UdpSocket, name: &Name) -> Option<Ipv4Addr> {
     found
 }
 
+/// Whether anything but an error is said about a reverse name, soon.
+pub async fn is_answered(socket: &UdpSocket, name: &Name) -> bool {
+    let exchange = async {
+        let mut question = Message::query();
+        question.add_query(Query::query(name.clone(), RecordType::PTR));
+        socket.send(&question.to_vec()?).await?;
+        let mut bytes = [0; 1500];
+        let length = socket.recv(&mut bytes).await?;
+        let answer = Message::from_vec(&bytes[..length])?;
+        Ok::<bool, anyhow::Error>(answer.metadata.id == question.metadata.id && !answer.answers.is_empty())
+    };
+    let answer = tokio::time::timeout(Duration::from_millis(200), exchange).await;
+    let is_answered = matches!(answer, Ok(Ok(true)));
+    if !is_answered {
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    is_answered
+}
+
 /// One launch: the API's answer to the first answer with its address, and a repeated question's round trip.
 async fn launch(center: &DataCenter, client: &reqwest::Client, host: &str) -> anyhow::Result<(String, [Duration; 2])> {
     let token = std::fs::read_to_string(center.dir().join("tokens/demo"))?;
@@ -96,6 +115,9 @@ pub async fn run() -> anyhow::Result<()> {
     super::peers::dns().await?;
     super::leases::dhcp().await?;
     super::leases::added().await?;
+    super::beside::names().await?;
+    super::beside::leases().await?;
+    super::beside::thousand().await?;
     super::peers::many().await?;
     if std::env::var_os("ARAME_BENCH_REAL").is_none() || !nix::unistd::geteuid().is_root() {
         println!("skipped: needs root and ARAME_BENCH_REAL=1 (namespaces, libvirt, Open vSwitch)");

@@ -17,10 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const HOSTS: u32 = 20_000;
+pub const HOSTS: u32 = 20_000;
 const ROUNDS: usize = 2;
-const SECONDS: &str = "5";
-const DOMAIN: &str = "peers.example";
+pub const DOMAIN: &str = "peers.example";
 
 /// A server reads its zone before it answers.
 const READY: Duration = Duration::from_secs(60);
@@ -28,6 +27,11 @@ const READY: Duration = Duration::from_secs(60);
 /// Hosts of the network that is changed, and how often.
 const MANY: u32 = 10_000;
 const CHANGES: usize = 20;
+
+/// How long one measurement takes: `ARAME_BENCH_SECONDS`, to see that all of it works, or five.
+pub fn seconds() -> u32 {
+    std::env::var("ARAME_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
 
 /// Ended when it is dropped, whatever became of the bench.
 pub struct Server(pub Child);
@@ -70,7 +74,7 @@ fn zone(origin: &str, records: &str) -> String {
     )
 }
 
-fn zones(folder: &Path) -> anyhow::Result<()> {
+pub fn zones(folder: &Path) -> anyhow::Result<()> {
     let (mut forward, mut back) = (String::from("ns A 10.64.0.2\n"), String::new());
     for n in 0..HOSTS {
         let _ = writeln!(forward, "h{n} A {}", address(n));
@@ -109,7 +113,7 @@ pub fn ours(folder: &Path, hosts: u32, listen: &str) -> anyhow::Result<Vec<Strin
 }
 
 /// How a peer is started in the foreground on one core's worth of workers; `None`: it is not here.
-fn peer(name: &str, folder: &Path, port: u16) -> anyhow::Result<Option<Vec<String>>> {
+pub fn peer(name: &str, folder: &Path, port: u16) -> anyhow::Result<Option<Vec<String>>> {
     let at = |file: &str| folder.join(file).display().to_string();
     let program = match name {
         "arame" => return ours(folder, HOSTS, &format!("listen_dns = '127.0.0.1:{port}'")).map(Some),
@@ -143,7 +147,7 @@ fn peer(name: &str, folder: &Path, port: u16) -> anyhow::Result<Option<Vec<Strin
         "nsd" => {
             let text = format!(
                 "server:\n  ip-address: 127.0.0.1@{port}\n  server-count: 1\n  username: \"\"\n  chroot: \"\"\n  database: \"\"\n\
-                 \u{20} pidfile: \"{0}/nsd.pid\"\n  zonelistfile: \"{0}/nsd.list\"\n  xfrdfile: \"{0}/nsd.xfrd\"\n  xfrdir: \"{0}\"\n\
+                 \u{20} zonesdir: \"{0}\"\n  pidfile: \"{0}/nsd.pid\"\n  zonelistfile: \"{0}/nsd.list\"\n  xfrdfile: \"{0}/nsd.xfrd\"\n  xfrdir: \"{0}\"\n\
                  remote-control:\n  control-enable: no\nzone:\n  name: {DOMAIN}\n  zonefile: {forward}\n\
                  zone:\n  name: 64.10.in-addr.arpa\n  zonefile: {back}\n",
                 folder.display()
@@ -173,7 +177,7 @@ fn peer(name: &str, folder: &Path, port: u16) -> anyhow::Result<Option<Vec<Strin
 
 pub fn version(name: &str) -> String {
     let (program, argument) = match name {
-        "arame" => return "this one".into(),
+        "arame" => return format!("this one, {}", env!("CARGO_PKG_VERSION")),
         "dnsmasq" => ("dnsmasq", "--version"),
         "knot" => ("knotd", "--version"),
         "nsd" => ("nsd", "-v"),
@@ -189,7 +193,7 @@ pub fn version(name: &str) -> String {
 }
 
 /// Asks until the last name is answered.
-async fn ready(server: &mut Server, port: u16) -> anyhow::Result<()> {
+pub async fn ready(server: &mut Server, port: u16) -> anyhow::Result<()> {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
     socket.connect(("127.0.0.1", port)).await?;
     let name = format!("h{}.{DOMAIN}.", HOSTS - 1);
@@ -208,7 +212,7 @@ async fn ready(server: &mut Server, port: u16) -> anyhow::Result<()> {
 /// Questions a second, and the part that was lost, in percent.
 fn dnsperf(folder: &Path, port: u16) -> anyhow::Result<(f64, f64)> {
     let questions = folder.join("questions").display().to_string();
-    let port = port.to_string();
+    let (port, seconds) = (port.to_string(), seconds().to_string());
     let arguments = [
         "-c",
         "0",
@@ -220,7 +224,7 @@ fn dnsperf(folder: &Path, port: u16) -> anyhow::Result<(f64, f64)> {
         "-d",
         &questions,
         "-l",
-        SECONDS,
+        &seconds,
         "-c",
         "8",
         "-T",

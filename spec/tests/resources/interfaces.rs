@@ -11,7 +11,7 @@ use arame_spec::world::World;
 use serde_json::json as value;
 
 /// A network beside the demo's, with ten addresses.
-async fn lab(world: &World) -> anyhow::Result<String> {
+pub async fn lab(world: &World) -> anyhow::Result<String> {
     let asked: CreateNetwork = json(value!({ "dc_network": "dcn-main", "network": "10.50.0.0", "prefix": 24,
         "network_mode": "securitygroup", "editable": true }));
     let made = told(app::networks::create(&world.app, &world.demo(), asked).await)?;
@@ -135,7 +135,7 @@ async fn a_guest_that_does_not_let_an_interface_go_is_told_and_loses_it_when_it_
     world.ends_clean().await
 }
 
-fn leads(to: &str) -> UpdateNetwork {
+pub fn leads(to: &str) -> UpdateNetwork {
     UpdateNetwork { nat_network_id: Some(to.to_owned()), ..UpdateNetwork::default() }
 }
 

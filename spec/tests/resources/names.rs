@@ -1,14 +1,15 @@
 //! Names that tenants add to their networks are served, kept apart and taken back; and what a naming service answered a
 //! machine is told.
 
-use crate::support::{operator, refused, small, told};
+use crate::interfaces::{lab, leads};
+use crate::support::{json, operator, refused, small, told};
 use anyhow::{Context, ensure};
 use arame_dcmgr::app;
 use arame_dcmgr::app::networks::records;
 use arame_dcmgr::app::networks::why::{About, why};
 use arame_schema::api::{
-    Code, CreateDnsRecord, DnsRecord, Finding, FindingKind, FindingRule, Language, ListFilter, Localise, Role,
-    UpdateNetwork,
+    Code, CreateDnsRecord, CreateIpPool, DnsRecord, Finding, FindingKind, FindingRule, Language, ListFilter, Localise,
+    Role, UpdateNetwork,
 };
 use arame_schema::model::instance::InstanceState;
 use arame_spec::world::World;
@@ -166,6 +167,40 @@ async fn a_record_is_served_while_it_is_there_to_its_own_network_only() -> anyho
     let rest = told(records::list(&world.app, &world.demo(), &network, ListFilter::default()).await)?.results;
     let names: Vec<&str> = rest.iter().map(|one: &DnsRecord| one.name.as_str()).collect();
     ensure!(names == ["@", "_sip._tcp", "web2"], "{names:?}");
+    world.ends_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_address_has_a_name_in_its_own_network_while_it_is_bound() -> anyhow::Result<()> {
+    use app::networks::outside;
+    let mut world = small().await?;
+    let port = listening(&mut world).await?;
+    let (outer, inner) = (lab(&world).await?, "nw-demo1");
+    let pool: CreateIpPool = json(serde_json::json!({ "display_name": "outside", "dc_networks": ["dcn-main"] }));
+    let pool = told(app::ip_pools::create(&world.app, &world.demo(), pool).await)?.id;
+    let handle = told(app::ip_pools::acquire(&world.app, &world.demo(), &pool, &outer).await)?;
+    told(app::networks::update(&world.app, &world.demo(), inner, leads(&outer)).await)?;
+    let made = world.launch("web1").await?;
+    let made = world.instance_in(&made.id, InstanceState::Running).await?;
+    let vif = made.vif.first().map(|vif| vif.vif_id.clone()).context("it has an interface")?;
+    let address = made.vif.first().and_then(|vif| vif.ipv4.as_ref()).map(|ipv4| ipv4.address.clone());
+    let address = address.context("it has an address")?;
+
+    let (own, outside) = (format!("web1.{inner}.example."), format!("ext.web1.{inner}.example."));
+    answered(&world, port, (inner, &own, RecordType::A), &[&address]).await?;
+    ensure!(ask(&world, port, inner, &outside, RecordType::A)?.0 == ResponseCode::NXDomain, "the control");
+    told(outside::bind(&world.app, &world.demo(), &vif, &handle.ip_handle_id).await)?;
+    answered(&world, port, (inner, &outside, RecordType::A), &[&handle.ipv4]).await?;
+    answered(&world, port, (inner, &own, RecordType::A), &[&address]).await?;
+    let octets: Vec<&str> = handle.ipv4.rsplit('.').collect();
+    let back = format!("{}.in-addr.arpa.", octets.join("."));
+    answered(&world, port, (inner, &back, RecordType::PTR), &[&own]).await?;
+    ensure!(ask(&world, port, "nw-other", &back, RecordType::PTR)?.1.is_empty(), "another's network tells it");
+
+    told(outside::unbind(&world.app, &world.demo(), &vif, &handle.ip_handle_id).await)?;
+    let is_gone = async || Ok(ask(&world, port, inner, &outside, RecordType::A)?.0 == ResponseCode::NXDomain);
+    world.until("the name is gone with it", is_gone).await?;
+    ensure!(ask(&world, port, inner, &back, RecordType::PTR)?.1.is_empty(), "its reverse name is there still");
     world.ends_clean().await
 }
 

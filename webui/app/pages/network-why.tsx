@@ -79,6 +79,7 @@ function OfService({ one, version }: { one: WhyOfService; version: number }) {
         <p className="quiet">
           {t(one.version === version ? "network.version_current" : "network.version_behind", { n: one.version })}
           {!one.confirmed && ` ${t("network.version_kept")}`}
+          {typeof one.age_seconds === "number" && ` ${t("network.version_age", { n: one.age_seconds })}`}
         </p>
       )}
       {one.records.length > 0 && <pre className="records">{one.records.join("\n")}</pre>}

@@ -400,6 +400,7 @@ export const en = {
   "network.version_current": "Answers with the current version {n}",
   "network.version_behind": "Still answers with the older version {n}",
   "network.version_kept": "(as it was kept: not confirmed by the manager since this service was started)",
+  "network.version_age": "{n} seconds ago it could last have heard of a newer one.",
   "network.why": "Why no answer?",
   "network.why_help": "For a machine that gets no address or a name that is not found. Shows the last DHCP exchanges, and the answer or the reason of silence, from every naming service.",
   "network.why_of": "MAC address or name",

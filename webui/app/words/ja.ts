@@ -402,6 +402,7 @@ export const ja: Record<keyof typeof en, string> = {
   "network.version_current": "最新の版 {n} で答えています",
   "network.version_behind": "まだ古い版 {n} で答えています",
   "network.version_kept": "（起動してから管理プログラムに確かめていません。保存してあった内容です）",
+  "network.version_age": "新しい版があるかどうか最後に分かったのは {n} 秒前です。",
   "network.why": "なぜ応答がない？",
   "network.why_help": "マシンにアドレスが付かない、名前が引けないときに使います。DHCP の最後のやり取りと、答えまたは答えなかった理由を、ネーミングサービスごとに表示します。",
   "network.why_of": "MAC アドレスまたは名前",

@@ -30,6 +30,10 @@ impl Agent for Starting {
         self.agent.joined(standing).await;
     }
 
+    fn linked(&self, is_up: bool) {
+        self.agent.linked(is_up);
+    }
+
     async fn handle(&self, job: Job, work: Work) -> Result<Vec<FactReport>, Stopped> {
         self.agent.handle(job, work).await
     }

@@ -112,14 +112,18 @@ fn answer_inform(host: &NetworkHost, message: &Message) -> Result<Answer, Silenc
 }
 
 fn give(kind: MessageType, host: &NetworkHost, message: &Message) -> Answer {
-    let to = if !message.giaddr().is_unspecified() {
-        Destination::Relay(message.giaddr())
-    } else if message.flags().broadcast() && message.ciaddr().is_unspecified() {
-        Destination::Broadcast
-    } else {
-        Destination::Client { mac: host.mac, address: host.ipv4 }
-    };
+    let wants_broadcast = message.flags().broadcast() && message.ciaddr().is_unspecified();
+    let to = destination(message.giaddr(), wants_broadcast, host);
     Answer { kind, address: Some(host.ipv4), to, reason: None, rapid: false }
+}
+
+/// Where an address that is given goes (RFC 2131, 4.1).
+pub(super) fn destination(relay: Ipv4Addr, wants_broadcast: bool, host: &NetworkHost) -> Destination {
+    match (relay.is_unspecified(), wants_broadcast) {
+        (false, _) => Destination::Relay(relay),
+        (true, true) => Destination::Broadcast,
+        (true, false) => Destination::Client { mac: host.mac, address: host.ipv4 },
+    }
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ pub struct Addresses {
     pub to: Ipv4Addr,
 }
 
+/// Writes the frame over what `frame` had.
+///
 /// # Panics
 /// Never: a payload longer than an IPv4 datagram is cut by the caller's packet limit long before.
-pub fn build(addresses: &Addresses, payload: &[u8]) -> Vec<u8> {
+pub fn write(frame: &mut Vec<u8>, addresses: &Addresses, payload: &[u8]) {
     let udp_length = (8 + payload.len()) as u16;
-    let mut frame = Vec::with_capacity(14 + 20 + 8 + payload.len());
+    frame.clear();
     frame.extend(addresses.to_mac.0);
     frame.extend(addresses.from_mac.0);
     frame.extend([0x08, 0x00]);
@@ -28,21 +30,19 @@ pub fn build(addresses: &Addresses, payload: &[u8]) -> Vec<u8> {
     let header_sum = checksum(sum(&ip, 0));
     ip[10..12].copy_from_slice(&header_sum.to_be_bytes());
     frame.extend(ip);
-    let mut udp = Vec::with_capacity(8 + payload.len());
-    udp.extend(SERVER_PORT.to_be_bytes());
-    udp.extend(CLIENT_PORT.to_be_bytes());
-    udp.extend(udp_length.to_be_bytes());
-    udp.extend([0, 0]);
-    udp.extend(payload);
+    let mut udp = [0; 8];
+    udp[..2].copy_from_slice(&SERVER_PORT.to_be_bytes());
+    udp[2..4].copy_from_slice(&CLIENT_PORT.to_be_bytes());
+    udp[4..6].copy_from_slice(&udp_length.to_be_bytes());
     let pseudo = sum(&ip[12..20], 17 + u32::from(udp_length));
     // 0 on the wire means "no checksum" (RFC 768).
-    let udp_sum = match checksum(sum(&udp, pseudo)) {
+    let udp_sum = match checksum(sum(payload, sum(&udp, pseudo))) {
         0 => 0xffff,
         sum => sum,
     };
-    udp[6..8].copy_from_slice(&udp_sum.to_be_bytes());
+    udp[6..].copy_from_slice(&udp_sum.to_be_bytes());
     frame.extend(udp);
-    frame
+    frame.extend_from_slice(payload);
 }
 
 fn sum(bytes: &[u8], start: u32) -> u32 {
@@ -72,7 +72,8 @@ mod tests {
             to: Ipv4Addr::new(10, 0, 0, 10),
         };
         for payload in [vec![0u8; 300], vec![0xabu8; 301], vec![0xff; 548]] {
-            let frame = build(&addresses, &payload);
+            let mut frame = vec![9; 3];
+            write(&mut frame, &addresses, &payload);
             assert_eq!(checksum(sum(&frame[14..34], 0)), 0, "IPv4 header");
             let pseudo = sum(&frame[26..34], 17 + (frame.len() - 34) as u32);
             assert_eq!(checksum(sum(&frame[34..], pseudo)), 0, "UDP");

@@ -6,6 +6,7 @@
 use super::decide::Answer;
 use crate::limits::DHCP_PACKET_MIN;
 use crate::snapshot::Served;
+use arame_schema::jobs::nsa::NetworkSnapshot;
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Encodable, Encoder};
 use hickory_proto::rr::Name;
@@ -46,7 +47,21 @@ pub fn build(served: &Served, question: &Message, answer: &Answer) -> Message {
 }
 
 fn configuration(served: &Served, question: &Message, answer: &Answer) -> Vec<DhcpOption> {
-    let snapshot = &served.head;
+    let mut options = of_network(&served.head);
+    if let Some(hostname) = super::decide::client_mac(question).and_then(|mac| served.host(mac)) {
+        options.push(DhcpOption::Hostname(hostname.hostname.to_ascii_lowercase()));
+    }
+    if wants(question, OptionCode::DomainSearch) {
+        options.push(search(&served.origin_name));
+    }
+    if answer.address.is_some() {
+        options.extend(of_lease(&served.head));
+    }
+    options
+}
+
+/// What every machine of the network is told.
+pub(super) fn of_network(snapshot: &NetworkSnapshot) -> Vec<DhcpOption> {
     let mut options = vec![
         DhcpOption::SubnetMask(snapshot.subnet.netmask()),
         DhcpOption::BroadcastAddr(snapshot.subnet.broadcast()),
@@ -67,26 +82,28 @@ fn configuration(served: &Served, question: &Message, answer: &Answer) -> Vec<Dh
     if !snapshot.ntp_servers.is_empty() {
         options.push(DhcpOption::NtpServers(snapshot.ntp_servers.clone()));
     }
-    if let Some(hostname) = super::decide::client_mac(question).and_then(|mac| served.host(mac)) {
-        options.push(DhcpOption::Hostname(hostname.hostname.to_ascii_lowercase()));
-    }
     if !snapshot.routes.is_empty() {
-        options.push(DhcpOption::ClasslessStaticRoute(routes(served)));
-    }
-    if wants(question, OptionCode::DomainSearch) {
-        options.push(DhcpOption::DomainSearch(vec![Name::clone(&served.origin_name)]));
-    }
-    if answer.address.is_some() {
-        let lease = snapshot.lease_seconds;
-        options.push(DhcpOption::AddressLeaseTime(lease));
-        options.push(DhcpOption::Renewal(lease / 2));
-        options.push(DhcpOption::Rebinding((u64::from(lease) * 7 / 8) as u32));
+        options.push(DhcpOption::ClasslessStaticRoute(routes(snapshot)));
     }
     options
 }
 
-fn routes(served: &Served) -> Vec<(Ipv4Net, Ipv4Addr)> {
-    let snapshot = &served.head;
+/// To whom asks for it.
+pub(super) fn search(origin: &Name) -> DhcpOption {
+    DhcpOption::DomainSearch(vec![origin.clone()])
+}
+
+/// What goes with an address.
+pub(super) fn of_lease(snapshot: &NetworkSnapshot) -> [DhcpOption; 3] {
+    let lease = snapshot.lease_seconds;
+    [
+        DhcpOption::AddressLeaseTime(lease),
+        DhcpOption::Renewal(lease / 2),
+        DhcpOption::Rebinding((u64::from(lease) * 7 / 8) as u32),
+    ]
+}
+
+fn routes(snapshot: &NetworkSnapshot) -> Vec<(Ipv4Net, Ipv4Addr)> {
     let mut routes: Vec<_> = snapshot.routes.iter().map(|route| (route.destination.trunc(), route.via)).collect();
     let default = snapshot.gateway.filter(|_| routes.iter().all(|(to, _)| to.prefix_len() > 0));
     routes.extend(default.map(|gateway| (Ipv4Net::default(), gateway)));

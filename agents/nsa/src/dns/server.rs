@@ -6,7 +6,7 @@
 use super::clients::Clients;
 use super::{Forward, Handler, Verdict, batch, count};
 use crate::limits::{
-    ACCEPT_PAUSE, DNS_BATCHES_IN_A_ROW, DNS_QUESTION_MAX, DNS_TCP_CONNECTIONS, DNS_TCP_TIMEOUT, FORWARDS_AT_ONCE,
+    ACCEPT_PAUSE, BATCHES_IN_A_ROW, DNS_QUESTION_MAX, DNS_TCP_CONNECTIONS, DNS_TCP_TIMEOUT, FORWARDS_AT_ONCE,
 };
 use hickory_server::net::xfer::Protocol;
 use std::io;
@@ -40,7 +40,7 @@ async fn run_udp(
     let mut asking = JoinSet::new();
     loop {
         socket.readable().await?;
-        for _ in 0..DNS_BATCHES_IN_A_ROW {
+        for _ in 0..BATCHES_IN_A_ROW {
             let serve = || batch::serve(handler, &mut clients, socket.as_raw_fd());
             let done = match socket.try_io(Interest::READABLE, serve) {
                 Ok(done) => done,

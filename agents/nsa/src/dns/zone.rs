@@ -1,7 +1,8 @@
 //! From a name and a type to records, out of one snapshot. Pure.
 //!
-//! Rule: forward names are `<name>.<domain>`; a machine's name wins over a record with an address or an alias. Reverse
-//! names are those of addresses *inside* the subnet, whatever the octet boundary (a /22 has four zone apexes, a /26
+//! Rule: forward names are `<name>.<domain>`; a machine's name wins over a record with an address or an alias, and so does
+//! `ext.<name>`, where its external addresses are. Reverse names are those of its machines' external addresses, each a zone of
+//! its own (RFC 2317 does the same), and of addresses *inside* the subnet, whatever the octet boundary (a /22 has four zone apexes, a /26
 //! shares its /24's), so a neighbour's names are never claimed. Aliases are followed [`DNS_CHAIN_MAX`] times, no more.
 
 use crate::limits::NEGATIVE_TTL_SECONDS;
@@ -74,6 +75,7 @@ fn find_here(served: &Served, name: &Name, kind: RecordType) -> Found {
         Place::Apex => apex_records(served, name, kind),
         Place::Named(word) => named_records(served, name, &word, kind),
         Place::Address(address) => pointer_records(served, name, address, kind),
+        Place::External(label) => external_records(served, name, label, kind),
         Place::Between => Found::NoData,
         Place::Nowhere => Found::NoName,
     }
@@ -84,17 +86,20 @@ pub fn soa_for(served: &Served, name: &Name) -> Option<Record> {
     let apex = match place(served, name) {
         Place::Elsewhere => return None,
         _ if served.origin.zone_of(&LowerName::new(name)) => served.origin_name.clone(),
+        Place::External(_) => name.clone(),
         _ => name.trim_to(reverse_octets(served) + 2),
     };
     Some(soa(served, apex, NEGATIVE_TTL_SECONDS.min(served.head.ttl_seconds)))
 }
 
 /// Where a name lies.
-enum Place {
+enum Place<'a> {
     Apex,
     /// A name relative to the zone, lower case.
     Named(String),
     Address(Ipv4Addr),
+    /// An external address: the label of the host that has it.
+    External(&'a str),
     /// In the reverse tree between an apex and an address.
     Between,
     /// Below one of our apexes, where nothing can be.
@@ -102,7 +107,7 @@ enum Place {
     Elsewhere,
 }
 
-fn place(served: &Served, name: &Name) -> Place {
+fn place<'a>(served: &'a Served, name: &Name) -> Place<'a> {
     let lower = LowerName::new(name);
     if served.origin.zone_of(&lower) {
         let below = name.num_labels().saturating_sub(served.origin_name.num_labels());
@@ -112,7 +117,7 @@ fn place(served: &Served, name: &Name) -> Place {
 }
 
 /// The first labels joined; a label with a dot in it is no name of ours.
-fn relative(name: &Name, labels: usize) -> Place {
+fn relative<'a>(name: &Name, labels: usize) -> Place<'a> {
     let mut word = String::with_capacity(32);
     for label in name.iter().take(labels) {
         let Ok(text) = std::str::from_utf8(label) else { return Place::Nowhere };
@@ -132,7 +137,7 @@ fn reverse_octets(served: &Served) -> usize {
     usize::from(served.head.subnet.prefix_len().div_ceil(8)).clamp(1, 3)
 }
 
-fn reverse_place(served: &Served, name: &Name) -> Place {
+fn reverse_place<'a>(served: &'a Served, name: &Name) -> Place<'a> {
     let labels: Vec<&[u8]> = name.iter().collect();
     let [octets @ .., second, top] = labels.as_slice() else { return Place::Elsewhere };
     if !top.eq_ignore_ascii_case(b"arpa") || !second.eq_ignore_ascii_case(b"in-addr") {
@@ -149,6 +154,10 @@ fn reverse_place(served: &Served, name: &Name) -> Place {
         }
     }
     let given = octets.len();
+    let external = served.external.host_at(address.into()).filter(|_| given == 4);
+    if let Some(label) = external.filter(|_| !within(served, address, 4)) {
+        return Place::External(label);
+    }
     if given < apex || !within(served, address, given.min(4)) {
         return Place::Elsewhere;
     }
@@ -248,6 +257,20 @@ fn pointer_records(served: &Served, name: &Name, address: Ipv4Addr, kind: Record
     Found::Records(vec![Record::from_rdata(name.clone(), ttl, RData::PTR(PTR(target)))])
 }
 
+/// The reverse name of one external address, and the zone that it is.
+fn external_records(served: &Served, name: &Name, label: &str, kind: RecordType) -> Found {
+    let Ok(host) = served.origin_name.prepend_label(label.as_bytes()) else { return Found::NoName };
+    let pointer = Record::from_rdata(name.clone(), served.head.ttl_seconds, RData::PTR(PTR(host)));
+    match apex_records(served, name, kind) {
+        Found::Records(mut records) if kind == RecordType::ANY => {
+            records.push(pointer);
+            Found::Records(records)
+        }
+        Found::NoData if kind == RecordType::PTR => Found::Records(vec![pointer]),
+        other => other,
+    }
+}
+
 /// Serial is the snapshot's version; it wraps as RFC 1982 serials do.
 fn soa(served: &Served, apex: Name, ttl: u32) -> Record {
     let mailbox = served.origin_name.prepend_label("hostmaster").unwrap_or_else(|_| served.origin_name.clone());
@@ -339,6 +362,40 @@ mod tests {
         assert_eq!(ask(&served, "_tcp.demo.example.", RecordType::SRV), "NoData", "a name above others exists");
         assert_eq!(ask(&served, "vip.demo.example.", RecordType::A), "10.0.0.200 10.0.0.201");
         assert_eq!(ask(&served, "200.0.0.10.in-addr.arpa.", RecordType::PTR), "NoName");
+    }
+
+    #[test]
+    fn external_addresses_have_names_here_and_a_neighbours_are_somebody_elses() {
+        let mut snapshot = snapshot();
+        let outer = |last| Ipv4Addr::new(192, 0, 2, last);
+        snapshot.external = vec![
+            serde_json::from_value(serde_json::json!({ "vif": "vif-a", "inner": "10.0.0.10", "outer": outer(50) }))
+                .unwrap(),
+        ];
+        snapshot.records = vec![
+            serde_json::from_value(
+                serde_json::json!({ "id": "dnr-1", "name": "ext.web1", "kind": "A", "value": "10.0.0.99" }),
+            )
+            .unwrap(),
+        ];
+        let with = Served::new(snapshot.clone(), 42, 1).unwrap();
+        assert_eq!(ask(&with, "web1.demo.example.", RecordType::A), "10.0.0.10");
+        assert_eq!(ask(&with, "Ext.WEB1.demo.example.", RecordType::A), "192.0.2.50", "before a record of that name");
+        assert_eq!(ask(&with, "ext.web1.demo.example.", RecordType::AAAA), "NoData");
+        assert_eq!(ask(&with, "ext.db1.demo.example.", RecordType::A), "NoName");
+        let back = "50.2.0.192.in-addr.arpa.";
+        assert_eq!(ask(&with, back, RecordType::PTR), "web1.demo.example.");
+        assert_eq!(ask(&with, back, RecordType::A), "NoData");
+        assert!(ask(&with, back, RecordType::SOA).contains(" 42 "));
+        assert_eq!(soa_for(&with, &Name::from_ascii(back).unwrap()).unwrap().name, Name::from_ascii(back).unwrap());
+        for name in ["51.2.0.192.in-addr.arpa.", "2.0.192.in-addr.arpa.", "x.50.2.0.192.in-addr.arpa."] {
+            assert_eq!(ask(&with, name, RecordType::PTR), "Elsewhere", "{name}");
+        }
+        // Without it the same questions are somebody else's, and the record is answered.
+        snapshot.external.clear();
+        let without = Served::new(snapshot, 43, 1).unwrap();
+        assert_eq!(ask(&without, back, RecordType::PTR), "Elsewhere");
+        assert_eq!(ask(&without, "ext.web1.demo.example.", RecordType::A), "10.0.0.99");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType};
+use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockType};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::collections::HashMap;
 use std::fs::File;
@@ -545,15 +545,6 @@ fn open_frames() -> io::Result<FrameSocket> {
     let socket = nix::sys::socket::socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
     nix::sys::socket::bind(socket.as_raw_fd(), &link)?;
     Ok(FrameSocket { socket, mac })
-}
-
-impl FrameSocket {
-    /// # Errors
-    /// The link is gone or its queue full; the client asks again.
-    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        nix::sys::socket::send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ impl Served {
         self.origin_name = origin_name;
         if *old != change.head {
             self.head = Arc::new(change.head.clone());
+            self.prepare();
         }
         Ok(moved)
     }

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod clients;
+mod clock;
 mod contract;
 mod crashes;
+mod disk;
 mod kit;
 mod lab;
 mod more_clients;

@@ -4,7 +4,8 @@
 
 use crate::kit::snapshot;
 use arame_nsa::dhcp::decide::Currency;
-use arame_nsa::dhcp::server::{Unreadable, handle};
+use arame_nsa::dhcp::quick;
+use arame_nsa::dhcp::server::{Handled, Unreadable, handle};
 use arame_nsa::dns::forward::Forwarders;
 use arame_nsa::dns::{Handler, Verdict};
 use arame_nsa::snapshot::Served;
@@ -85,12 +86,21 @@ fn seeds() -> Vec<Vec<u8>> {
         }
         let mut bytes = Vec::new();
         message.encode(&mut Encoder::new(&mut bytes)).unwrap();
+        let plain = bytes.clone();
         // Relay information, a search list with a pointer, routes: the parts with inner structure.
         bytes.pop();
         bytes.extend([82, 6, 1, 4, 0, 0, 0, 1, 119, 4, 1, b'a', 0xc0, 0, 121, 5, 0, 10, 0, 0, 1, 43, 2, 9, 9, 255]);
-        bytes
+        [bytes, plain]
     });
-    encoded.collect()
+    let mut seeds: Vec<Vec<u8>> = encoded.flatten().collect();
+    // As a client asks at its start: nothing that is not plain.
+    let mut message = Message::new_with_id(1, none, none, none, none, &[0x52, 0x54, 0, 0, 0x65, 0x0a]);
+    message.opts_mut().insert(DhcpOption::MessageType(MessageType::Discover));
+    message.opts_mut().insert(Hostname("web1".to_owned()));
+    let mut bytes = Vec::new();
+    message.encode(&mut Encoder::new(&mut bytes)).unwrap();
+    seeds.push(bytes);
+    seeds
 }
 
 fn mutate(rng: &mut StdRng, seed: &[u8]) -> Vec<u8> {
@@ -223,13 +233,21 @@ fn a_hundred_thousand_broken_packets_end_nothing() {
     let mut rng = StdRng::seed_from_u64(seed);
     let served = Served::new(snapshot("nw-one", 101), 1, 1).unwrap();
     let seeds = seeds();
-    let (mut answered, mut silent, mut malformed, mut panicked) = (0, 0, 0, 0);
+    let (mut answered, mut silent, mut malformed, mut panicked, mut at_once) = (0, 0, 0, 0, 0);
+    let mut out = Vec::new();
     let mut campaign = Campaign::begin();
     while campaign.goes_on() {
         let seed = &seeds[rng.random_range(0..seeds.len())];
         let packet = mutate(&mut rng, seed);
         arame_nsa::dhcp::options::list(&arame_nsa::dhcp::options::of_message(&packet));
+        let is_quick = quick::answer(&served, &packet, &mut out).is_some();
+        at_once += u32::from(is_quick);
         match handle(&served, Currency::Confirmed, &packet) {
+            Ok(Handled { outcome: Ok((_, bytes)), .. }) if is_quick => {
+                assert_eq!(bytes, out);
+                answered += 1;
+            }
+            _ if is_quick => panic!("the whole way does not answer {packet:02x?}"),
             Ok(handled) if handled.outcome.is_ok() => answered += 1,
             Ok(_) => silent += 1,
             Err(Unreadable::Malformed(_)) => malformed += 1,
@@ -237,7 +255,9 @@ fn a_hundred_thousand_broken_packets_end_nothing() {
         }
     }
     campaign.end("DHCP");
-    println!("packets: {answered} answered, {silent} silent, {malformed} malformed, {panicked} panicked");
-    assert!(answered > 1000 && malformed > 1000, "the noise reached both sides");
+    println!(
+        "packets: {answered} answered, {at_once} of them at once, {silent} silent, {malformed} malformed, {panicked} panicked"
+    );
+    assert!(answered > 1000 && malformed > 1000 && at_once > 100, "the noise reached both sides");
     assert_eq!(panicked, 0, "a panic is survived, but the build profile is meant to leave none");
 }

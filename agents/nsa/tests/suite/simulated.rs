@@ -101,6 +101,36 @@ async fn an_agent_without_a_broker_serves_within_a_second() {
     println!("the first answer came {:?} after the start", start.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_cannot_hear_the_manager_says_how_old_its_truth_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = NsaAgent::start(&sim_config(dir.path())).unwrap();
+    let desk = Desk::join(&agent, 1).await;
+    assert_eq!(fact(&desk.apply(&agent, &snapshot("nw-one", 101), 1).await), (Fact::Yes, 1));
+    let told = async |agent: &NsaAgent| {
+        let arguments = json!({ "network": "nw-one", "name": "web1" });
+        let why = agent.ask(Ask { question: "nsa.why".into(), arguments }).await.unwrap();
+        let thing = agent.list(Standing::new(crate::kit::INSTALLATION, 1).observe()).await.things.remove(0);
+        let as_of = thing.detail.unwrap().get("as_of").cloned();
+        let gauge = agent.metrics().into_iter().any(|sample| format!("{sample:?}").contains("truth_age"));
+        (why.get("age_seconds").is_some(), as_of.is_some(), gauge)
+    };
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(told(&agent).await, (false, false, true), "the control: it hears the manager");
+    agent.linked(false);
+    assert_eq!(told(&agent).await, (true, true, true));
+    agent.joined(desk.standing.clone()).await;
+    assert_eq!(told(&agent).await, (false, false, true), "and no more when it is welcomed again");
+    // The next process has what was written down, until it is told otherwise.
+    drop(agent);
+    let agent = NsaAgent::start(&sim_config(dir.path())).unwrap();
+    assert_eq!(told(&agent).await, (true, true, true));
+    agent.joined(desk.standing.clone()).await;
+    assert_eq!(told(&agent).await, (true, true, true), "a welcome says nothing of the version");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(told(&agent).await, (false, false, true));
+}
+
 #[tokio::test]
 async fn a_failed_job_says_so_and_the_next_one_finds_its_way() {
     let dir = tempfile::tempdir().unwrap();

@@ -68,7 +68,9 @@ fn told(language: Language, view: &NetworkWhy) -> String {
 fn of_service(text: &mut String, language: Language, service: &WhyOfService) {
     let version = service.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
     let kept = if service.confirmed || service.version.is_none() { "" } else { word(language, Message::KeptOnly) };
-    let _ = writeln!(text, "\n{}  {} {version}  {kept}", service.agent, word(language, Message::Version));
+    let age =
+        service.age_seconds.map_or_else(String::new, |age| format!("  {}: {age}", word(language, Message::AgeSeconds)));
+    let _ = writeln!(text, "\n{}  {} {version}  {kept}{age}", service.agent, word(language, Message::Version));
     let _ = writeln!(text, "  {}", service.sentence);
     for record in &service.records {
         let _ = writeln!(text, "  {record}");

@@ -22,7 +22,8 @@ pub(super) async fn apply(app: &App, tx: &mut Tx, job: &JobRow, epoch: u64) -> R
     // At the version of its end it would look like a network made after it.
     let Some(row) = found.filter(|row| !row.is_deleted) else { return Ok(Body::Obsolete) };
     let version = row.version;
-    let head = NetworkSnapshot { outside: outside(app, tx, &row, &job.agent).await?, ..head(&row)? };
+    let outside = outside(app, tx, &row, &job.agent).await?;
+    let head = NetworkSnapshot { outside, external: external(tx, &row).await?, ..head(&row)? };
     let job = match base(tx, job, &row, epoch).await? {
         Some(base) => Job::ChangeNetwork(Box::new(change(tx, head, &row, base, epoch).await?)),
         None => {
@@ -101,9 +102,18 @@ fn head(row: &NetworkRow) -> Result<NetworkSnapshot, AppError> {
         no_dhcp: settings.no_dhcp,
         no_dns: settings.no_dns,
         outside: None,
+        external: Vec::new(),
         hosts: Vec::new(),
         records: Vec::new(),
     })
+}
+
+/// External addresses, for every naming service: which of them translates is another matter than who answers names.
+async fn external(tx: &mut Tx, row: &NetworkRow) -> Result<Vec<nsa::Translation>, AppError> {
+    match row.nat_network {
+        Some(_) => Ok(db::networks::outside::translations(tx, &row.id).await?),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The way out, for the one naming service that is the network's gateway.

@@ -46,6 +46,9 @@ pub struct WhyAnswer {
     pub version: u64,
     /// dcmgr has said so in this process's life; else it is what was on disk.
     pub confirmed: bool,
+    /// Since when it could not have heard of a newer version; nothing: it hears dcmgr, or has never known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
     #[serde(default)]
     pub mac: Option<MacAddress>,
     #[serde(default)]
