@@ -86,7 +86,9 @@ function Memory({ past, usage }: { past: History; usage: InstanceUsage }) {
   const { t, bytes } = useWords();
   const clock = useClock();
   const values = past.of("memory_bytes");
-  const most = usage.memory?.bytes;
+  const given = usage.memory?.bytes;
+  // What the hypervisor itself needs counts too: a small machine may have more than it was given.
+  const most = given == null ? undefined : Math.max(given, (summary(values).highest ?? 0) * 1.1);
   return (
     <section className="card">
       <Titled title={t("metrics.memory")} values={values} told={bytes} />
@@ -100,7 +102,7 @@ function Memory({ past, usage }: { past: History; usage: InstanceUsage }) {
         {...(most ? { most } : {})}
         lines={[{ label: t("metrics.memory"), values, color: "--accent", fill: true }]}
       />
-      {most != null && <p className="hint">{t("metrics.memory_of", { all: bytes(most) })}</p>}
+      {given != null && <p className="hint">{t("metrics.memory_of", { all: bytes(given) })}</p>}
     </section>
   );
 }

@@ -154,7 +154,7 @@ export const en = {
   "metrics.time": "Time",
   "metrics.cpu": "CPU",
   "metrics.memory": "Memory",
-  "metrics.memory_of": "What its host has really given of {all}",
+  "metrics.memory_of": "It was given {all}. This is what its host really uses for it, which may be more by what the hypervisor needs",
   "metrics.disk": "Disk",
   "metrics.network": "Network",
   "metrics.read": "Read",

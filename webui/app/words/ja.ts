@@ -156,7 +156,7 @@ export const ja: Record<keyof typeof en, string> = {
   "metrics.time": "時刻",
   "metrics.cpu": "CPU 使用率",
   "metrics.memory": "メモリー使用量",
-  "metrics.memory_of": "割り当て {all} のうち、ホストが実際に渡している量",
+  "metrics.memory_of": "割り当ては {all}。ホストがこのマシンのために実際に使っている量なので、仮想化の分だけ超えることがあります",
   "metrics.disk": "ディスクの読み書き",
   "metrics.network": "ネットワークの送受信",
   "metrics.read": "読み込み",
