@@ -82,7 +82,9 @@ async function turn(kept, { path, useful }) {
   return { cold, warm };
 }
 
-const median = (values) => [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
+function median(values) {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
+}
 
 async function measure(kept, count) {
   for (const page of PAGES) {

@@ -203,10 +203,11 @@ function Latest() {
 
 /** The API's sentence; the states in it in the page's words. */
 export function told(event: Event, t: Words["t"], word: Words["word"]): string {
-  const { from, to } = event.values ?? {};
+  const { from, to, agent, kind } = event.values ?? {};
   if (event.code === "state_changed" && from && to) {
     return t("event.state_changed", { from: word("state", from), to: word("state", to) });
   }
+  if (event.code === "job_done" && agent && kind) return t("event.job_done", { agent, what: word("job", kind) });
   return event.text || event.code;
 }
 

@@ -7,7 +7,7 @@ import { useWords } from "../words/use";
 const TONES: Record<string, string> = {
   running: "good", available: "good", attached: "good", online: "good", done: "good",
   failed: "bad", lost: "bad", offline: "bad", dead: "bad",
-  halted: "still", terminated: "still", deleted: "still", superseded: "still", cancelled: "still",
+  halted: "still", terminated: "still", deleted: "still", superseded: "still", cancelled: "still", refused: "still",
 };
 const MARKS: Record<string, string> = { good: "●", bad: "✕", still: "○", moving: "◐" };
 

@@ -648,6 +648,7 @@ export const en = {
   "state.published": "Published",
   "state.done": "Done",
   "state.superseded": "Superseded",
+  "state.refused": "Refused",
   "state.cancelled": "Cancelled",
   "state.maybe": "Being looked at",
   // Rules of placement.
@@ -664,6 +665,7 @@ export const en = {
   "rule.not_tried": "Not tried before",
   // Smaller words.
   "under_a_second": "Under 1 s",
+  "event.job_done": "{agent} finished: {what}",
   "event.state_changed": "State changed from “{from}” to “{to}”",
   "service.gateway": "Gateway",
   "service.dhcp": "DHCP",

@@ -650,6 +650,7 @@ export const ja: Record<keyof typeof en, string> = {
   "state.published": "依頼済み",
   "state.done": "完了",
   "state.superseded": "新しい依頼に交代",
+  "state.refused": "見送り",
   "state.cancelled": "取り消し",
   "state.maybe": "確認中",
   // Rules of placement.
@@ -666,6 +667,7 @@ export const ja: Record<keyof typeof en, string> = {
   "rule.not_tried": "まだ試していない",
   // Smaller words.
   "under_a_second": "1 秒未満",
+  "event.job_done": "{agent} が「{what}」を終えました",
   "event.state_changed": "状態が「{from}」から「{to}」になりました",
   "service.gateway": "ゲートウェイ",
   "service.dhcp": "DHCP",
