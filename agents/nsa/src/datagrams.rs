@@ -86,7 +86,7 @@ impl Outgoing {
     ///
     /// # Panics
     /// Never: one batch of answers for one batch of questions.
-    pub fn next(&mut self) -> &mut Vec<u8> {
+    pub fn room(&mut self) -> &mut Vec<u8> {
         &mut self.answers[self.to.len()]
     }
 

@@ -258,7 +258,7 @@ impl Server {
         };
         let Some(frames) = &self.frames else { return };
         let addresses = frame::Addresses { from_mac: frames.mac, to_mac, from: served.head.server, to };
-        frame::write(out.frames.next(), &addresses, bytes);
+        frame::write(out.frames.room(), &addresses, bytes);
         out.frames.keep(None);
     }
 
@@ -306,7 +306,7 @@ impl Server {
 }
 
 fn datagram(out: &mut Outgoing, to: SockaddrStorage, bytes: &[u8]) {
-    let room = out.next();
+    let room = out.room();
     room.clear();
     room.extend_from_slice(bytes);
     out.keep(Some(to));

@@ -38,7 +38,7 @@ pub fn serve(handler: &Handler, clients: &mut Clients, socket: RawFd) -> io::Res
             if !clients.may_ask(from.ip(), &handler.counters) {
                 continue;
             }
-            let answer = outgoing.next();
+            let answer = outgoing.room();
             if !handler.quick(question.bytes, from, answer) {
                 match handler.handle(question.bytes, from, Protocol::Udp) {
                     Verdict::Answered(bytes) => *answer = bytes,
