@@ -118,7 +118,7 @@ impl Wish {
             ("keep_daily", self.keep_daily.map(|count| json!(count))),
             ("keep_weekly", self.keep_weekly.map(|count| json!(count))),
             ("keep_monthly", self.keep_monthly.map(|count| json!(count))),
-            ("enabled", self.off.then(|| json!(false))),
+            ("enabled", self.off.then_some(json!(false))),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
@@ -193,7 +193,7 @@ async fn path_of(session: &Session<'_>, volume: &str, schedule: &str) -> Result<
     Err(CliError::because(
         USAGE,
         say(language, sentence, &values),
-        &say(language, cause, &values),
+        say(language, cause, &values),
         say(language, next, &values),
     ))
 }

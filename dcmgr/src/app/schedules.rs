@@ -294,13 +294,12 @@ async fn told(
     }
     let Some(id) = id else { return Ok(SchedulePlan { next_runs, ..SchedulePlan::default() }) };
     let made = db::schedules::made(tx, id, wish.makes).await?;
-    let mut items = tending::items(tx, disk, wish, &made, &zone).await?;
-    let newest = next_runs.first().copied().unwrap_or(now);
-    items.push(Item {
+    let next = Item {
         order: u64::MAX,
-        made_at: moment(newest),
+        made_at: moment(next_runs.first().copied().unwrap_or(now)),
         standing: Standing::Whole { marked: false, needed: false },
-    });
+    };
+    let items = tending::items(tx, disk, wish, (&made, Some(next)), &zone).await?;
     let verdicts = retention::judge(&items, wish.keep, &zone);
     let mut plan = SchedulePlan { next_runs, ..SchedulePlan::default() };
     for (one, verdict) in made.iter().zip(verdicts).rev() {

@@ -90,6 +90,9 @@ pub enum Verdict {
 /// A span of time of the zone's clock, which has one kept thing: numbers that say which one.
 type Span = (i64, i64, i64);
 
+/// How many spans have one, why it stays, and which span a moment is of.
+type Rule = (u32, Because, fn(&TimeZone, Timestamp) -> Span);
+
 /// The verdict of each, in the order given.
 pub fn judge(items: &[Item], keep: Keep, zone: &TimeZone) -> Vec<Verdict> {
     let mut newest_first: Vec<usize> = (0..items.len()).collect();
@@ -127,7 +130,7 @@ fn counts(items: &[Item], counted: &[usize], keep: Keep, zone: &TimeZone) -> Vec
     for n in counted.iter().take(keep.last as usize) {
         kept[*n] = Some(Because::Last);
     }
-    let rules: [(u32, Because, fn(&TimeZone, Timestamp) -> Span); 4] = [
+    let rules: [Rule; 4] = [
         (keep.hourly, Because::Hourly, hour),
         (keep.daily, Because::Daily, day),
         (keep.weekly, Because::Weekly, week),

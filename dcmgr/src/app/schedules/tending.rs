@@ -166,7 +166,7 @@ async fn prune(
     zone: &TimeZone,
 ) -> Result<bool, AppError> {
     let made = db::schedules::made(tx, &row.id, row.wish.makes).await?;
-    let items = items(tx, disk, &row.wish, &made, zone).await?;
+    let items = items(tx, disk, &row.wish, (&made, None), zone).await?;
     let verdicts = retention::judge(&items, row.wish.keep, zone);
     let caller = caller(&row.id, &row.account);
     for (one, _) in made.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Verdict::Goes) {
@@ -183,16 +183,17 @@ async fn prune(
     Ok(verdicts.contains(&Verdict::GoesLater))
 }
 
-/// What a schedule made as the retention judges it. Of what would go it is looked, with its row locked, whether it is needed.
+/// What a schedule made as the retention judges it, with what it will make `next` at the end, if that is asked about. Of what
+/// would go it is looked, with its row locked, whether it is needed.
 pub(super) async fn items(
     tx: &mut Tx,
     disk: &VolumeRow,
     wish: &Wish,
-    made: &[MadeRow],
+    (made, next): (&[MadeRow], Option<Item>),
     zone: &TimeZone,
 ) -> Result<Vec<Item>, AppError> {
     let item = |one: &MadeRow| Item { order: one.seq, made_at: moment(one.created_at), standing: standing(one) };
-    let mut items: Vec<Item> = made.iter().map(item).collect();
+    let mut items: Vec<Item> = made.iter().map(item).chain(next).collect();
     let verdicts = retention::judge(&items, wish.keep, zone);
     for ((one, item), verdict) in made.iter().zip(&mut items).zip(verdicts) {
         if let (Standing::Whole { marked, .. }, Verdict::Goes) = (item.standing, verdict) {
