@@ -58,6 +58,7 @@ export function SecurityGroupPage({ id }: { id: string }) {
   const { t } = useWords();
   const { can } = useSession();
   const [, go] = useLocation();
+  const view = useState<Look>("form");
   const found = useOne<SecurityGroup>(`security_groups/${id}`);
   if (found.error && !found.data) return <Failed error={found.error} />;
   if (!found.data) return <Loading />;
@@ -69,15 +70,18 @@ export function SecurityGroupPage({ id }: { id: string }) {
       </Head>
       <p className="quiet">{group.description}</p>
       <Help>{t("rules.help")}</Help>
-      <Editor key={group.updated_at} group={group} readOnly={!can("change")} />
+      <Editor key={group.updated_at} group={group} readOnly={!can("change")} view={view} />
       <Touched id={id} />
     </>
   );
 }
 
-function Editor({ group, readOnly }: { group: SecurityGroup; readOnly: boolean }) {
+type Look = "form" | "text";
+type View = [Look, (look: Look) => void];
+
+/** Begins anew with each version of the group; which way its rules are looked at (`view`) stays as it was chosen. */
+function Editor({ group, readOnly, view: [tab, setTab] }: { group: SecurityGroup; readOnly: boolean; view: View }) {
   const { t } = useWords();
-  const [tab, setTab] = useState<"form" | "text">("form");
   const [text, setText] = useState(group.rule);
   const change = useChange();
   const parsed = parse(text);
