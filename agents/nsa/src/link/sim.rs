@@ -40,7 +40,8 @@ pub struct SimLink {
     pub shape: String,
     /// The network's place in the runs of listening addresses.
     pub slot: u16,
-    made: u64,
+    /// Grows with each link that is made: one made anew has another.
+    pub made: u64,
 }
 
 pub struct Sim {
