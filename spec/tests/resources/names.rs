@@ -15,27 +15,47 @@ use arame_schema::model::instance::InstanceState;
 use arame_spec::world::World;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 fn record(name: &str, kind: &str, value: &str) -> CreateDnsRecord {
     CreateDnsRecord { name: name.into(), kind: kind.into(), value: value.into(), ttl: None }
 }
 
-/// The naming service again, as a process that can be asked: its first port of some.
+/// The naming service again, as a process that can be asked: the port of its first network. Every other network of its
+/// seed has a link too when this returns, so that an answer that is not there means something.
 async fn listening(world: &mut World) -> anyhow::Result<u16> {
-    let free = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    asked_over(world, "listen_dns").await
+}
+
+/// The same for DHCP.
+async fn listening_for_clients(world: &mut World) -> anyhow::Result<u16> {
+    asked_over(world, "listen_dhcp").await
+}
+
+async fn asked_over(world: &mut World, setting: &str) -> anyhow::Result<u16> {
+    let free = free_run(16)?;
     world.kill_agent("nsa.n1").await;
-    world.start_agent_with("nsa.n1", 0, &format!("listen_dns = '127.0.0.1:{free}'\n")).await?;
+    world.start_agent_with("nsa.n1", 0, &format!("{setting} = '127.0.0.1:{free}'\n")).await?;
+    for network in ["nw-demo1", "nw-other"] {
+        let linked = async || Ok(world.worlds()?["nsa.n1"]["links"][network]["slot"].is_u64());
+        world.until(&format!("{network} has a link"), linked).await?;
+    }
     Ok(free)
 }
 
-/// The same for DHCP: the port of its first network.
-async fn listening_for_clients(world: &mut World) -> anyhow::Result<u16> {
-    let free = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    world.kill_agent("nsa.n1").await;
-    world.start_agent_with("nsa.n1", 0, &format!("listen_dhcp = '127.0.0.1:{free}'\n")).await?;
-    Ok(free)
+/// The first of `many` ports in a row that nobody holds: a naming service adds a network's slot to its first.
+fn free_run(many: u16) -> anyhow::Result<u16> {
+    for _ in 0..100 {
+        let first = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let Some(last) = first.checked_add(many) else { continue };
+        let held =
+            (first..last).map(|port| (UdpSocket::bind(("127.0.0.1", port)), TcpListener::bind(("127.0.0.1", port))));
+        if held.collect::<Vec<_>>().iter().all(|(udp, tcp)| udp.is_ok() && tcp.is_ok()) {
+            return Ok(first);
+        }
+    }
+    anyhow::bail!("no {many} free ports in a row")
 }
 
 /// A DECLINE (RFC 2131, 4.4.4) of an address by a client.
