@@ -27,10 +27,8 @@ async fn ask(socket: &UdpSocket, name: &Name) -> anyhow::Result<Option<Ipv4Addr>
     let mut question = Message::query();
     question.add_query(Query::query(name.clone(), RecordType::A));
     socket.send(&question.to_vec()?).await?;
-    let mut bytes = [0; 1500];
-    let length = tokio::time::timeout(ANSWER_LIMIT, socket.recv(&mut bytes)).await.context("the nsa is silent")??;
-    let answer = Message::from_vec(&bytes[..length])?;
-    ensure!(answer.metadata.id == question.metadata.id, "an answer to another question");
+    let answer = answer_to(socket, question.metadata.id);
+    let answer = tokio::time::timeout(ANSWER_LIMIT, answer).await.context("the nsa is silent")??;
     if answer.metadata.response_code != ResponseCode::NoError {
         return Ok(None);
     }
@@ -38,6 +36,19 @@ async fn ask(socket: &UdpSocket, name: &Name) -> anyhow::Result<Option<Ipv4Addr>
         RData::A(address) => Some(address.0),
         _ => None,
     }))
+}
+
+/// The answer to this question. One to a question that was given up may come first: whoever took it for his own would be
+/// one behind for ever.
+async fn answer_to(socket: &UdpSocket, id: u16) -> anyhow::Result<Message> {
+    let mut bytes = [0; 1500];
+    loop {
+        let length = socket.recv(&mut bytes).await?;
+        let answer = Message::from_vec(&bytes[..length])?;
+        if answer.metadata.id == id {
+            return Ok(answer);
+        }
+    }
 }
 
 /// A question that is given up soon: the server may not be there yet.
@@ -56,10 +67,7 @@ pub async fn is_answered(socket: &UdpSocket, name: &Name) -> bool {
         let mut question = Message::query();
         question.add_query(Query::query(name.clone(), RecordType::PTR));
         socket.send(&question.to_vec()?).await?;
-        let mut bytes = [0; 1500];
-        let length = socket.recv(&mut bytes).await?;
-        let answer = Message::from_vec(&bytes[..length])?;
-        Ok::<bool, anyhow::Error>(answer.metadata.id == question.metadata.id && !answer.answers.is_empty())
+        Ok::<bool, anyhow::Error>(!answer_to(socket, question.metadata.id).await?.answers.is_empty())
     };
     let answer = tokio::time::timeout(Duration::from_millis(200), exchange).await;
     let is_answered = matches!(answer, Ok(Ok(true)));
