@@ -54,7 +54,8 @@ fabric() {
 }
 
 host() { # N
-    local n=$1 h=$NAME-h$1 f=$NAME-fab b=$BASE/h$1
+    local n=$1 h=$NAME-h$1 f=$NAME-fab b=$BASE/h$1 others=
+    for other in $(seq "$2"); do [ "$other" = "$n" ] || others+=" $BASE/h$other"; done
     mkdir -p "$b"/{run/openvswitch,lib,log,cache,etc,data}
     ip netns add "$h"
     ip -n "$h" link set lo up
@@ -89,6 +90,8 @@ mount --make-rprivate /
 hostname h$n
 mount --bind $b/run /run; mount --bind $b/lib /var/lib/libvirt; mount --bind $b/log /var/log/libvirt
 mount --bind $b/cache /var/cache/libvirt; mount --bind $b/etc /etc/libvirt
+# A machine of its own: what lies on another host's disk is not seen here.
+for other in $others; do mkdir -p \$other; mount -t tmpfs none \$other; done
 libvirtd --listen & echo \$! > /run/libvirtd.inner
 $(declare -f ovs); ovs /run/openvswitch
 ovs-vsctl --db=unix:/run/openvswitch/db.sock add-br ovs0 -- set bridge ovs0 datapath_type=netdev fail_mode=secure \
@@ -103,7 +106,7 @@ E
 up() {
     mkdir -p "$BASE/fab" "$BASE/www"
     fabric
-    for n in $(seq "$1"); do host "$n"; done
+    for n in $(seq "$1"); do host "$n" "$1"; done
     for n in $(seq "$1"); do
         for _ in $(seq 300); do
             [ -e "$BASE/h$n/run/ready" ] && [ -S "$BASE/h$n/run/libvirt/libvirt-sock" ] && break

@@ -23,31 +23,24 @@ pub const ENDPOINT: &str = "libvirt";
 /// Between two looks at how far a migration is.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// What is on the host that sends, and what is to stand in its place where the guest goes.
-struct Places {
-    disk: (String, String),
-    console: (String, String),
-    /// A guest that an earlier version started has none.
-    serial: Option<(String, String)>,
-}
+/// Files of the host that sends, each with what is to stand in its place where the guest goes.
+struct Places(Vec<(String, String)>);
 
 impl Places {
-    /// Of two definitions of the same guest.
+    /// Of two definitions of the same guest, which is ours: it has a boot disk and a log.
     fn of(here: &str, there: &str) -> Option<Self> {
-        let pair = |element: &str| Some((file_of(here, element)?, file_of(there, element)?));
-        let serial = pair("<source mode='bind' path=");
-        Some(Self { disk: pair("<source file=")?, console: pair("<log file=")?, serial })
+        let disk = |device| Some((file_of_disk(here, device)?, file_of_disk(there, device)?));
+        let element = |begin| Some((file_of(here, begin)?, file_of(there, begin)?));
+        let needed = [disk(super::xml::BOOT_DEVICE)?, element("<log file=")?];
+        // A guest that an earlier version started has neither.
+        let newer = [disk(super::xml::SEED_DEVICE), element("<source mode='bind' path=")];
+        Some(Self(needed.into_iter().chain(newer.into_iter().flatten()).collect()))
     }
 
     /// The guest as it is here, with the files of the other host.
     fn moved(&self, xml: &str) -> String {
-        let xml = xml.replace(&self.disk.0, &self.disk.1);
-        let xml = xml.replace(&self.console.0, &self.console.1);
-        let xml = match &self.serial {
-            Some((here, there)) => xml.replace(here, there),
-            None => xml,
-        };
-        without_screen_sockets(xml)
+        let moved = self.0.iter().fold(xml.to_owned(), |xml, (here, there)| xml.replace(here, there));
+        without_screen_sockets(moved)
     }
 }
 
@@ -66,7 +59,14 @@ fn without_screen_sockets(mut xml: String) -> String {
     xml
 }
 
-/// The file that an element names; every domain of ours has one boot disk and one log.
+/// The file of the disk that the guest knows by this device name.
+fn file_of_disk(xml: &str, device: &str) -> Option<String> {
+    let named = [format!("<target dev='{device}'"), format!("<target dev=\"{device}\"")];
+    let mut disks = xml.split("<disk").skip(1).filter_map(|rest| rest.split("</disk>").next());
+    file_of(disks.find(|disk| named.iter().any(|name| disk.contains(name)))?, "<source file=")
+}
+
+/// The file that the first such element names.
 pub(super) fn file_of(xml: &str, element: &str) -> Option<String> {
     let rest = xml.split_once(element)?.1;
     let quote = rest.chars().next()?;
@@ -126,7 +126,7 @@ fn migrate(here: &Connect, uri: &str, sending: &Sending) -> Told<()> {
     let parameters = MigrateParameters {
         dest_xml: Some(arrived(&live)),
         persist_xml: Some(arrived(&kept)),
-        migrate_disks: vec!["vda".to_owned()],
+        migrate_disks: vec![super::xml::BOOT_DEVICE.to_owned()],
         ..MigrateParameters::default()
     };
     let flags = virt_sys::VIR_MIGRATE_LIVE
@@ -232,10 +232,12 @@ mod tests {
 
     #[test]
     fn the_files_of_the_host_that_sends_become_those_of_the_other() {
+        let disk = |path: &str, device: &str| {
+            format!("<disk type='file'><source file='{path}' index='1'/><target dev='{device}' bus='virtio'/></disk>")
+        };
         let of = |dir: &str| {
-            format!(
-                "<disk><source file='{dir}/i-a/disk.qcow2'/></disk><serial><log file=\"{dir}/i-a/console.log\"/></serial>"
-            )
+            let boot = disk(&format!("{dir}/i-a/disk.qcow2"), "vda");
+            format!("{boot}<serial><log file=\"{dir}/i-a/console.log\"/></serial>")
         };
         let places = Places::of(&of("/data/h1"), &of("/data/h2")).unwrap();
         assert_eq!(places.moved(&of("/data/h1")), of("/data/h2"));
@@ -243,8 +245,10 @@ mod tests {
         let with_serial = |dir: &str, number: u8| {
             let screen = format!("/var/lib/libvirt/qemu/domain-{number}-i-a/vnc.sock");
             let named = |name: &str| if number > 0 { format!(" {name}='{screen}'") } else { String::new() };
+            // In whatever order libvirt tells the disks.
+            let seed = disk(&format!("{dir}/i-a/seed.img"), "sda");
             format!(
-                "{}<serial type='unix'><source mode='bind' path='{dir}/i-a.serial'/></serial>\
+                "{seed}{}<serial type='unix'><source mode='bind' path='{dir}/i-a.serial'/></serial>\
                  <graphics type='vnc'{}><listen type='socket'{}/></graphics>",
                 of(dir),
                 named("socket"),
@@ -252,7 +256,7 @@ mod tests {
             )
         };
         let (here, there) = (with_serial("/run/h1", 3), with_serial("/run/h2", 0));
-        assert_eq!(Places::of(&here, &there).unwrap().moved(&here), there, "no socket of this host is named there");
+        assert_eq!(Places::of(&here, &there).unwrap().moved(&here), there, "no file of this host is named there");
         let older = Places::of(&of("/data/h1"), &there).unwrap();
         assert_eq!(older.moved(&of("/data/h1")), of("/run/h2"), "started by an earlier version");
     }

@@ -21,6 +21,9 @@ pub const MARK_URI: &str = "https://arame.jp/xmlns/domain/1";
 pub const MARK_KEY: &str = "arame";
 const ALIAS: &str = "ua-";
 
+/// The boot disk's, as its guest knows it.
+pub const BOOT_DEVICE: &str = "vda";
+
 /// The seed's, which is no disk of its owner's.
 pub const SEED_DEVICE: &str = "sda";
 
@@ -226,7 +229,7 @@ fn boot_disk(machine: &Machine) -> Element {
         .with("device", "disk")
         .holding(driver.with("discard", "unmap"))
         .holding(e("source").with("file", machine.disk.display()))
-        .holding(e("target").with("dev", "vda").with("bus", "virtio"))
+        .holding(e("target").with("dev", BOOT_DEVICE).with("bus", "virtio"))
         .holding(e("boot").with("order", 1))
 }
 
