@@ -71,6 +71,7 @@ struct Dcmgr {
     listen: SocketAddr,
     secret_key_file: PathBuf,
     infrastructure: Vec<ipnet::Ipv4Net>,
+    time_zone: String,
     database: Database,
     broker: Broker,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -329,6 +330,7 @@ impl Writer<'_> {
                 listen: self.wish.listen,
                 secret_key_file,
                 infrastructure: self.wish.closed_to_guests(self.layout),
+                time_zone: zone_name(&jiff::tz::TimeZone::system()),
                 database: Database {
                     socket: self.layout.database_socket(),
                     user: "arame",
@@ -453,4 +455,21 @@ pub fn portal(wish: &Wish) -> String {
 /// Without the control port that tgtd and tgtadm append.
 pub fn tgt_socket(layout: &Layout) -> PathBuf {
     layout.run("tgt")
+}
+
+/// The IANA name of a time zone, as a machine says it (`TZ`, else `/etc/localtime`); UTC for one without a name.
+fn zone_name(zone: &jiff::tz::TimeZone) -> String {
+    zone.iana_name().unwrap_or("UTC").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn a_zone_is_told_by_its_name_and_one_without_a_name_is_utc() {
+        assert_eq!(zone_name(&TimeZone::get("Asia/Tokyo").unwrap()), "Asia/Tokyo");
+        assert_eq!(zone_name(&TimeZone::posix("JST-9").unwrap()), "UTC");
+    }
 }
