@@ -1,11 +1,12 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
-//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [api] [launch] [names] [storm]
-//! [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
+//! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [api] [launch] [names] [fresh]
+//! [storm] [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
 //! programs that are measured; `ARAME_BENCH_SECONDS=1` makes `names` short, to see that all of it works. It compares with what is
 //! installed of dnsmasq-base, knot, nsd, unbound, kea-dhcp4-server and dnsperf, kea-admin (perfdhcp).
 
 mod api;
 mod beside;
+mod fresh;
 mod idle;
 mod launch;
 mod leases;
@@ -19,7 +20,8 @@ mod storm;
 mod sustained;
 mod up;
 
-const ALL: [&str; 10] = ["up", "api", "launch", "names", "storm", "sustained", "outage", "restart", "many", "idle"];
+const ALL: [&str; 11] =
+    ["up", "api", "launch", "names", "fresh", "storm", "sustained", "outage", "restart", "many", "idle"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -42,6 +44,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("names") {
         broken.extend(names::run().await.err());
+    }
+    if wanted("fresh") {
+        broken.extend(fresh::run().await.err());
     }
     if wanted("storm") {
         broken.extend(storm::run().await.err());

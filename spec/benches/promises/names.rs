@@ -19,7 +19,7 @@ const RUNS: usize = 10;
 
 /// Between two questions for a name that is not there yet.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
-const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// A guest without KVM asks for its address some seconds after its start.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -40,7 +40,7 @@ async fn ask(socket: &UdpSocket, name: &Name) -> anyhow::Result<Option<Ipv4Addr>
 
 /// The answer to this question. One to a question that was given up may come first: whoever took it for his own would be
 /// one behind for ever.
-async fn answer_to(socket: &UdpSocket, id: u16) -> anyhow::Result<Message> {
+pub async fn answer_to(socket: &UdpSocket, id: u16) -> anyhow::Result<Message> {
     let mut bytes = [0; 1500];
     loop {
         let length = socket.recv(&mut bytes).await?;
