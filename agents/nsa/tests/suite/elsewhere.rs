@@ -10,7 +10,7 @@ use arame_nsa::dns::forward::Forwarders;
 use arame_nsa::dns::{Handler, Verdict, server};
 use arame_nsa::snapshot::Served;
 use arc_swap::ArcSwap;
-use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::rdata::{A, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_server::net::xfer::Protocol;
@@ -41,7 +41,7 @@ fn handler(forwarder: Option<SocketAddr>) -> Handler {
 
 fn question(id: u16, name: &str) -> Vec<u8> {
     let mut question = Message::new(id, MessageType::Query, OpCode::Query);
-    question.set_recursion_desired(true);
+    question.metadata.recursion_desired = true;
     question.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
     question.to_vec().unwrap()
 }
@@ -52,7 +52,7 @@ fn answer(asked: &[u8]) -> Option<Vec<u8>> {
     let name = asked.queries.first()?.name().clone();
     let mut answer = Message::response(asked.id, OpCode::Query);
     answer.add_queries(asked.queries.clone());
-    answer.set_response_code(ResponseCode::NoError).set_recursion_available(true);
+    answer.metadata.recursion_available = true;
     let other = Name::from_ascii("other.example.org.").unwrap();
     answer.add_answer(Record::from_rdata(name, 60, RData::CNAME(CNAME(other.clone()))));
     answer.add_answer(Record::from_rdata(other.clone(), 60, RData::A(A(Ipv4Addr::new(192, 0, 2, 7)))));
@@ -139,7 +139,8 @@ async fn whatever_is_written_into_a_connection_ends_only_that_connection() {
     while campaign.goes_on() {
         let Ok(mut stream) = TcpStream::connect(at).await else { continue };
         for _ in 0..rng.random_range(1..4) {
-            let packet = spoil(&mut rng, seeds[rng.random_range(0..seeds.len())].clone());
+            let seed = seeds[rng.random_range(0..seeds.len())].clone();
+            let packet = spoil(&mut rng, seed);
             let length = if rng.random_bool(0.8) { packet.len() as u16 } else { rng.random() };
             if stream.write_all(&[&length.to_be_bytes()[..], &packet].concat()).await.is_err() {
                 break;
