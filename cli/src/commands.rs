@@ -11,6 +11,7 @@ mod instance_type;
 mod job;
 mod label;
 mod login;
+mod naming;
 mod network;
 mod record;
 mod security_group;
@@ -65,6 +66,9 @@ pub enum Rest {
     /// Storage nodes / ストレージノード
     #[command(subcommand)]
     Storage(storage::Command),
+    /// Naming services: DHCP, DNS, gateways / ネーミングサービス
+    #[command(subcommand)]
+    Naming(naming::Command),
     /// Physical networks / DC ネットワーク
     #[command(subcommand, visible_alias = "dc-networks")]
     DcNetwork(record::Command),
@@ -133,7 +137,7 @@ impl Rest {
     pub fn is_operators(&self) -> bool {
         match self {
             Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) | Rest::AuditLog(_) => true,
-            Rest::HostGroup(_) | Rest::StorageGroup(_) | Rest::Seed(_) => true,
+            Rest::Naming(_) | Rest::HostGroup(_) | Rest::StorageGroup(_) | Rest::Seed(_) => true,
             Rest::Account(command) => command.is_operators(),
             Rest::User(command) => command.is_operators(),
             Rest::DcNetwork(command) | Rest::BackupStorage(command) => command.changes(),
@@ -179,6 +183,7 @@ pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliErro
         Rest::InstanceType(command) => instance_type::run(session, command).await,
         Rest::Host(command) => host::run(session, command).await,
         Rest::Storage(command) => storage::run(session, command).await,
+        Rest::Naming(command) => naming::run(session, command).await,
         Rest::DcNetwork(command) => record::run(session, &record::DC_NETWORKS, command).await,
         Rest::Vif(command) => record::run(session, &record::VIFS, command).await,
         Rest::Label(command) => label::run(session, command).await,

@@ -208,6 +208,7 @@ messages! {
     Description: "説明", "DESCRIPTION";
     Interface: "インターフェース", "INTERFACE";
     Services: "サービス", "SERVICES";
+    NamingServices: "ネーミングサービス", "NAMING SERVICES";
     Groups: "セキュリティグループ", "SECURITY GROUPS";
     Network: "ネットワーク", "NETWORK";
     Modes: "方式", "MODES";
@@ -216,6 +217,7 @@ messages! {
     VlanLast: "VLAN タグ末尾", "VLAN LAST";
     Members: "構成員", "MEMBERS";
     Place: "場所", "PLACE";
+    Networks: "ネットワーク", "NETWORKS";
     DcNetworks: "DC ネットワーク", "DC NETWORKS";
     Value: "値", "VALUE";
     Ttl: "TTL（秒）", "TTL";

@@ -27,6 +27,7 @@ pub mod labels;
 mod lists;
 pub mod monitors;
 pub mod moves;
+pub mod naming_nodes;
 pub mod networks;
 pub mod node_groups;
 pub mod nodes;
@@ -54,6 +55,7 @@ pub mod welcome;
 use crate::db::pool::Contended;
 use crate::db::secrets::Vault;
 use crate::db::{self, Db};
+use crate::plan::naming::Count;
 use arame_schema::api::{Code, Health, ListFilter, Page, Refusal, Role};
 pub use error::AppError;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -92,6 +94,8 @@ struct Inner {
     addresses_hint: instances::addresses::AddressesHint,
     infrastructure: Vec<ipnet::Ipv4Net>,
     time_zone: String,
+    naming_services: Count,
+    naming_watch: networks::naming::Watch,
     metrics: Option<PrometheusHandle>,
 }
 
@@ -128,6 +132,8 @@ pub struct Parts {
     pub infrastructure: Vec<ipnet::Ipv4Net>,
     /// The IANA name of the zone of schedules that name none.
     pub time_zone: String,
+    /// How many serve a network that names no number; 0: every one.
+    pub naming_services: u16,
     pub metrics: Option<PrometheusHandle>,
 }
 
@@ -210,6 +216,8 @@ impl App {
             addresses_hint: instances::addresses::AddressesHint::default(),
             infrastructure: parts.infrastructure,
             time_zone: parts.time_zone,
+            naming_services: Count::of_number(parts.naming_services),
+            naming_watch: networks::naming::Watch::default(),
             metrics: parts.metrics,
         };
         (App { inner: Arc::new(inner) }, rung)
@@ -264,6 +272,15 @@ impl App {
         &self.inner.time_zone
     }
 
+    /// How many naming services a network wants that names no number.
+    pub fn naming_services(&self) -> Count {
+        self.inner.naming_services
+    }
+
+    pub fn naming_watch(&self) -> &networks::naming::Watch {
+        &self.inner.naming_watch
+    }
+
     pub fn infrastructure(&self) -> &[ipnet::Ipv4Net] {
         &self.inner.infrastructure
     }
@@ -297,6 +314,10 @@ impl App {
 
     pub fn set_broker_up(&self, up: bool) {
         self.inner.broker_up.store(up, Ordering::Relaxed);
+    }
+
+    pub fn is_broker_up(&self) -> bool {
+        self.inner.broker_up.load(Ordering::Relaxed)
     }
 
     pub async fn health(&self) -> Health {

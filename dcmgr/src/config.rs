@@ -20,6 +20,9 @@ pub struct Config {
     /// The IANA name of the time zone of schedules that name none.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// How many naming services serve a network that names no number; 0: every one.
+    #[serde(default = "naming_services")]
+    pub naming_services: u16,
     /// The listener for unchanged old clients; off unless it is here.
     #[serde(default)]
     pub compat: Option<Compat>,
@@ -29,6 +32,11 @@ pub struct Config {
     /// Pages that may open consoles, beside those that are reached where the API is: `https://console.example`.
     #[serde(default)]
     pub console_origins: Vec<String>,
+}
+
+/// One may die, and be replaced by whoever else there is.
+fn naming_services() -> u16 {
+    2
 }
 
 fn utc() -> String {

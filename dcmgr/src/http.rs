@@ -43,6 +43,7 @@ mod jobs;
 mod labels;
 mod list;
 mod monitors;
+mod naming_nodes;
 mod networks;
 mod node_groups;
 mod nodes;

@@ -120,7 +120,16 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let time_zone = schedules::checked_zone(&config.time_zone).map_err(|_| {
         anyhow::anyhow!("no file knows the time zone `{}`: it is named like Asia/Tokyo", config.time_zone)
     })?;
-    let parts = Parts { db: db.clone(), vault, installation, infrastructure, time_zone, metrics: Some(handle) };
+    let naming_services = config.naming_services;
+    let parts = Parts {
+        db: db.clone(),
+        vault,
+        installation,
+        infrastructure,
+        time_zone,
+        naming_services,
+        metrics: Some(handle),
+    };
     let (app, rung) = App::new(parts);
     let stop = CancellationToken::new();
     let bus: Arc<dyn Bus> = bus;

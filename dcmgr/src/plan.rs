@@ -9,6 +9,7 @@ pub mod interface;
 pub mod job;
 pub mod migration;
 pub mod moving;
+pub mod naming;
 pub mod placement;
 pub mod restart;
 pub mod retention;

@@ -70,10 +70,11 @@ pub use label::{Label, SetLabel, SetLabels};
 pub use language::{Language, Localise};
 pub use monitor::{Monitor, MonitorItem, SetMonitor};
 pub use network::{
-    AttachVif, BindAddress, ChangeSecurityGroup, CreateNetwork, CreateVif, DhcpRange, ExternalAddress, Network,
-    NetworkRoute, NetworkService, NetworkVif, Nothing, ReserveAddresses, RouteEnd, SetNetworkService, UpdateNetwork,
+    AttachVif, BindAddress, ChangeSecurityGroup, CreateNetwork, CreateVif, DhcpRange, ExternalAddress, NamingService,
+    Network, NetworkRoute, NetworkService, NetworkVif, Nothing, ReserveAddresses, RouteEnd, SetNetworkService,
+    UpdateNetwork,
 };
-pub use node::{CreateNode, HostNode, NodeFilter, StorageNode, UpdateNode};
+pub use node::{CreateNode, HostNode, NamingNode, NodeFilter, SetNamingNode, StorageNode, UpdateNode};
 pub use node_group::{CreateNodeGroup, NodeGroup, UpdateNodeGroup};
 pub use page::Page;
 pub use placement::{DeletePlan, HostVerdict, LaunchPlan, Placement, PlannedRefusal, QuotaEffect, RuleVerdict};

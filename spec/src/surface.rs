@@ -154,7 +154,8 @@ impl World {
         let installation = db::recovery::installation(&db).await?;
         let vault = Vault::open(&self.vault_key())?;
         let time_zone = "UTC".to_owned();
-        let parts = Parts { db, vault, installation, infrastructure: Vec::new(), time_zone, metrics: None };
+        let infrastructure = Vec::new();
+        let parts = Parts { db, vault, installation, infrastructure, time_zone, naming_services: 2, metrics: None };
         Ok(App::new(parts))
     }
 }

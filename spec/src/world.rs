@@ -149,7 +149,8 @@ async fn dcmgr(config: &db::pool::Config, broker: &MemoryBroker, folder: &Path) 
         let installation = db::recovery::installation(&db).await?;
         let vault = Vault::open(&key)?;
         let time_zone = "UTC".to_owned();
-        let parts = Parts { db, vault, installation, infrastructure: Vec::new(), time_zone, metrics: None };
+        let infrastructure = Vec::new();
+        let parts = Parts { db, vault, installation, infrastructure, time_zone, naming_services: 2, metrics: None };
         let (app, rung) = App::new(parts);
         let mut tasks = tasks::start(&app, broker.bus("dcmgr"), rung, CancellationToken::new()).await;
         tokio::spawn(async move { while tasks.join_next().await.is_some() {} });

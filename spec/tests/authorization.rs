@@ -108,6 +108,7 @@ async fn things(world: &World, surface: &Surface) -> anyhow::Result<Things> {
         ("images", "wmi-tiny"),
         ("host_nodes", "hn-h1"),
         ("storage_nodes", "sn-s1"),
+        ("naming_nodes", "nsa.n1"),
         ("dc_networks", "dcn-main"),
         ("instance_types", "it-small"),
         ("backup_storages", storage.as_str()),

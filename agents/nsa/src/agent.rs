@@ -35,6 +35,7 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -100,8 +101,11 @@ impl NsaAgent {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let store = Store::open(&config.data_dir)?;
-        let shared =
-            network::Shared { forwarders: Forwarders::default(), questions_per_second: config.questions_per_second };
+        let shared = network::Shared {
+            forwarders: Forwarders::default(),
+            questions_per_second: config.questions_per_second,
+            manager: Arc::default(),
+        };
         let loaded = store.load()?.into_iter().map(|loaded| {
             let network = Network::new(loaded.installation, loaded.served, false, &shared);
             (network.id.clone(), Arc::new(network))
@@ -173,12 +177,13 @@ impl Inner {
 
     /// What an apply and a change end with: the link as the version wants it, and the answer.
     async fn applied(&self, network: Arc<Network>, work: &Work) -> Result<Vec<FactReport>, Stopped> {
-        network.confirm();
+        network.told();
         let seen = |network: &Network| vec![self.fact_of(network, work.standing.observe())];
         if let Err(error) = self.ensure_up(&network, work).await? {
             let observed = seen(&network);
             return Err(stopped_by_link(&error).with_facts(observed));
         }
+        network.announce_way(&*self.links).await;
         self.reach(Point::ApplyAfter, work).await?;
         Ok(seen(&network))
     }
@@ -487,6 +492,7 @@ impl Agent for NsaAgent {
     async fn joined(&self, standing: Standing) {
         let incarnation = standing.incarnation;
         self.inner.standing.store(Some(Arc::new(standing)));
+        self.inner.shared.manager.store(true, Ordering::Relaxed);
         self.inner.truth.welcomed();
         let inner = Arc::downgrade(&self.inner);
         rehearsal::spawn(async move {
@@ -501,6 +507,7 @@ impl Agent for NsaAgent {
 
     fn linked(&self, is_up: bool) {
         if !is_up {
+            self.inner.shared.manager.store(false, Ordering::Relaxed);
             self.inner.truth.lost();
         }
     }

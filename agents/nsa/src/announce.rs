@@ -8,6 +8,7 @@
 //! announcement of another: its namespace may go on answering ARP for it. Nothing is elected and nobody steps back; a process
 //! that does not announce does not answer.
 
+use crate::gateway::Gateway;
 use crate::limits::{ANNOUNCE_ALONE, ANNOUNCE_SHARED, SHARED_FOR};
 use crate::snapshot::Served;
 use arame_schema::model::MacAddress;
@@ -17,13 +18,14 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 /// Ethernet, then ARP for IPv4 (RFC 826).
-const FRAME: usize = 14 + 28;
+pub const FRAME: usize = 14 + 28;
 
 /// An AF_PACKET socket for ARP, bound to the link's inner end.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct ArpSocket {
 }
 
 /// "This address is at this MAC", to everybody.
-fn announcement(mac: MacAddress, address: Ipv4Addr) -> [u8; FRAME] {
+pub fn announcement(mac: MacAddress, address: Ipv4Addr) -> [u8; FRAME] {
     let mut frame = [0; FRAME];
     frame[..6].copy_from_slice(&[0xff; 6]);
     frame[6..12].copy_from_slice(&mac.0);
@@ -51,11 +53,28 @@ fn is_another(frame: &[u8], mac: MacAddress, address: Ipv4Addr) -> bool {
     is_arp && frame.get(28..32) == Some(&address.octets()) && frame.get(22..28).is_some_and(|sender| sender != mac.0)
 }
 
+/// Who is told that another announced the gateway's address.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    pub gateway: Arc<Gateway>,
+    /// Whether the manager is heard.
+    pub manager: Arc<AtomicBool>,
+}
+
+impl Heard {
+    fn look(&self, frame: &[u8], mac: MacAddress, served: &Served) {
+        let (Some(address), Some(_)) = (served.head.gateway, &served.head.outside) else { return };
+        if is_another(frame, mac, address) && self.gateway.heard_another(self.manager.load(Ordering::Relaxed)) {
+            tracing::warn!(network = %served.head.network, %address, "another is the gateway: the way out is given up here");
+        }
+    }
+}
+
 /// Announces until it is dropped. What cannot be sent is sent the next time.
 ///
 /// # Errors
 /// The socket cannot be waited for.
-pub async fn run(socket: ArpSocket, served: Arc<ArcSwap<Served>>) -> io::Result<()> {
+pub async fn run(socket: ArpSocket, served: Arc<ArcSwap<Served>>, gateway: Heard) -> io::Result<()> {
     let mac = socket.mac;
     // Only to be woken by it: tokio waits for any socket in this dress.
     let socket = UdpSocket::from_std(socket.socket.into())?;
@@ -81,7 +100,7 @@ pub async fn run(socket: ArpSocket, served: Arc<ArcSwap<Served>>) -> io::Result<
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     // A link that is down says so at each look.
                     Err(_) => tokio::time::sleep(ANNOUNCE_SHARED).await,
-                    Ok(_) => {}
+                    Ok(length) => gateway.look(&frame[..length], mac, &served.load()),
                 }
             }
         }
@@ -95,6 +114,17 @@ fn pause(since_heard: Option<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_frame_is_too_strange_to_be_looked_at(frame in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let (own, address) = (MacAddress([2, 0, 0, 0, 0, 1]), Ipv4Addr::new(10, 0, 0, 2));
+            let mut forged = announcement(MacAddress([2, 0, 0, 0, 0, 2]), address).to_vec();
+            proptest::prop_assert!(is_another(&forged, own, address));
+            forged.splice(12..20.min(12 + frame.len()), frame.iter().copied().take(8));
+            let _ = (is_another(&frame, own, address), is_another(&forged, own, address));
+        }
+    }
 
     #[test]
     fn another_at_the_same_address_is_heard_and_nobody_else() {

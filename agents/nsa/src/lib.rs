@@ -20,6 +20,7 @@ pub mod dhcp;
 pub mod dns;
 pub mod exchanges;
 pub mod faults;
+pub mod gateway;
 pub mod limits;
 pub mod link;
 mod metrics;

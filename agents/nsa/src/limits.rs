@@ -53,6 +53,16 @@ pub const COMPLAINT_AGE: Duration = Duration::from_secs(600);
 /// full load. The kernel takes it only while it is used.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
+/// How long a way out that a file tells of is neither announced nor made, and another listened for, when a process begins:
+/// more than the pause between two announcements of a new one.
+pub const HOLD_WAY: Duration = Duration::from_secs(5);
+
+/// Pause between two announcements of a way out: often while machines may still believe another one, then as often as a
+/// switch forgets where an address was.
+pub const ANNOUNCE_WAY_NEW: Duration = Duration::from_secs(1);
+pub const ANNOUNCE_WAY: Duration = Duration::from_secs(3);
+pub const WAY_IS_NEW: Duration = Duration::from_secs(60);
+
 /// How often a naming service says where its address is, alone and beside another. A client that asked one that died has its
 /// answer from another after this and one retry.
 pub const ANNOUNCE_ALONE: Duration = Duration::from_secs(20);

@@ -30,6 +30,8 @@ pub struct LinkSpec {
     pub mtu: u16,
     /// The way out, where it is here.
     pub outside: Option<Outside>,
+    /// The way out is mended where it stands and not made where it does not.
+    pub keeps_way: bool,
 }
 
 impl LinkSpec {
@@ -43,6 +45,7 @@ impl LinkSpec {
             gateway: snapshot.gateway,
             mtu: snapshot.mtu,
             outside: snapshot.outside.clone(),
+            keeps_way: false,
         }
     }
 }
@@ -137,6 +140,9 @@ pub trait Links: Send + Sync + 'static {
 
     /// Everything that carries a mark. An error: nothing is known.
     async fn list(&self) -> Result<Vec<FoundLink>, LinkError>;
+
+    /// Says on both segments that the addresses of the way out are here (RFC 5227).
+    async fn announce_way(&self, spec: &LinkSpec) -> Result<(), LinkError>;
 
     /// Which of these links, once made, are no longer as made. Cheap: called every second.
     async fn broken(&self, specs: &[LinkSpec]) -> Result<Vec<NetworkId>, LinkError>;

@@ -10,6 +10,7 @@ use crate::dns::clients::Clients;
 use crate::dns::forward::Forwarders;
 use crate::dns::{self, DnsCounters};
 use crate::exchanges::Exchanges;
+use crate::gateway::{Gateway, Way};
 use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::link::{LinkError, LinkId, LinkSpec, Links, Mark, Sockets, sentence};
 use crate::queries::Queries;
@@ -38,6 +39,8 @@ pub enum LinkStatus {
 pub struct Shared {
     pub forwarders: Forwarders,
     pub questions_per_second: u32,
+    /// Whether the manager is heard.
+    pub manager: Arc<AtomicBool>,
 }
 
 pub struct Network {
@@ -52,6 +55,8 @@ pub struct Network {
     pub queries: Arc<Queries>,
     pub complaints: Arc<Complaints>,
     questions_per_second: u32,
+    manager: Arc<AtomicBool>,
+    gateway: Arc<Gateway>,
     status: ArcSwap<LinkStatus>,
     link: Mutex<Link>,
 }
@@ -99,6 +104,8 @@ impl Network {
             queries,
             complaints: Arc::default(),
             questions_per_second: shared.questions_per_second,
+            manager: shared.manager.clone(),
+            gateway: Arc::new(Gateway::new(confirmed)),
             status: ArcSwap::from_pointee(LinkStatus::NotYet),
             link: Mutex::default(),
         }
@@ -126,8 +133,34 @@ impl Network {
         self.status.load_full()
     }
 
+    /// The manager sent what is served now, or the same again.
+    pub fn told(&self) {
+        self.confirm();
+        self.gateway.told(self.served().head.outside.is_some());
+    }
+
     pub fn spec(&self) -> LinkSpec {
-        LinkSpec::of(&self.served())
+        self.spec_of(&self.served())
+    }
+
+    fn spec_of(&self, served: &Served) -> LinkSpec {
+        let spec = LinkSpec::of(served);
+        match self.gateway.way() {
+            Way::Open => spec,
+            Way::Kept => LinkSpec { keeps_way: spec.outside.is_some(), ..spec },
+            Way::Closed => LinkSpec { outside: None, ..spec },
+        }
+    }
+
+    /// Says where the way out is, if it is here and the time has come.
+    pub async fn announce_way(&self, links: &dyn Links) {
+        let spec = self.spec();
+        if spec.outside.is_none() || *self.status() != LinkStatus::Up || !self.gateway.is_to_announce() {
+            return;
+        }
+        if let Err(error) = links.announce_way(&spec).await {
+            tracing::debug!(network = %self.id, error = sentence(&error), "the way out could not be announced");
+        }
     }
 
     /// Whether link and servers are as the served snapshot wants them, as far as is known without looking.
@@ -158,7 +191,7 @@ impl Network {
 
     async fn bring_up_locked(&self, link: &mut Link, links: &dyn Links) -> Result<(), LinkError> {
         let served = self.served();
-        let spec = LinkSpec::of(&served);
+        let spec = self.spec_of(&served);
         let mark = Mark { installation: self.installation, generation: served.version };
         let id = links.ensure(&spec, mark).await?;
         let same = link.made.as_ref().is_some_and(|(_, made)| *made == id);
@@ -172,6 +205,7 @@ impl Network {
         let sockets = links.open(&spec).await?;
         let failed = |source| LinkError::Io { verb: "starting the servers of", what: self.id.to_string(), source };
         link.services = Some(self.start(sockets).map_err(failed)?);
+        self.gateway.listens();
         link.made = Some((spec, id));
         Ok(())
     }
@@ -204,7 +238,8 @@ impl Network {
             services.tasks.push(AbortOnDropHandle::new(tokio::spawn(server)));
         }
         if let Some(arp) = sockets.arp {
-            let announcing = announce::run(arp, self.served.clone());
+            let heard = announce::Heard { gateway: self.gateway.clone(), manager: self.manager.clone() };
+            let announcing = announce::run(arp, self.served.clone(), heard);
             services.tasks.push(AbortOnDropHandle::new(tokio::spawn(announcing)));
         }
         Ok(services)

@@ -42,13 +42,15 @@ async fn look(inner: &Inner) {
         }
     };
     let mut wanting = Vec::new();
-    for network in networks {
+    for network in networks.clone() {
         if broken.contains(&network.id) || !network.is_up().await {
             wanting.push(network);
         }
     }
     let mend = |network: Arc<Network>| async move { mend(inner, &network).await };
     futures_util::stream::iter(wanting).for_each_concurrent(LINKS_AT_ONCE, mend).await;
+    let tell = |network: Arc<Network>| async move { network.announce_way(&*inner.links).await };
+    futures_util::stream::iter(networks).for_each_concurrent(LINKS_AT_ONCE, tell).await;
 }
 
 async fn mend(inner: &Inner, network: &Network) {

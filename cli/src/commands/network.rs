@@ -9,7 +9,7 @@ use crate::names;
 use crate::session::Session;
 use crate::table::{fields, table};
 use crate::words::{Message, word};
-use arame_schema::api::{Language, Network, NetworkVif};
+use arame_schema::api::{Language, NamingService, Network, NetworkVif};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +85,12 @@ fn many(language: Language, networks: &[Network]) -> String {
     table(language, &head, rows.collect())
 }
 
+/// `nsa.n1 serving (gateway)`: the API's own words.
+fn naming_service(service: &NamingService) -> String {
+    let gateway = if service.is_gateway { " (gateway)" } else { "" };
+    format!("{} {}{gateway}", service.agent, service.state)
+}
+
 fn one(language: Language, one: &Network, vifs: &[NetworkVif]) -> String {
     let ranges: Vec<String> = one.dhcp_ranges.iter().map(|[first, last]| format!("{first}-{last}")).collect();
     let services: Vec<String> = one
@@ -104,6 +110,7 @@ fn one(language: Language, one: &Network, vifs: &[NetworkVif]) -> String {
             (Message::Range, ranges.join(", ")),
             (Message::Used, format!("{}/{}", one.addresses_used, one.addresses_total)),
             (Message::Services, services.join(", ")),
+            (Message::NamingServices, one.naming_services.iter().map(naming_service).collect::<Vec<_>>().join(", ")),
             (Message::Description, one.description.clone()),
         ],
     );

@@ -3,6 +3,7 @@
 //! Rule: a tag is one network's until no naming service serves it any more (DESIGN 3.11): a deleted network keeps its row
 //! until then. What a naming service has to know raises the network's version in the same transaction.
 
+pub mod naming;
 pub mod outside;
 pub mod parts;
 mod plugs;
@@ -64,6 +65,7 @@ pub async fn vifs(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page
 pub async fn create(app: &App, caller: &Caller, request: CreateNetwork) -> Result<Network, Refusal> {
     once::check_choice(caller, request.id.as_ref())?;
     once::check_choice(caller, request.vlan_tag.as_ref())?;
+    once::check_choice(caller, request.naming_services_wanted.as_ref())?;
     let account = caller.owner()?.to_owned();
     let plan = subnet::plan(&request)?;
     let id = request.id.clone().unwrap_or_else(|| NetworkId::from_entropy(once::entropy())).to_string();
@@ -96,7 +98,11 @@ pub async fn create(app: &App, caller: &Caller, request: CreateNetwork) -> Resul
             editable: request.editable,
         };
         db::networks::changes::insert(tx, &row).await?;
+        if let Some(count) = request.naming_services_wanted {
+            db::networks::naming::set_count(tx, &id, Some(count)).await?;
+        }
         once::keep(tx, caller, "network.create", &id).await?;
+        naming::look(app, tx, &id).await?;
         snapshot::network(tx, ringing, &id, Cause::request(caller.request)).await?;
         Ok(id.clone())
     })?;
@@ -147,6 +153,7 @@ pub(super) async fn lock_own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<N
 pub async fn update(app: &App, caller: &Caller, id: &str, request: UpdateNetwork) -> Result<Network, Refusal> {
     once::check_choice(caller, request.editable.as_ref())?;
     once::check_choice(caller, request.forwarders.as_ref())?;
+    once::check_choice(caller, request.naming_services_wanted.as_ref())?;
     crate::change!(app, "update network", Some(caller.request), |tx, ringing| {
         let row = lock_own(tx, caller, id).await?;
         let served = settings::changed(&row, &request)?;
@@ -160,6 +167,10 @@ pub async fn update(app: &App, caller: &Caller, id: &str, request: UpdateNetwork
             snapshot::network(tx, ringing, id, Cause::request(caller.request)).await?;
         }
         outside::change(tx, ringing, app, caller, &row, &request).await?;
+        if let Some(count) = request.naming_services_wanted {
+            db::networks::naming::set_count(tx, id, Some(count)).await?;
+            naming::look_and_send(app, tx, ringing, id, Cause::request(caller.request)).await?;
+        }
         let (name, description) = (request.display_name.as_deref(), request.description.as_deref());
         db::networks::changes::set_words(tx, id, name, description, request.editable).await?;
         Ok(db::events::audit(tx, &caller.who(), "network.update", id).await?)

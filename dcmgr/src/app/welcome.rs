@@ -129,19 +129,24 @@ fn unwelcome(hello: &Hello, reason: &str) -> Answer {
 /// # Errors
 /// The database's.
 pub async fn catch_up(app: &App, agent: &str) -> Result<(), AppError> {
-    crate::change!(app, "catch up", None, |tx, ringing| {
-        let Some(row) = db::agents::find(tx, agent).await? else { return Ok(()) };
+    let kind = crate::change!(app, "catch up", None, |tx, ringing| {
+        let Some(row) = db::agents::find(tx, agent).await? else { return Ok(String::new()) };
         match row.kind.as_str() {
             "nsa" => networks(tx, ringing, &row).await,
             "sta" => storage(tx, ringing, &row).await,
             _ => host(tx, ringing, &row).await,
-        }
-    })
+        }?;
+        Ok(row.kind)
+    })?;
+    // Networks that wanted one more need not wait for the timer.
+    if kind == "nsa" { super::networks::naming::tend_now(app).await } else { Ok(()) }
 }
 
 async fn networks(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result<(), AppError> {
-    for network in db::networks::all(tx).await? {
-        advance::snapshot::row_at(tx, ringing, &network, &agent.id, Cause::fact()).await?;
+    for network in db::networks::naming::of_agent(tx, &agent.id).await? {
+        if let Some(row) = db::networks::find(tx, &network).await? {
+            advance::snapshot::row_at(tx, ringing, &row, &agent.id, Cause::fact()).await?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::{Columns, Db, DbError, Tx};
 use arame_schema::api;
 use arame_schema::model::NetworkRecord;
 use arame_schema::model::dns_record::APEX;
+use std::net::Ipv4Addr;
 
 const VIEW: &str = "SELECT r.id, r.network_id, r.name, r.kind, r.value, r.ttl_seconds, r.created_at, n.domain_name \
                     FROM dns_records r JOIN networks n ON n.id = r.network_id \
@@ -84,6 +85,21 @@ pub async fn is_machine(tx: &mut Tx, network: &str, name: &str) -> Result<bool, 
     let statement = "SELECT 1 AS one FROM network_vifs v JOIN instances i ON i.id = v.instance_id \
                      WHERE v.network_id = ? AND v.deleted_at IS NULL AND LOWER(i.hostname) = ? LIMIT 1";
     Ok(first(tx, statement, (network, name)).await?.is_some())
+}
+
+/// The external address of the machine of the network that has this name.
+pub async fn external_address(tx: &mut Tx, network: &str, host: &str) -> Result<Option<Ipv4Addr>, DbError> {
+    let statement = "SELECT h.ipv4 FROM ip_handles h JOIN network_vifs v ON v.id = h.network_vif_id \
+                     JOIN instances i ON i.id = v.instance_id WHERE v.network_id = ? AND v.deleted_at IS NULL \
+                     AND LOWER(i.hostname) = ? ORDER BY h.seq LIMIT 1";
+    first(tx, statement, (network, host)).await?.map(|row| row.ipv4("ipv4")).transpose()
+}
+
+/// The name of the machine that has an interface, in lower case.
+pub async fn machine_of(tx: &mut Tx, vif: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT LOWER(i.hostname) AS hostname FROM network_vifs v JOIN instances i ON i.id = v.instance_id \
+                     WHERE v.id = ? AND v.deleted_at IS NULL";
+    first(tx, statement, (vif,)).await?.map(|row| row.text("hostname")).transpose()
 }
 
 pub async fn insert(tx: &mut Tx, network: &str, record: &NetworkRecord, version: u64) -> Result<(), DbError> {

@@ -1,6 +1,7 @@
 //! Networks, interfaces, leases, and what a host's policy and an nsa's snapshot are made of.
 
 pub mod changes;
+pub mod naming;
 pub mod outside;
 pub mod plugs;
 pub mod views;
@@ -300,16 +301,15 @@ pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), Db
     Ok(())
 }
 
-/// Gives cooled addresses back: the least time is over, and every nsa that ever joined and every host that knew them has
-/// answered a version without them, or that it serves a deleted network no more. An agent that has said hello and not yet answered has not: no answer is no
-/// acknowledgement. A bounded batch a call.
+/// Gives cooled addresses back: the least time is over, and every nsa that the network was placed at and every host that
+/// knew them has answered a version without them; one that answered that it serves the network no more has no place there.
+/// An agent that has said hello and not yet answered has not: no answer is no acknowledgement. A bounded batch a call.
 pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let statement = "DELETE FROM ip_leases WHERE released_at IS NOT NULL \
         AND released_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
-        AND NOT EXISTS (SELECT 1 FROM agents a LEFT JOIN facts f ON f.thing = ip_leases.network_id AND f.agent_id = a.id \
-                        AND f.name = 'applied' AND (f.value = 'yes' OR (f.value = 'no' AND EXISTS (SELECT 1 FROM networks n \
-                        WHERE n.id = ip_leases.network_id AND n.deleted_at IS NOT NULL))) \
-                        WHERE a.kind = 'nsa' AND a.incarnation > 0 \
+        AND NOT EXISTS (SELECT 1 FROM naming_places p LEFT JOIN facts f ON f.thing = p.network_id \
+                        AND f.agent_id = p.agent_id AND f.name = 'applied' AND f.value = 'yes' \
+                        WHERE p.network_id = ip_leases.network_id \
                         AND IFNULL(f.generation, 0) < ip_leases.cool_network_version) \
         AND NOT EXISTS (SELECT 1 FROM host_nodes h LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id \
                         AND f.name = 'applied' AND f.value = 'yes' WHERE h.id = ip_leases.host_node_id \

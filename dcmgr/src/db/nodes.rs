@@ -251,16 +251,22 @@ pub async fn held_by_storage(tx: &mut Tx, id: &str, agent: &str) -> Result<Vec<S
     rows(tx, statement, (id, id, agent, agent)).await?.iter().map(|row| row.text("id")).collect()
 }
 
-/// Ends a node and its agent: their rows, what was known by it, what was asked of it. Its process is refused from now on.
+/// Ends a node and its agent. Its process is refused from now on.
 pub async fn delete(tx: &mut Tx, id: &str, agent: &str) -> Result<(), DbError> {
+    end_agent(tx, agent).await?;
+    let table = table_of(id);
+    run(tx, format!("DELETE FROM {table} WHERE id = ?"), (id,)).await?;
+    Ok(())
+}
+
+/// Ends an agent: its row, what was known by it, what was asked of it.
+pub async fn end_agent(tx: &mut Tx, agent: &str) -> Result<(), DbError> {
     let jobs = "UPDATE jobs SET state = 'obsolete', open = NULL, finished_at = UTC_TIMESTAMP(3) WHERE agent_id = ? AND open = 1";
     run(tx, jobs, (agent,)).await?;
     for table in ["facts", "inventories", "former_processes"] {
         run(tx, format!("DELETE FROM {table} WHERE agent_id = ?"), (agent,)).await?;
     }
     run(tx, "DELETE FROM agents WHERE id = ?", (agent,)).await?;
-    let table = table_of(id);
-    run(tx, format!("DELETE FROM {table} WHERE id = ?"), (id,)).await?;
     Ok(())
 }
 

@@ -9,13 +9,12 @@ pub enum Kind {
 }
 
 pub async fn behind(db: &Db) -> Result<Vec<(String, Kind)>, DbError> {
-    let statement = "SELECT n.id AS thing, 1 AS network FROM networks n JOIN agents a ON a.kind = 'nsa' \
-        AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
+    // A service that is to serve a network no more has its place until it answered that.
+    let statement = "SELECT n.id AS thing, 1 AS network FROM networks n JOIN naming_places p ON p.network_id = n.id \
+        JOIN agents a ON a.id = p.agent_id AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
         LEFT JOIN facts f ON f.thing = n.id AND f.agent_id = a.id AND f.name = 'applied' AND f.value = 'yes' \
         LEFT JOIN jobs j ON j.thing = n.id AND j.agent_id = a.id AND j.open = 1 \
-        WHERE j.id IS NULL AND IFNULL(f.generation, 0) < n.version AND (n.deleted_at IS NULL OR NOT EXISTS \
-        (SELECT 1 FROM facts g WHERE g.thing = n.id AND g.agent_id = a.id AND g.name = 'applied' AND g.value = 'no' \
-         AND g.generation >= n.version)) \
+        WHERE j.id IS NULL AND (p.wanted = 0 OR n.deleted_at IS NOT NULL OR IFNULL(f.generation, 0) < n.version) \
         UNION ALL SELECT h.id, 0 FROM host_nodes h JOIN agents a ON a.id = h.agent_id \
         AND a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND \
         LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = a.id AND f.name = 'applied' AND f.value = 'yes' \

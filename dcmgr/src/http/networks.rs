@@ -86,11 +86,17 @@ fn create_network(fields: &mut Fields) -> Result<CreateNetwork, Refusal> {
         service_gateway: fields.parsed("service_gateway", ADDRESS)?,
         dhcp_range,
         vlan_tag: fields.number("vlan_tag", 1..=4094)?.map(|tag| tag as u16),
+        naming_services_wanted: naming_services(fields)?,
     })
 }
 
 fn text(fields: &mut Fields, name: &str) -> Result<Option<String>, Refusal> {
     Ok(fields.text_within(name, NAME_BYTES_MAX)?.filter(|text| !text.is_empty()))
+}
+
+/// More than a handful answer nobody faster.
+fn naming_services(fields: &mut Fields) -> Result<Option<u16>, Refusal> {
+    Ok(fields.number("naming_services_wanted", 0..=16)?.map(|count| count as u16))
 }
 
 fn seconds(fields: &mut Fields, name: &str) -> Result<Option<u32>, Refusal> {
@@ -126,6 +132,7 @@ pub async fn update(mut asked: Asked) -> Answer<Network> {
         dns: asked.fields.flag("dns")?,
         nat_network_id: asked.fields.text("nat_network_id")?,
         outbound: asked.fields.flag("outbound")?,
+        naming_services_wanted: naming_services(&mut asked.fields)?,
     };
     asked.fields.clone().finish()?;
     let view = app::networks::update(asked.app(), &asked.caller, id.as_str(), request).await?;

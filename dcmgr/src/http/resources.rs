@@ -5,8 +5,8 @@
 
 use super::Http;
 use super::{
-    backups, dc_networks, dns_records, images, instance_types, instances, ip_pools, labels, monitors, networks,
-    node_groups, nodes, reports, schedules, vifs,
+    backups, dc_networks, dns_records, images, instance_types, instances, ip_pools, labels, monitors, naming_nodes,
+    networks, node_groups, nodes, reports, schedules, vifs,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -124,6 +124,8 @@ fn places() -> OpenApiRouter<Http> {
     OpenApiRouter::new()
         .routes(routes!(nodes::hosts, nodes::create_host))
         .routes(routes!(nodes::host, nodes::set_host, nodes::delete_host))
+        .routes(routes!(naming_nodes::list))
+        .routes(routes!(naming_nodes::get, naming_nodes::set, naming_nodes::delete))
         .routes(routes!(nodes::storage, nodes::create_storage))
         .routes(routes!(nodes::storage_one, nodes::set_storage, nodes::delete_storage))
         .routes(routes!(node_groups::hosts::list, node_groups::hosts::create))

@@ -554,6 +554,12 @@ absent!(nodes:
     delete_host(id: &str) -> ();
     delete_storage(id: &str) -> StorageNode;
 );
+absent!(naming_nodes:
+    list(filter: ListFilter) -> Page<NamingNode>;
+    get(id: &str) -> NamingNode;
+    set_scheduling(id: &str, enabled: bool) -> NamingNode;
+    delete(id: &str) -> NamingNode;
+);
 absent!(jobs: list(filter: ListFilter, thing: Option<String>) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
 absent!(adoption: adopt(id: &str) -> String; remove(id: &str) -> String;);

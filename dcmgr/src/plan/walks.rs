@@ -13,6 +13,7 @@ mod interface;
 mod meeting;
 mod migration;
 mod moving;
+mod naming;
 mod rollback;
 mod snapshot;
 mod volume;
@@ -88,6 +89,12 @@ pub(super) enum Sabotage {
     LeaveStrays,
     /// A running guest gets an interface before its port's rules stand.
     PlugBeforePort,
+    /// A naming service is withdrawn before another one answered that it serves.
+    WithdrawBeforeServed,
+    /// A network is given to a naming service, or to another gateway, without a new version.
+    PlaceAtOldVersion,
+    /// A gateway stays where nobody is heard.
+    KeepDeadGateway,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
 }

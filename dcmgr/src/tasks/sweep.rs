@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, consoles, outcome, schedules};
+use crate::app::{App, AppError, consoles, networks, outcome, schedules};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub async fn run(app: App, stop: CancellationToken) {
         looks = looks.wrapping_add(1);
         if let Err(error) = look(&app).await {
             tracing::warn!(%error, "the sweep could not look");
+            // Who was not heard meanwhile may have spoken.
+            app.naming_watch().forget();
         }
         if looks.is_multiple_of(SWEEP_EVERY) {
             let swept = db::events::sweep(app.db()).await.and(db::usage::sweep(app.db()).await);
@@ -90,10 +92,13 @@ async fn look(app: &App) -> Result<(), AppError> {
             }
         })?;
     }
+    networks::naming::tend(app).await?;
     // Who still answers for an address is not known to a database that forgot.
     if db::recovery::memory_of(app.db()).await?.lost.is_none() {
         db::networks::end_cooling(app.db(), COOL_SECONDS).await?;
-        db::networks::changes::end_deleted(app.db(), COOL_SECONDS).await?;
+        if db::networks::changes::end_deleted(app.db(), COOL_SECONDS).await? > 0 {
+            db::networks::naming::end_orphans(app.db()).await?;
+        }
         db::ip_pools::end_expired(app.db()).await?;
         db::dns_records::end_removed(app.db()).await?;
     }

@@ -63,6 +63,26 @@ pub struct Network {
     /// What leaves without an external address leaves as this.
     #[serde(default)]
     pub outside_ipv4: Option<String>,
+    /// How many naming services it wants; 0: every one. Null: as many as the data center has it.
+    #[serde(default)]
+    pub naming_services_wanted: Option<u16>,
+    /// Who answers DHCP and DNS in it.
+    #[serde(default)]
+    pub naming_services: Vec<NamingService>,
+}
+
+/// A naming service of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamingService {
+    /// `nsa.n1`.
+    pub agent: String,
+    /// `serving`; `coming`: it has not yet answered that it serves it; `leaving`: another serves it instead; `silent`: it is
+    /// not heard, and may answer its guests all the same.
+    pub state: String,
+    /// The version that it answered last.
+    pub version: Option<u64>,
+    /// Whether what leaves the network leaves through it.
+    pub is_gateway: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -176,6 +196,9 @@ pub struct CreateNetwork {
     /// 802.1Q tag, of an operator's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan_tag: Option<u16>,
+    /// How many naming services serve it, 1 to 16; 0: every one. Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming_services_wanted: Option<u16>,
 }
 
 /// What is absent stays as it is.
@@ -231,6 +254,9 @@ pub struct UpdateNetwork {
     /// Whether those without an external address may open connections outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<bool>,
+    /// How many naming services serve it, 1 to 16; 0: every one. Operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming_services_wanted: Option<u16>,
 }
 
 /// An address outside that is an interface's, 1:1.

@@ -75,6 +75,34 @@ pub struct StorageNode {
     pub join_key: Option<String>,
 }
 
+/// A naming service: who answers DHCP and DNS, and is the gateway of networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamingNode {
+    /// Its agent: `nsa.n1`.
+    pub id: String,
+    pub uuid: String,
+    /// The machine it is on.
+    pub node_id: String,
+    pub created_at: Timestamp,
+    /// Whether it has networks; those of one that has not are given to others.
+    pub scheduling_enabled: bool,
+    /// `online` or `offline`: whether it is heard.
+    pub status: String,
+    /// Networks that it serves, or has not yet left.
+    pub networks: u64,
+    /// Of these, those that it leads outside.
+    pub gateways: u64,
+    pub version: Option<String>,
+    pub last_seen_at: Option<Timestamp>,
+    pub degraded: Option<String>,
+}
+
+/// What may be changed of a naming service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SetNamingNode {
+    pub scheduling_enabled: bool,
+}
+
 /// A host or storage node that is to join: its row, and the key its agent says hello with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateNode {
@@ -119,4 +147,4 @@ pub struct NodeFilter {
     pub status: Option<String>,
 }
 
-wordless!(HostNode, StorageNode);
+wordless!(HostNode, NamingNode, StorageNode);

@@ -157,12 +157,14 @@ pub enum Code {
     RecordConflict,
     /// `{name}`, `{chain}`
     RecordLoop,
+    /// `{name}`, `{address}`
+    NameOfExternalAddress,
     /// `{request}`: filled by the http layer.
     Internal,
 }
 
 impl Code {
-    pub const ALL: [Code; 77] = [
+    pub const ALL: [Code; 78] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -239,6 +241,7 @@ impl Code {
         Code::TooMany,
         Code::RecordConflict,
         Code::RecordLoop,
+        Code::NameOfExternalAddress,
         Code::Internal,
     ];
 }

@@ -179,6 +179,12 @@ impl fmt::Display for AgentKind {
 #[serde(try_from = "String", into = "String")]
 pub struct AgentId(String);
 
+impl AsRef<str> for AgentId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl AgentId {
     pub fn kind(&self) -> AgentKind {
         match self.0.split('.').next() {

@@ -203,7 +203,8 @@ impl Center {
                 Err(error) => return center.note_bad_end(format!("dcmgr: {error}")),
             };
             let time_zone = "UTC".to_owned();
-            let parts = Parts { db, vault, installation, infrastructure: Vec::new(), time_zone, metrics: None };
+            let infrastructure = Vec::new();
+            let parts = Parts { db, vault, installation, infrastructure, time_zone, naming_services: 2, metrics: None };
             let (app, rung) = App::new(parts);
             let bus = center.broker.bus(DCMGR);
             let mut running = tasks::start(&app, bus, rung, CancellationToken::new()).await;

@@ -19,4 +19,5 @@ mod identity;
 mod late;
 mod listings;
 mod naming;
+mod places;
 mod support;

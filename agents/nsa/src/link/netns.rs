@@ -13,7 +13,7 @@ use super::command::{CommandError, run, run_with};
 use super::ovsdb::{self, Port};
 use super::way;
 use super::{DhcpSockets, FoundLink, FrameSocket, LinkError, LinkId, LinkSpec, Links, Mark, Sockets};
-use crate::announce::ArpSocket;
+use crate::announce::{ArpSocket, announcement};
 use crate::config::Switch;
 use crate::dhcp::SERVER_PORT;
 use crate::limits::INSPECTIONS_PER_TICK;
@@ -25,7 +25,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockType};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, send};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use std::collections::HashMap;
 use std::fs::File;
@@ -227,6 +227,7 @@ impl Links for Netns {
             row = None;
             seen = look_inside(&file).await?;
         }
+        let spec = &effective(spec, &seen);
         let way = self.ensure_way(spec, mark, (&netns, &file), &ports).await?;
         if way {
             seen = look_inside(&file).await?;
@@ -292,6 +293,16 @@ impl Links for Netns {
         Ok(found)
     }
 
+    async fn announce_way(&self, spec: &LinkSpec) -> Result<(), LinkError> {
+        let Some(outside) = &spec.outside else { return Ok(()) };
+        let netns = self.netns(&spec.network);
+        let Some(file) = open_netns(&netns) else { return Ok(()) };
+        let inner: Vec<Ipv4Addr> = spec.gateway.into_iter().collect();
+        let outer: Vec<Ipv4Addr> = outer_addresses(outside).into_iter().map(|(address, _)| address).collect();
+        let tell = move || announce_at(INNER, &inner).and_then(|()| announce_at(OUTER, &outer));
+        inside(&file, tell).await?.map_err(|e| io_error("announcing the way out of", netns, e))
+    }
+
     async fn broken(&self, specs: &[LinkSpec]) -> Result<Vec<NetworkId>, LinkError> {
         let ports: HashMap<String, Port> =
             self.ports().await?.into_iter().map(|port| (port.name.clone(), port)).collect();
@@ -312,7 +323,9 @@ impl Links for Netns {
             let turn = (at + specs.len() - start % specs.len()) % specs.len() < INSPECTIONS_PER_TICK;
             let whole = match file {
                 Some(file) if outside && turn => {
-                    is_as_wished(spec, &look_inside(&file).await?) && self.has_rules(spec, made).await
+                    let seen = look_inside(&file).await?;
+                    let spec = &effective(spec, &seen);
+                    is_as_wished(spec, &seen) && self.has_rules(spec, made).await
                 }
                 _ => outside,
             };
@@ -322,6 +335,12 @@ impl Links for Netns {
         }
         Ok(broken)
     }
+}
+
+/// What is only kept is nothing where it does not stand.
+fn effective(spec: &LinkSpec, seen: &Inside) -> LinkSpec {
+    let outside = spec.outside.clone().filter(|_| !spec.keeps_way || seen.outside_up);
+    LinkSpec { outside, ..spec.clone() }
 }
 
 fn is_as_wished(spec: &LinkSpec, seen: &Inside) -> bool {
@@ -519,10 +538,26 @@ fn open_sockets() -> io::Result<Sockets> {
     Ok(Sockets { dhcp: Some(DhcpSockets { udp, frames }), dns: Some((dns_udp, dns_tcp)), arp: Some(open_arp()?) })
 }
 
-/// The inner end as `getifaddrs` gives it, and its MAC.
+/// Called inside the namespace.
+fn announce_at(device: &'static str, addresses: &[Ipv4Addr]) -> io::Result<()> {
+    let (link, mac) = end_of(device)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = nix::sys::socket::socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &link)?;
+    for address in addresses {
+        send(socket.as_raw_fd(), &announcement(mac, *address), MsgFlags::MSG_DONTWAIT)?;
+    }
+    Ok(())
+}
+
 fn inner_end() -> io::Result<(LinkAddr, MacAddress)> {
-    let missing = || io::Error::other(format!("{INNER} is missing"));
-    let entries = getifaddrs()?.filter(|entry| entry.interface_name == INNER);
+    end_of(INNER)
+}
+
+/// An end as `getifaddrs` gives it, and its MAC.
+fn end_of(device: &'static str) -> io::Result<(LinkAddr, MacAddress)> {
+    let missing = || io::Error::other(format!("{device} is missing"));
+    let entries = getifaddrs()?.filter(|entry| entry.interface_name == device);
     let link = entries.filter_map(|entry| entry.address?.as_link_addr().copied()).next().ok_or_else(missing)?;
     let mac = MacAddress(link.addr().ok_or_else(missing)?);
     Ok((link, mac))

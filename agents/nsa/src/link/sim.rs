@@ -240,6 +240,10 @@ impl Links for Sim {
         Ok(world.links.iter().map(found).collect())
     }
 
+    async fn announce_way(&self, _spec: &LinkSpec) -> Result<(), LinkError> {
+        self.available()
+    }
+
     async fn broken(&self, specs: &[LinkSpec]) -> Result<Vec<NetworkId>, LinkError> {
         self.available()?;
         let world = lock(&self.world);

@@ -28,29 +28,35 @@ const PACKETS: u64 = 100_000;
 const GROWTH_MIB: f64 = 48.0;
 
 /// How long a campaign goes on, and what it must not have grown by at its end.
-struct Campaign {
+pub struct Campaign {
     until: Option<Instant>,
+    most: u64,
     done: u64,
     before_mib: f64,
 }
 
 impl Campaign {
     fn begin() -> Self {
-        let minutes = std::env::var("ARAME_NOISE_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
-        let until = minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
-        Self { until, done: 0, before_mib: resident_mib() }
+        Self::of(PACKETS)
     }
 
-    fn goes_on(&mut self) -> bool {
+    /// One of so many, where no time is named.
+    pub fn of(most: u64) -> Self {
+        let minutes = std::env::var("ARAME_NOISE_MINUTES").ok().and_then(|text| text.parse::<f64>().ok());
+        let until = minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
+        Self { until, most, done: 0, before_mib: resident_mib() }
+    }
+
+    pub fn goes_on(&mut self) -> bool {
         self.done += 1;
         match self.until {
-            Some(until) if self.done.is_multiple_of(1_024) => Instant::now() < until,
+            Some(until) if self.done.is_multiple_of(1_024.min(self.most / 10)) => Instant::now() < until,
             Some(_) => true,
-            None => self.done <= PACKETS,
+            None => self.done <= self.most,
         }
     }
 
-    fn end(&self, what: &str) {
+    pub fn end(&self, what: &str) {
         let grown = resident_mib() - self.before_mib;
         println!("{what}: {} packets, grown by {grown:.1} MiB", self.done);
         assert!(grown < GROWTH_MIB, "{what}: grown by {grown:.1} MiB");
@@ -122,7 +128,7 @@ fn mutate(rng: &mut StdRng, seed: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn questions() -> Vec<Vec<u8>> {
+pub fn questions() -> Vec<Vec<u8>> {
     let long = format!("{}t101.example.", "abcdefgh.".repeat(24));
     let wide = format!("{}.{}.{}.t101.example.", "a".repeat(63), "b".repeat(63), "c".repeat(63));
     let names = [

@@ -31,7 +31,7 @@ fn within<T: Send + 'static>(netns: &str, work: impl FnOnce() -> T + Send + 'sta
 }
 
 /// Answers each line with who it is and whom it hears.
-fn serve(client: &Client, name: &'static str) {
+pub fn serve(client: &Client, name: &'static str) {
     let listener = within(&client.netns, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap()).join().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -61,11 +61,11 @@ fn say(stream: &TcpStream) -> Option<String> {
 }
 
 /// Who answers there, and whom it hears.
-fn ask(client: &Client, to: &str) -> Option<String> {
+pub fn ask(client: &Client, to: &str) -> Option<String> {
     say(&open(client, to)?)
 }
 
-fn with_way(network: &str, tag: u16, own: u8, external: u8) -> NetworkSnapshot {
+pub fn with_way(network: &str, tag: u16, own: u8, external: u8) -> NetworkSnapshot {
     let outer = |last| Ipv4Addr::new(192, 0, 2, last);
     let translation =
         Translation { vif: "vif-a".parse().unwrap(), inner: Ipv4Addr::new(10, 0, 0, 10), outer: outer(external) };
@@ -83,7 +83,7 @@ fn with_way(network: &str, tag: u16, own: u8, external: u8) -> NetworkSnapshot {
     NetworkSnapshot { outside: Some(outside), ..snapshot(network, tag) }
 }
 
-fn guest(lab: &Lab, name: &'static str, tag: u16, last: u8) -> Client {
+pub fn guest(lab: &Lab, name: &'static str, tag: u16, last: u8) -> Client {
     let client = lab.client(name, tag, &format!("52:54:00:00:{tag:02x}:{last:02x}"));
     client.address(&format!("10.0.0.{last}/24"));
     must("ip", &["-n", &client.netns, "route", "add", "default", "via", "10.0.0.1"]);
@@ -134,7 +134,7 @@ async fn asked(place: &Arc<Place>, who: fn(&Place) -> &Client, to: &'static str)
     blocking(move || ask(who(&place), to)).await
 }
 
-fn heard(answer: &str) -> Option<String> {
+pub fn heard(answer: &str) -> Option<String> {
     Some(answer.to_owned())
 }
 

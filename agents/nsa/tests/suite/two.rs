@@ -63,7 +63,7 @@ fn start(lab: &Lab, agent: &'static str) -> Service {
 }
 
 /// A veth between the two hosts, a trunk of both switches.
-fn join(one: &Lab, two: &Lab) {
+pub fn join(one: &Lab, two: &Lab) {
     let (near, far) = (one.infra(), two.infra());
     must("ip", &["-n", &near, "link", "add", "name", "t0", "type", "veth", "peer", "name", "t0", "netns", &far]);
     for (lab, netns) in [(one, &near), (two, &far)] {

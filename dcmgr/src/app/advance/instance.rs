@@ -133,9 +133,7 @@ async fn need(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Need, AppE
     }
     let host = row.host.as_deref().unwrap_or_default();
     let vifs = db::networks::vifs_of_instance(tx, &row.id).await?;
-    let things: Vec<&str> =
-        [row.image.as_str(), host].into_iter().chain(vifs.iter().map(|vif| vif.network.as_str())).collect();
-    let facts = db::facts::of_things(tx, &things).await?;
+    let facts = db::facts::of_things(tx, &[row.image.as_str(), host]).await?;
     // A disk made once needs its image no more.
     if !row.ran_before {
         match image::readiness(db::access::find_image(tx, &row.image).await?, &facts) {
@@ -144,10 +142,14 @@ async fn need(tx: &mut Tx, row: &InstanceRow, facts: Facts) -> Result<Need, AppE
             Readiness::Failed(code, message) => return Ok(Need::Image(code, message)),
         }
     }
-    let served = |thing: &str, version| snapshot::applied_anywhere(&facts, thing) >= version;
     let policy = vifs.iter().map(|vif| vif.need_policy).max().unwrap_or(0).max(row.need_policy_version);
-    let is_served = served(host, policy) && vifs.iter().all(|vif| served(&vif.network, vif.need_version));
-    Ok(if is_served { Need::Nothing } else { Need::Time })
+    if snapshot::applied_anywhere(&facts, host) < policy {
+        return Ok(Need::Time);
+    }
+    let networks: Vec<&str> = vifs.iter().map(|vif| vif.network.as_str()).collect();
+    let served = db::networks::naming::served(tx, &networks).await?;
+    let is_served = |vif: &db::networks::VifRow| served.get(&vif.network).is_some_and(|at| *at >= vif.need_version);
+    Ok(if vifs.iter().all(is_served) { Need::Nothing } else { Need::Time })
 }
 
 /// The facts a job will touch become maybe with it (DESIGN 3.4).

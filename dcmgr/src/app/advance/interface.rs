@@ -33,14 +33,16 @@ impl Seen {
 pub async fn look(tx: &mut Tx, row: &InstanceRow, agent: &str) -> Result<Vec<Seen>, AppError> {
     let vifs = db::networks::vifs_of_instance(tx, &row.id).await?;
     let host = row.host.as_deref().unwrap_or_default();
-    let things: Vec<&str> = vifs.iter().flat_map(|vif| [vif.id.as_str(), vif.network.as_str()]).chain([host]).collect();
+    let things: Vec<&str> = vifs.iter().map(|vif| vif.id.as_str()).chain([host]).collect();
     let facts = db::facts::of_things(tx, &things).await?;
+    let networks: Vec<&str> = vifs.iter().map(|vif| vif.network.as_str()).collect();
+    let served = db::networks::naming::served(tx, &networks).await?;
     let seen = |vif: &VifRow| {
         let plugs = || facts.iter().filter(|fact| fact.thing == vif.id && fact.name == FactName::Plugged);
         let here = plugs().find(|fact| fact.agent == agent).map(|fact| fact.value);
         // An agent of an earlier version tells nothing of interfaces; what its guest began with it has.
         let unsaid = if vif.asked_generation == 1 && !vif.leaving { Fact::Yes } else { Fact::No };
-        let ready = applied_anywhere(&facts, &vif.network) >= vif.need_version
+        let ready = served.get(&vif.network).is_some_and(|at| *at >= vif.need_version)
             && applied_anywhere(&facts, host) >= vif.need_policy;
         Seen {
             vif: vif.clone(),

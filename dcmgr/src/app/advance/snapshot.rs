@@ -9,17 +9,18 @@ use crate::plan::Kind;
 use crate::plan::snapshot::{next_job, next_removal};
 use arame_schema::model::{Fact, FactName};
 
-/// Sends a network's newest version to every nsa that is heard and does not serve it. One that is not heard gets it
-/// at its hello; a launch waits for one of them only.
+/// Sends a network's newest version to every nsa that is to serve it, is heard and does not serve it yet. One that is not
+/// heard gets it at its hello; a launch waits for one of them only.
 pub async fn network(tx: &mut Tx, ringing: &mut Ringing, network: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::networks::find(tx, network).await? else { return Ok(()) };
-    for nsa in db::agents::online_of_kind(tx, "nsa").await? {
+    for nsa in db::networks::naming::heard(tx, network).await? {
         row_at(tx, ringing, &row, &nsa, cause).await?;
     }
     Ok(())
 }
 
-/// What one nsa has to do about a network as its row is now: serve its newest version, or serve it no more.
+/// What one nsa has to do about a network as its row is now: serve its newest version, or serve it no more. One that serves
+/// it without a place there gets one: too many are withdrawn when the others serve.
 pub async fn row_at(
     tx: &mut Tx,
     ringing: &mut Ringing,
@@ -27,12 +28,24 @@ pub async fn row_at(
     nsa: &str,
     cause: Cause,
 ) -> Result<(), AppError> {
-    if !row.is_deleted {
-        return network_at(tx, ringing, &row.id, row.version, nsa, cause).await;
-    }
+    let place = db::networks::naming::find(tx, &row.id, nsa).await?;
     let (served, generation) = db::facts::value(tx, &row.id, nsa, FactName::Applied).await?;
+    let last = match place {
+        None if !served.may_be_so() => return Ok(()),
+        None => {
+            db::networks::naming::note_found(tx, &row.id, nsa).await?;
+            None
+        }
+        Some(withdrawn) => withdrawn,
+    };
+    let last = if row.is_deleted { Some(row.version) } else { last };
     let at = At { thing: &row.id, agent: nsa, account: None };
-    queue(tx, ringing, at, next_removal(row.version, served, generation), None, cause).await?;
+    let Some(last) = last else { return network_at(tx, ringing, &row.id, row.version, nsa, cause).await };
+    let wanted = next_removal(last.max(if served.may_be_so() { generation } else { 0 }), served, generation);
+    if wanted.is_none() {
+        return Ok(db::networks::naming::forget(tx, &row.id, nsa).await?);
+    }
+    queue(tx, ringing, at, wanted, None, cause).await?;
     Ok(())
 }
 
@@ -44,7 +57,7 @@ pub async fn network_version(
     version: u64,
     cause: Cause,
 ) -> Result<(), AppError> {
-    for nsa in db::agents::online_of_kind(tx, "nsa").await? {
+    for nsa in db::networks::naming::heard_wanted(tx, network).await? {
         network_at(tx, ringing, network, version, &nsa, cause).await?;
     }
     Ok(())
@@ -79,7 +92,7 @@ async fn applied_at(tx: &mut Tx, thing: &str, agent: &str) -> Result<u64, AppErr
     Ok(if value == Fact::Yes { version } else { 0 })
 }
 
-/// The highest version of a thing that some agent serves, by these facts.
+/// The highest version of a host's policy that its agent serves, by these facts.
 pub fn applied_anywhere(facts: &[FactRow], thing: &str) -> u64 {
     let of_thing = |fact: &&FactRow| fact.thing == thing && fact.name == FactName::Applied && fact.value == Fact::Yes;
     facts.iter().filter(of_thing).map(|fact| fact.generation).max().unwrap_or(0)

@@ -45,11 +45,12 @@ pub(super) async fn change(
             }
             let address = addresses::address_for(tx, app, None, &outer).await?;
             db::networks::changes::reserve(tx, network, address, &row.id).await?;
-            db::networks::outside::set_way(tx, &row.id, Some((network, address))).await?;
+            db::networks::outside::set_way(tx, &row.id, Some((network, address)), row.version + 1).await?;
         }
     }
     if asked.outbound.is_some() || asked.nat_network_id.is_some() {
         db::networks::bump(tx, &row.id).await?;
+        super::naming::look(app, tx, &row.id).await?;
         snapshot::network(tx, ringing, &row.id, Cause::request(caller.request)).await?;
     }
     Ok(())
@@ -60,7 +61,7 @@ pub(super) async fn close(tx: &mut Tx, row: &NetworkRow) -> Result<(), AppError>
     if let (Some(outer), Some(address)) = (&row.nat_network, row.outside_ipv4) {
         db::networks::changes::unreserve(tx, outer, address, &row.id).await?;
     }
-    Ok(db::networks::outside::set_way(tx, &row.id, None).await?)
+    Ok(db::networks::outside::set_way(tx, &row.id, None, row.version + 1).await?)
 }
 
 async fn refuse_bound(tx: &mut Tx, row: &NetworkRow) -> Result<(), AppError> {
@@ -110,6 +111,7 @@ pub async fn bind(app: &App, caller: &Caller, vif: &str, handle: &str) -> Result
         if let Some(other) = db::networks::outside::handles_of(tx, vif).await?.into_iter().next() {
             return Err(Refusal::new(Code::AlreadyExists).with("id", other).into());
         }
+        super::records::refuse_record_of(tx, &row.id, vif, &told.ipv4).await?;
         // Another network may translate it still.
         refuse_cooling(tx, handle, Some(&row.id)).await?;
         db::networks::outside::bind(tx, handle, vif).await?;

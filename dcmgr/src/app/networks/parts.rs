@@ -121,6 +121,7 @@ pub async fn set_service(
         };
         db::networks::changes::set_gateway(tx, id, gateway).await?;
         db::networks::bump(tx, id).await?;
+        super::naming::look(app, tx, id).await?;
         db::events::audit(tx, &caller.who(), "network.service", id).await?;
         snapshot::network(tx, ringing, id, Cause::request(caller.request)).await
     })?;

@@ -6,12 +6,15 @@
 use super::super::advance::{Cause, snapshot};
 use super::super::{App, AppError, Caller, once};
 use super::lock_own;
-use crate::db;
+use crate::db::{self, Tx};
 use arame_schema::api::dns_record::DNS_RECORDS_MAX;
 use arame_schema::api::{Code, CreateDnsRecord, DnsRecord, ListFilter, Page, Refusal};
 use arame_schema::limits::DNS_CHAIN_MAX;
 use arame_schema::model::DnsRecordId;
 use arame_schema::model::dns_record::{self, NetworkRecord, RecordData, RecordKind};
+
+/// The label before a machine's of the name of its external address.
+const EXTERNAL: &str = "ext";
 
 /// Of a record's TTL in seconds: what resolvers keep less than a few seconds they ask for again and again; what they keep
 /// longer than a day cannot be taken back.
@@ -58,6 +61,7 @@ pub async fn add(app: &App, caller: &Caller, id: &str, request: CreateDnsRecord)
         let others = db::dns_records::of_network(tx, id).await?;
         let is_machine = db::dns_records::is_machine(tx, id, &new.name).await?;
         refuse_conflict(&new, &others, is_machine)?;
+        refuse_external(tx, id, &new).await?;
         refuse_loop(&new, &others, &row.domain)?;
         if others.len() >= DNS_RECORDS_MAX {
             let refusal = Refusal::new(Code::TooMany).with("id", id).with("what", "records");
@@ -89,6 +93,35 @@ fn refuse_conflict(new: &NetworkRecord, others: &[NetworkRecord], is_machine: bo
     match of_name().find(|other| is_cname(&other.kind) || is_cname(&new.kind)) {
         Some(other) => conflict(&other.kind),
         None => Ok(()),
+    }
+}
+
+/// Whether a record would be answered by an external address's name instead, where there is one.
+fn is_hidden(kind: &str) -> bool {
+    kind == RecordKind::A.as_str() || kind == RecordKind::Cname.as_str()
+}
+
+async fn refuse_external(tx: &mut Tx, network: &str, new: &NetworkRecord) -> Result<(), AppError> {
+    let host = new.name.strip_prefix(EXTERNAL).and_then(|rest| rest.strip_prefix('.'));
+    let Some(host) = host.filter(|host| !host.contains('.') && is_hidden(&new.kind)) else { return Ok(()) };
+    match db::dns_records::external_address(tx, network, host).await? {
+        Some(address) => Err(named_by(&new.name, address.to_string()).into()),
+        None => Ok(()),
+    }
+}
+
+fn named_by(name: &str, address: String) -> Refusal {
+    Refusal::new(Code::NameOfExternalAddress).with("name", name).with("address", address)
+}
+
+/// Refuses an external address for an interface whose machine's outer name is a record's already. The network is locked.
+pub(super) async fn refuse_record_of(tx: &mut Tx, network: &str, vif: &str, address: &str) -> Result<(), AppError> {
+    let Some(host) = db::dns_records::machine_of(tx, vif).await? else { return Ok(()) };
+    let name = format!("{EXTERNAL}.{host}");
+    let records = db::dns_records::of_network(tx, network).await?;
+    match records.iter().any(|record| record.name == name && is_hidden(&record.kind)) {
+        true => Err(named_by(&name, address.to_owned()).into()),
+        false => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a machine is answered by DHCP and DNS, or is not: every naming service is asked, side by side, and each one's word
+//! Why a machine is answered by DHCP and DNS, or is not: every naming service of its network is asked, side by side, and each one's word
 //! stands by itself.
 
 use super::super::{App, AppError, Caller};
@@ -65,8 +65,8 @@ async fn services(app: &App, id: &NetworkId, about: &About) -> Result<Vec<WhyOfS
         About::Name(name) => WhyQuestion { network: id.clone(), mac: None, name: Some(name.clone()) },
     };
     let arguments = serde_json::to_value(&question).map_err(|_| Refusal::new(Code::Internal))?;
-    let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
-    let agents = agents.into_iter().filter(|agent| agent.kind == "nsa").filter_map(|agent| agent.id.parse().ok());
+    let agents = db::networks::naming::agents_at(app.db(), id.as_str()).await.map_err(AppError::from)?;
+    let agents = agents.into_iter().filter_map(|agent| agent.parse().ok());
     let asked = agents.map(|agent: AgentId| {
         let arguments = arguments.clone();
         async move {

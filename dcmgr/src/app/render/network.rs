@@ -121,7 +121,7 @@ async fn outside(app: &App, tx: &mut Tx, row: &NetworkRow, agent: &str) -> Resul
     let (Some(network), Some(address), Some(_)) = (&row.nat_network, row.outside_ipv4, row.gateway) else {
         return Ok(None);
     };
-    if db::networks::outside::gateway_of(tx, &row.id, agent).await? != agent {
+    if row.gateway_agent.as_deref() != Some(agent) {
         return Ok(None);
     }
     let Some(outer) = db::networks::find(tx, network).await?.filter(|outer| !outer.is_deleted) else { return Ok(None) };

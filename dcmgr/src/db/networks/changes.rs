@@ -137,16 +137,14 @@ pub async fn set_deleted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Gives the tags of deleted networks back: the least time is over, no address of theirs cools, and every nsa that ever
-/// joined has answered that it serves them no more.
+/// Gives the tags of deleted networks back: the least time is over, no address of theirs cools, and every nsa that they were
+/// placed at has answered that it serves them no more.
 pub async fn end_deleted(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let statement = "DELETE FROM networks WHERE deleted_at IS NOT NULL \
         AND deleted_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
         AND NOT EXISTS (SELECT 1 FROM ip_leases l WHERE l.network_id = networks.id) \
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.thing = networks.id AND j.open = 1) \
-        AND NOT EXISTS (SELECT 1 FROM agents a LEFT JOIN facts f ON f.thing = networks.id AND f.agent_id = a.id \
-                        AND f.name = 'applied' AND f.value = 'no' WHERE a.kind = 'nsa' AND a.incarnation > 0 \
-                        AND IFNULL(f.generation, 0) < networks.version) LIMIT 100";
+        AND NOT EXISTS (SELECT 1 FROM naming_places p WHERE p.network_id = networks.id) LIMIT 100";
     db.run(statement, (least_seconds,)).await
 }
 

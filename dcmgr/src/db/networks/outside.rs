@@ -9,8 +9,11 @@ use arame_schema::api::{ExternalAddress, NetworkRoute, RouteEnd};
 use arame_schema::jobs::nsa::Translation;
 use std::net::Ipv4Addr;
 
-/// The way out leads there, as this address; or nowhere.
-pub async fn set_way(tx: &mut Tx, id: &str, way: Option<(&str, Ipv4Addr)>) -> Result<(), DbError> {
+/// The way out leads there, as this address; or nowhere. The next version is the first that says so.
+pub async fn set_way(tx: &mut Tx, id: &str, way: Option<(&str, Ipv4Addr)>, next: u64) -> Result<(), DbError> {
+    if way.is_none() {
+        super::naming::leave_gateway(tx, id, next).await?;
+    }
     let statement = "UPDATE networks SET nat_network_id = ?, outside_ipv4 = ?, gateway_agent = IF(? IS NULL, NULL, gateway_agent), \
                      updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     let (network, address) = (way.map(|way| way.0), way.map(|way| u32::from(way.1)));
@@ -22,13 +25,6 @@ pub async fn set_outbound(tx: &mut Tx, id: &str, outbound: bool) -> Result<(), D
     let statement = "UPDATE networks SET outbound = ?, updated_at = UTC_TIMESTAMP(3) WHERE id = ?";
     run(tx, statement, (outbound, id)).await?;
     Ok(())
-}
-
-/// The naming service that is a network's gateway: the first that is to serve it, and from then on it alone.
-pub async fn gateway_of(tx: &mut Tx, id: &str, agent: &str) -> Result<String, DbError> {
-    run(tx, "UPDATE networks SET gateway_agent = ? WHERE id = ? AND gateway_agent IS NULL", (agent, id)).await?;
-    let found = first(tx, "SELECT gateway_agent FROM networks WHERE id = ?", (id,)).await?;
-    found.map_or(Ok(String::new()), |row| row.text("gateway_agent"))
 }
 
 /// Networks whose way out leads to this one.
@@ -67,12 +63,15 @@ pub async fn unbind_of(tx: &mut Tx, vif: &str, network: &str, version: u64) -> R
     run(tx, statement, (network, version, vif)).await
 }
 
-/// The network that may translate a handle's address still, although nobody has it.
+/// The network that may translate a handle's address still, although nobody has it: its gateway, or one that was it, has
+/// not answered a version without it.
 pub async fn cools_in(tx: &mut Tx, handle: &str) -> Result<Option<String>, DbError> {
     let statement = "SELECT h.cool_network_id FROM ip_handles h JOIN networks n ON n.id = h.cool_network_id \
-                     WHERE h.id = ? AND n.gateway_agent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM facts f \
-                     WHERE f.thing = h.cool_network_id AND f.agent_id = n.gateway_agent AND f.name = 'applied' \
-                     AND f.value = 'yes' AND f.generation >= h.cool_version)";
+                     JOIN naming_places p ON p.network_id = n.id \
+                     AND (p.agent_id = n.gateway_agent OR p.gateway_left_version IS NOT NULL) \
+                     WHERE h.id = ? AND NOT EXISTS (SELECT 1 FROM facts f WHERE f.thing = n.id AND f.agent_id = p.agent_id \
+                     AND f.name = 'applied' AND f.value = 'yes' \
+                     AND f.generation >= LEAST(h.cool_version, IFNULL(p.gateway_left_version, h.cool_version))) LIMIT 1";
     first(tx, statement, (handle,)).await?.map(|row| row.text("cool_network_id")).transpose()
 }
 

@@ -9,7 +9,14 @@ use std::net::Ipv4Addr;
 const VIEW: &str = "SELECT n.*, d.name AS dc_name, d.id AS dc_id, d.description AS dc_description, \
                     d.offering_network_modes, d.allow_new_networks, d.vlan_first, d.vlan_last, d.created_at AS dc_created_at, \
                     IFNULL(d.updated_at, d.created_at) AS dc_updated_at, \
-                    (SELECT COUNT(*) FROM ip_leases l WHERE l.network_id = n.id) AS used \
+                    (SELECT COUNT(*) FROM ip_leases l WHERE l.network_id = n.id) AS used, \
+                    (SELECT GROUP_CONCAT(CONCAT_WS(' ', p.agent_id, CASE WHEN p.wanted = 0 THEN 'leaving' \
+                            WHEN IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) = 0 THEN 'silent' \
+                            WHEN f.value = 'yes' AND f.generation >= p.placed_version THEN 'serving' ELSE 'coming' END, \
+                            IF(p.agent_id = n.gateway_agent, 1, 0), IF(f.value = 'yes', f.generation, NULL)) \
+                            ORDER BY p.agent_id SEPARATOR ',') FROM naming_places p JOIN agents a ON a.id = p.agent_id \
+                     LEFT JOIN facts f ON f.thing = p.network_id AND f.agent_id = p.agent_id AND f.name = 'applied' \
+                     WHERE p.network_id = n.id) AS naming \
                     FROM networks n JOIN dc_networks d ON d.id = n.dc_network_id WHERE n.deleted_at IS NULL";
 
 fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
@@ -93,7 +100,23 @@ fn view(row: &mysql_async::Row) -> Result<api::Network, DbError> {
         forwarders: Some(forwarders.iter().map(ToString::to_string).collect()),
         outbound: row.flag("outbound")?,
         outside_ipv4: row.col::<Option<u32>>("outside_ipv4")?.map(|one| Ipv4Addr::from(one).to_string()),
+        naming_services_wanted: row.col("naming_services")?,
+        naming_services: naming_services(&row.col::<Option<String>>("naming")?.unwrap_or_default()),
     })
+}
+
+/// `agent state is-gateway version`, the version only where one was answered.
+fn naming_services(text: &str) -> Vec<api::NamingService> {
+    let service = |one: &str| {
+        let mut words = one.split(' ');
+        Some(api::NamingService {
+            agent: words.next().filter(|word| !word.is_empty())?.to_owned(),
+            state: words.next()?.to_owned(),
+            is_gateway: words.next() == Some("1"),
+            version: words.next().and_then(|word| word.parse().ok()),
+        })
+    };
+    text.split(',').filter_map(service).collect()
 }
 
 pub async fn list(db: &Db, account: Option<&str>) -> Result<Vec<api::Network>, DbError> {

@@ -52,6 +52,9 @@ pub static ALL: &[Sentence] = sentences! {
     "move_given_up": "{to} への移動を諦め、{from} に留まります（{code}）: {message}", "the move to {to} was given up, it stays on {from} ({code}): {message}";
     "moved": "ホスト {from} から {to} へ移りました", "moved from {from} to {to}";
     "move_ended_back": "移動は行われず、ホスト {from} に留まりました", "not moved: it stayed on host {from}";
+    "naming_service_placed": "ネーミングサービス {agent} がこのネットワークに応答することになりました", "naming service {agent} is to serve this network";
+    "naming_service_withdrawn": "ネーミングサービス {agent} はこのネットワークから外れます", "naming service {agent} is to serve this network no more";
+    "gateway_given": "{agent} がこのネットワークのゲートウェイになりました", "{agent} is this network's gateway now";
     "adopted": "記録のなかった実体が引き取られました（{by}）", "found without a row and adopted by {by}";
     "no_host_fits": "置けるホストがありません", "no host fits";
     "job_opened": "仕事 {kind} を {agent} に予定しました", "job {kind} was planned for {agent}";

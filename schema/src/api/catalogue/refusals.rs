@@ -512,6 +512,7 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::TooMany => resources::too_many(),
         Code::RecordConflict => names::record_conflict(),
         Code::RecordLoop => names::record_loop(),
+        Code::NameOfExternalAddress => names::name_of_external_address(),
         Code::Internal => entry!(
             "internal",
             "DatabaseError",

@@ -41,3 +41,22 @@ pub(super) fn record_loop() -> RefusalEntry {
         )
     )
 }
+
+pub(super) fn name_of_external_address() -> RefusalEntry {
+    entry!(
+        "name_of_external_address",
+        "DuplicateRecord",
+        110,
+        409,
+        (
+            "{name} は外部アドレス {address} の名前です。",
+            "外部アドレスを持つマシンには ext.‹ホスト名› という名前が付きます。同じ名前の A・CNAME レコードは答えに使われません。",
+            "レコードには別の名前を使うか、レコードか外部アドレスのどちらかを先に外してください。"
+        ),
+        (
+            "{name} is the name of external address {address}.",
+            "A machine with an external address has the name ext.‹hostname›; an A or CNAME record of that name would never be answered.",
+            "Choose another name for the record, or take the record or the external address away first."
+        )
+    )
+}
