@@ -124,6 +124,7 @@ fn places() -> OpenApiRouter<Http> {
     OpenApiRouter::new()
         .routes(routes!(nodes::hosts, nodes::create_host))
         .routes(routes!(nodes::host, nodes::set_host, nodes::delete_host))
+        .routes(routes!(nodes::declare_lost))
         .routes(routes!(nodes::storage, nodes::create_storage))
         .routes(routes!(nodes::storage_one, nodes::set_storage, nodes::delete_storage))
         .routes(routes!(node_groups::hosts::list, node_groups::hosts::create))

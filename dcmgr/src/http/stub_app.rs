@@ -554,6 +554,10 @@ absent!(nodes:
     delete_host(id: &str) -> ();
     delete_storage(id: &str) -> StorageNode;
 );
+absent!(losses:
+    declare(id: &str, request: DeclareLost) -> HostLoss;
+    plan(id: &str) -> HostLoss;
+);
 absent!(jobs: list(filter: ListFilter, thing: Option<String>) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
 absent!(adoption: adopt(id: &str) -> String; remove(id: &str) -> String;);

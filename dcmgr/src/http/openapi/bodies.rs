@@ -106,6 +106,7 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
         ("PUT", "/host_nodes/{id}") => {
             json!({ "scheduling_enabled": true, "cpu_allocation_percent": 400, "reserved_memory_size": 4096 })
         }
+        ("PUT", "/host_nodes/{id}/declare_lost") => json!({ "confirm": "hn-h1" }),
         ("PUT", "/storage_nodes/{id}") => json!({ "scheduling_enabled": false }),
         ("POST", "/accounts") => json!({ "id": "a-team", "display_name": "The team", "quota_instances": 20 }),
         ("PUT", "/accounts/{id}") => json!({ "quota_instances": "none", "enabled": true }),
