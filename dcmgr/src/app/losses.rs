@@ -301,11 +301,13 @@ async fn left_of(tx: &mut Tx, fact: &FactRow, own: &[String]) -> Result<Left, Ap
         removed: fact.generation > 0 && fact.observed.incarnation > 0,
         spare: false,
     };
-    if fact.name != FactName::Domain || !left.elsewhere {
+    if fact.name != FactName::Domain {
         return Ok(left);
     }
     let row = db::instances::find(tx, &fact.thing).await?.filter(|row| row.state != InstanceState::Terminated);
     match row {
+        // It is to be made elsewhere: as if it were there.
+        Some(row) if !left.elsewhere => left.elsewhere = row.leaving_host,
         Some(row) => {
             let facts = db::facts::of_thing(tx, &row.id).await?;
             let held = advance::moving::held_at(&facts, row.agent.as_deref().unwrap_or_default()).0;

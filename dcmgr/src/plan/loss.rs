@@ -82,7 +82,7 @@ pub fn as_sworn(facts: Facts, generation: u64) -> Facts {
 pub struct Left {
     pub name: FactName,
     pub value: Fact,
-    /// Of an instance whose host is another one by now.
+    /// Of an instance whose host is another one by now, or is to be.
     pub elsewhere: bool,
     /// Its absence was answered by a removal, which forbids what may still be on its way there: the operator's word, and that
     /// nothing was seen, do not.
