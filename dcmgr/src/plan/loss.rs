@@ -101,7 +101,8 @@ pub fn is_to_go(left: Left) -> bool {
 pub fn has_given_up(left: &[Left]) -> bool {
     left.iter().all(|one| match one.name {
         FactName::Power | FactName::Plugged => !one.value.may_be_so(),
-        FactName::Domain => !is_to_go(*one) && !(one.elsewhere && one.value.may_be_so()),
+        FactName::Domain if one.elsewhere => !is_to_go(*one) && one.value == Fact::No,
+        FactName::Domain => true,
         FactName::Volume
         | FactName::Snapshot
         | FactName::Exported
