@@ -105,6 +105,15 @@ messages! {
     Moving: "{id}: ホスト {host} へ移動します", "{id}: moving to host {host}";
     NotRunning: "{state} です（動いているものだけを移せます）", "it is {state}; only running ones are moved";
     NoHostTakes: "受け入れられるホストがありません", "no other host takes it";
+    WouldBeLost: "まだ何もしていません。ホスト {host} の電源を必ず切ってから、arame host declare-lost {host} --confirm {host} を実行してください。動いたままのホストのマシンは、ボリュームを断たれても動き続けます。", "Nothing was done. Make sure that the power of {host} is cut, then run arame host declare-lost {host} --confirm {host}. A host that still runs goes on running its machines, cut off from their volumes.";
+    DeclaredLost: "ホスト {host} を失われたものと宣言しました。ボリュームは断たれたことが確かめられしだい空きます（arame volume list）。", "Host {host} is declared lost. Its volumes are free as soon as it is proved that they are cut off (arame volume list).";
+    FateLost: "停止します。ディスクはこのホストにあります（ホストが戻れば見つかります）", "off: its disk is on this host, and is found again if that comes back";
+    FatePlacedAgain: "一度も動いていないので、ボリュームを断ってから別のホストで作り直します", "never ran: made anew on another host, after its volumes are cut off";
+    FateStays: "移動先または移動元のホストにあり、そのまま動き続けます", "is whole on the other host of its move, and stays there";
+    FateUndecided: "移動の相手のホストも応答しません。それが戻るか、失われたと宣言されたときに決まります", "the other host of its move is silent too: decided when that is heard, or declared lost";
+    FateEnded: "削除を終えます", "its deletion ends";
+    VolumeFreed: "断ったことを確かめてから、切り離します", "detached, when it is proved that it is cut off";
+    VolumeFollows: "断ったことを確かめてから、インスタンスとともに別のホストへ移ります", "goes with its instance, when it is proved that it is cut off";
     Drained: "ホスト {host} にはインスタンスがありません", "no instance is on host {host}";
     Uploading: "{name} を送信しています", "sending {name}";
     FormatNeeded: "イメージの形式が分かりません: {name}", "The format of the image is not known: {name}";
@@ -174,6 +183,7 @@ messages! {
     Since: "検出", "SINCE";
     What: "内容", "WHAT";
     WhatFollows: "対応", "WHAT FOLLOWS";
+    LastSeen: "最後の連絡", "LAST HEARD";
     Rules: "規則", "RULES";
     Fingerprint: "指紋", "FINGERPRINT";
     At: "日時", "AT";

@@ -25,6 +25,7 @@ pub mod ip_pools;
 pub mod jobs;
 pub mod labels;
 mod lists;
+pub mod losses;
 pub mod monitors;
 pub mod moves;
 pub mod naming_nodes;

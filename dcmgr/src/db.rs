@@ -24,6 +24,7 @@ pub mod jobs;
 pub mod labels;
 pub mod locks;
 pub mod lockstep;
+pub mod losses;
 pub mod monitors;
 pub mod moves;
 pub mod networks;

@@ -7,6 +7,7 @@ pub mod image;
 pub mod instance;
 pub mod interface;
 pub mod job;
+pub mod loss;
 pub mod migration;
 pub mod moving;
 pub mod naming;

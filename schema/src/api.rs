@@ -15,6 +15,7 @@ pub mod event;
 pub mod failure;
 pub mod figures;
 pub mod health;
+pub mod host_loss;
 pub mod image;
 pub mod instance;
 pub mod instance_type;
@@ -56,6 +57,7 @@ pub use event::Event;
 pub use failure::{Failure, Progress};
 pub use figures::{CpuUsage, DiskUsage, InstanceUsage, MemoryUsage, UsagePoint, VifUsage};
 pub use health::Health;
+pub use host_loss::{DeclareLost, FreedVolume, HostLoss, InstanceFate, LostInstance};
 pub use image::{CreateImage, Image, ImageFormat, UpdateImage};
 pub use instance::{
     Instance, InstancePassword, InstanceVif, InstanceVolume, KeyOfInstance, UpdateInstance, UpdateMonitoring, VifIpv4,

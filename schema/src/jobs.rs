@@ -80,6 +80,9 @@ pub enum Job {
     ExportVolume(sta::ExportVolume),
     #[serde(rename = "sta.volume.unexport")]
     UnexportVolume(sta::UnexportVolume),
+    /// End whatever reaches a volume by one attachment, and prove it.
+    #[serde(rename = "sta.volume.fence")]
+    FenceVolume(sta::FenceVolume),
     #[serde(rename = "sta.volume.observe")]
     ObserveVolume(sta::ObserveVolume),
     /// Write the generation on a volume that is there: whatever is older is refused from then on.
@@ -121,7 +124,7 @@ pub enum Job {
 
 impl Job {
     /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
-    pub const KINDS: [&'static str; 31] = [
+    pub const KINDS: [&'static str; 32] = [
         "hva.instance.apply",
         "hva.instance.delete",
         "hva.instance.reboot",
@@ -139,6 +142,7 @@ impl Job {
         "sta.volume.delete",
         "sta.volume.export",
         "sta.volume.unexport",
+        "sta.volume.fence",
         "sta.volume.observe",
         "sta.volume.mark",
         "sta.volume.rollback",
@@ -174,6 +178,7 @@ impl Job {
             Job::DeleteVolume(_) => "sta.volume.delete",
             Job::ExportVolume(_) => "sta.volume.export",
             Job::UnexportVolume(_) => "sta.volume.unexport",
+            Job::FenceVolume(_) => "sta.volume.fence",
             Job::ObserveVolume(_) => "sta.volume.observe",
             Job::MarkVolume(_) => "sta.volume.mark",
             Job::RollBackVolume(_) => "sta.volume.rollback",
@@ -199,6 +204,7 @@ impl Job {
             | Job::DeleteImage(_)
             | Job::DeleteVolume(_)
             | Job::UnexportVolume(_)
+            | Job::FenceVolume(_)
             | Job::RollBackVolume(_)
             | Job::DeleteSnapshot(_)
             | Job::DropBackup(_)

@@ -12,6 +12,7 @@
 
 pub mod center;
 pub mod clients;
+mod loss;
 pub mod machine;
 pub mod model;
 pub mod orders;

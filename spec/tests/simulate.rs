@@ -7,7 +7,7 @@
 use arame_framework::rehearsal::Sabotage;
 use arame_spec::simulation::machine::Machine;
 use arame_spec::simulation::report::{Report, Summary};
-use arame_spec::simulation::run::run;
+use arame_spec::simulation::run::{run, run_losing};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -116,6 +116,31 @@ fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
     assert!(moved * 2 >= summary.seeds, "only {moved} machines were moved in {} seeds", summary.seeds);
     assert!(back * 20 >= summary.seeds, "only {back} moves ended where they began in {} seeds", summary.seeds);
     assert!(times >= summary.seeds * 3, "only {times} strokes in {} seeds", summary.seeds);
+}
+
+/// Seeds in which a host is declared lost before everything is deleted.
+const LOSING_SEEDS: u64 = 6;
+
+#[test]
+fn a_host_that_is_declared_lost_and_comes_back_when_it_likes_leaves_everything_as_it_was_told() {
+    let Some(machine) = machine() else { return };
+    let (count, first) = (number("ARAME_SEEDS").unwrap_or(LOSING_SEEDS), number("ARAME_FIRST_SEED").unwrap_or(FIRST));
+    let mut summary = Summary::default();
+    for seed in number("ARAME_SEED").map_or(first..first + count, |seed| seed..seed + 1) {
+        let report = run_losing(&machine, seed).unwrap();
+        if number("ARAME_SEED").is_some() {
+            print_trace(&report);
+        }
+        accepted(&report).unwrap();
+        summary.add(&report);
+    }
+    println!("{summary}");
+    let seen = |code: &str| summary.ends.get(&format!("loss: {code}")).copied().unwrap_or(0);
+    let codes = ["host_declared_lost", "host_returned", "lost_with_host", "found_with_host", "volume_fenced"];
+    if number("ARAME_SEED").is_none() {
+        assert!(codes.iter().all(|code| seen(code) > 0), "not everything was seen: {codes:?}");
+        assert!(seen("host_declared_lost") * 3 >= count, "most hosts came back before they were declared lost");
+    }
 }
 
 #[test]

@@ -234,6 +234,7 @@ impl Hva {
             | Job::DeleteVolume(_)
             | Job::ExportVolume(_)
             | Job::UnexportVolume(_)
+            | Job::FenceVolume(_)
             | Job::ObserveVolume(_)
             | Job::MarkVolume(_)
             | Job::RollBackVolume(_)

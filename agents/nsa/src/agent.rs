@@ -534,6 +534,7 @@ impl Agent for NsaAgent {
             | Job::DeleteVolume(_)
             | Job::ExportVolume(_)
             | Job::UnexportVolume(_)
+            | Job::FenceVolume(_)
             | Job::ObserveVolume(_)
             | Job::MarkVolume(_)
             | Job::RollBackVolume(_)

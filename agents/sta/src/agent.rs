@@ -178,6 +178,7 @@ impl Sta {
             Job::DeleteVolume(job) => jobs::delete_volume::run(self, job, work).await,
             Job::ExportVolume(job) => jobs::export_volume::run(self, job, work).await,
             Job::UnexportVolume(job) => jobs::unexport_volume::run(self, job, work).await,
+            Job::FenceVolume(job) => jobs::fence_volume::run(self, job, work).await,
             Job::ObserveVolume(job) => jobs::observe_volume::run(self, job, work).await,
             Job::MarkVolume(job) => jobs::mark_volume::run(self, job, work).await,
             Job::RollBackVolume(job) => jobs::roll_back_volume::run(self, job, work).await,

@@ -9,14 +9,15 @@
 //! Rule: a target of ours is remembered (installation, generation) before it exists and until after it is gone; a
 //! removal is answered only when target, sessions and account are read back absent (DESIGN 7: fenced).
 
+pub mod knock;
 pub mod marks;
 pub mod sim;
 pub mod tgt;
 
 use crate::faults::Injected;
-use arame_framework::agent::Stopped;
+use arame_framework::agent::{Standing, Stopped};
 use arame_schema::jobs::report::Retry;
-use arame_schema::jobs::sta::ExportedTarget;
+use arame_schema::jobs::sta::{ExportedTarget, FenceProof};
 use arame_schema::model::{AttachmentId, Secret, VolumeId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ use uuid::Uuid;
 
 /// The volume is always this one; 0 is the controller's.
 pub const LUN: u32 = 1;
+
+/// The refusal of a daemon without any target, which hangs up on everybody.
+pub const CLOSED: &str = "closed";
 
 /// What shall be reachable by whom.
 #[derive(Debug, Clone)]
@@ -41,6 +45,15 @@ pub struct Wish {
     pub initiator_iqn: String,
     pub chap_user: String,
     pub chap_secret: Secret,
+}
+
+/// Which way to a volume is to be closed for good: one attachment's of one epoch, by which one host came.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    pub attachment: AttachmentId,
+    pub epoch: u64,
+    /// The host's.
+    pub initiator_iqn: String,
 }
 
 /// What is remembered of an attachment's export beside the target itself: iSCSI targets have no room for it.
@@ -122,6 +135,10 @@ pub trait Export: Send + Sync + 'static {
     /// Ends the sessions, removes target and account (also one that a cut-short removal left alone), reads back that
     /// they are gone.
     async fn remove(&self, attachment: &AttachmentId, epoch: u64) -> Result<(), ExportError>;
+    /// The same as [`Export::remove`], and the proof of it (DESIGN 7): the sessions were read back ended, which they are only
+    /// when nothing of theirs is in flight; target and account were read back absent; and the old initiator's login was tried
+    /// at the portal and refused. Idempotent; says nothing when any of it could not be seen.
+    async fn ensure_fenced(&self, fence: &Fence, standing: &Standing) -> Result<FenceProof, ExportError>;
     /// Remembers that the attachment has no target any more.
     async fn forget(&self, mark: &TargetMark) -> Result<(), ExportError>;
 }
@@ -136,6 +153,8 @@ pub enum ExportError {
     Foreign { what: String },
     #[error("{what} is still there after its removal")]
     Remains { what: String },
+    #[error("that `{what}` is fenced could not be proved: {reason}")]
+    Unproved { what: String, reason: String },
     #[error("`{what}` cannot be given to the iSCSI target daemon: {reason}")]
     BadValue { what: String, reason: &'static str },
     #[error(transparent)]
@@ -149,6 +168,7 @@ impl From<ExportError> for Stopped {
             ExportError::Refused { .. } => ("export_error", Retry::Later),
             ExportError::Foreign { .. } => ("foreign_thing", Retry::Never),
             ExportError::Remains { .. } => ("export_remains", Retry::Later),
+            ExportError::Unproved { .. } => ("fence_unproved", Retry::Later),
             ExportError::BadValue { .. } => ("bad_name", Retry::Never),
             ExportError::Injected(_) => ("injected", Retry::Later),
         };
@@ -165,6 +185,36 @@ pub fn fingerprint(wish: &Wish) -> String {
         sum.update([0]);
     }
     hex::encode(sum.finalize())
+}
+
+/// How a portal refused the old initiator: a status, or nothing said at all by a daemon that was read back without any target.
+pub fn refusal(answer: std::io::Result<knock::Answer>, has_targets: bool) -> Result<String, String> {
+    match answer {
+        Ok(knock::Answer::Refused { class, detail }) => Ok(format!("{class:02x}{detail:02x}")),
+        Ok(knock::Answer::HungUp) if !has_targets => Ok(CLOSED.to_owned()),
+        Ok(knock::Answer::HungUp) => Err("its portal hangs up, and says nothing of the target".to_owned()),
+        Ok(knock::Answer::Open) => Err("its portal lets the old initiator go on with its login".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The proof of a fence, from how the portal refused the old initiator. `sessions` were open before.
+pub fn proof(
+    fence: &Fence,
+    target: String,
+    sessions: Vec<String>,
+    refused: Result<String, String>,
+    standing: &Standing,
+) -> Result<FenceProof, ExportError> {
+    let refusal = refused.map_err(|reason| ExportError::Unproved { what: target.clone(), reason })?;
+    Ok(FenceProof {
+        target,
+        epoch: fence.epoch,
+        initiator: fence.initiator_iqn.clone(),
+        sessions_ended: sessions,
+        refusal,
+        observed: standing.observe(),
+    })
 }
 
 pub fn iqn(prefix: &str, attachment: &AttachmentId, epoch: u64) -> String {

@@ -10,6 +10,7 @@ pub mod delete_image;
 pub mod delete_snapshot;
 pub mod delete_volume;
 pub mod export_volume;
+pub mod fence_volume;
 pub mod import_image;
 pub mod mark_volume;
 pub mod observe_snapshot;

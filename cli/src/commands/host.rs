@@ -1,6 +1,7 @@
 //! `arame host …`
 
 mod drain;
+mod loss;
 
 use super::record;
 use crate::failure::CliError;
@@ -31,6 +32,13 @@ pub enum Command {
         /// Seconds for each instance / 一台あたりの待ち時間（秒）
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         timeout: u64,
+    },
+    /// Say that a silent host is gone for good: shows what is lost and freed; --confirm does it / 応答のないホストを失われたものと宣言する
+    DeclareLost {
+        host: String,
+        /// The host's id once more: do it / ホストの ID をもう一度書くと実行する
+        #[arg(long, value_name = "ID")]
+        confirm: Option<String>,
     },
     /// Register one: node_id=…; its agent joins with the key that is told / 登録する
     Register(record::Given),
@@ -66,6 +74,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         }
         Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
         Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,
+        Command::DeclareLost { host, confirm } => loss::run(session, &host, confirm).await,
         Command::Drain { host, timeout } => drain::run(session, &host, Duration::from_secs(timeout)).await,
     }
 }

@@ -72,6 +72,7 @@ fn budget_ms(kind: Kind) -> u64 {
         | Kind::ObserveVolume
         | Kind::ExportVolume
         | Kind::UnexportVolume
+        | Kind::FenceVolume
         | Kind::MarkVolume
         | Kind::DeleteSnapshot
         | Kind::ObserveSnapshot

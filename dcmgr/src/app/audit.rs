@@ -23,8 +23,11 @@ pub async fn findings(app: &App, _caller: &Caller, fresh: bool) -> Result<Vec<Fi
     let rows = db::audit::things(app.db()).await.map_err(AppError::from)?;
     let by_agent: BTreeMap<&str, &InventoryRow> =
         inventories.iter().map(|row| (row.inventory.agent.as_str(), row)).collect();
+    // An operator said of these that they are silent.
+    let lost = db::losses::agents_of(app.db()).await.map_err(AppError::from)?;
+    let is_told = |agent: &AgentRow| !agent.online && lost.contains(&agent.id);
     let mut findings = Vec::new();
-    for agent in agents.iter().filter(|agent| agent.incarnation > 0) {
+    for agent in agents.iter().filter(|agent| agent.incarnation > 0 && !is_told(agent)) {
         let inventory = by_agent.get(agent.id.as_str()).copied();
         findings.extend(of_agent(agent, inventory));
         if let Some(row) = inventory {

@@ -13,7 +13,7 @@ pub(super) use launch::{MAC_DRAWS_MAX, local_mac};
 pub use planned::{plan, plan_delete};
 
 use super::advance::{self, Cause};
-use super::{App, AppError, Caller, lists, moves};
+use super::{App, AppError, Caller, lists, losses, moves};
 use crate::db::instances::Ended;
 use crate::db::{self, Tx};
 use arame_schema::api::{self, Code, Event, Instance, ListFilter, Page, Refusal};
@@ -161,6 +161,7 @@ async fn set_power(
         if desired == DesiredInstance::Off {
             moves::refuse_while_moving(tx, id).await?;
         }
+        losses::refuse_lost(tx, &row).await?;
         db::events::audit(tx, &caller.who(), verb, id).await?;
         let harder = row.shutdown == Shutdown::Soft && method == Shutdown::Hard && desired == DesiredInstance::Off;
         if row.desired == desired && row.failure_code.is_none() && !harder {

@@ -27,7 +27,8 @@ pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
         weigh(tx, inventory).await?;
         reserve_unknown(tx, app, &known.node, inventory).await?;
         let news = news(tx, app, inventory).await?;
-        take(tx, ringing, agent, news).await
+        take(tx, ringing, agent, news).await?;
+        super::losses::weigh_return(tx, ringing, &known.node, inventory).await
     })
 }
 

@@ -26,6 +26,7 @@ pub async fn start(app: &App, caller: &Caller, id: &str, to: &str) -> Result<(),
             }
             return Err(refuse_moving(id, open.to()));
         }
+        super::losses::refuse_lost(tx, &row).await?;
         if row.state != InstanceState::Running || row.desired != DesiredInstance::On {
             return Err(refuse_state(&row, "running"));
         }
@@ -67,7 +68,7 @@ pub async fn cancel(app: &App, caller: &Caller, id: &str) -> Result<(), Refusal>
     .map_err(Refusal::from)
 }
 
-fn refuse_moving(id: &str, host: &str) -> AppError {
+pub(super) fn refuse_moving(id: &str, host: &str) -> AppError {
     Refusal::new(Code::InstanceMigrating).with("id", id).with("host", host).into()
 }
 

@@ -69,6 +69,7 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
         }
     }
     moving::overtake(tx, before, &job.agent).await?;
+    tell_proof(tx, &job, outcome).await?;
     unplug_unnamed(tx, &job, outcome, &mut changed).await?;
     tell(tx, &job, &outcome.result).await?;
     let cause = decide(tx, &job, &outcome.result).await?;
@@ -80,6 +81,17 @@ async fn settle_in(tx: &mut Tx, ringing: &mut Ringing, outcome: &Outcome) -> Res
     }
     advance_thing(tx, ringing, &job, cause).await?;
     changed.advance(tx, ringing, &job).await
+}
+
+async fn tell_proof(tx: &mut Tx, job: &JobRow, outcome: &Outcome) -> Result<(), AppError> {
+    if job.kind != Kind::FenceVolume {
+        return Ok(());
+    }
+    let details = outcome.facts.iter().filter(|report| report.thing == job.thing).filter_map(|r| r.detail.clone());
+    match details.filter_map(|detail| serde_json::from_value(detail).ok()).next() {
+        Some(proof) => super::losses::tell_fenced(tx, &job.thing, &proof).await,
+        None => Ok(()),
+    }
 }
 
 /// A guest that ended under its job, or that its job started and that ended before it was looked at.

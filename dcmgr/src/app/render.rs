@@ -122,7 +122,7 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow, epoch: u64) -> Result<Body, 
         Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
             backup::body(app, tx, job).await
         }
-        Kind::ExportVolume | Kind::UnexportVolume => attachment(app, tx, job).await,
+        Kind::ExportVolume | Kind::UnexportVolume | Kind::FenceVolume => attachment(app, tx, job).await,
         Kind::ApplyNetwork => network::apply(app, tx, job, epoch).await,
         Kind::DeleteNetwork => {
             Ok(Body::Job(job.generation, Job::DeleteNetwork(nsa::DeleteNetwork { network: id(&job.thing)? })))
@@ -510,6 +510,15 @@ async fn attachment(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppErr
     if job.kind == Kind::UnexportVolume {
         let body = sta::UnexportVolume { attachment: id(&open.id)?, volume: id(&open.volume)?, epoch: open.epoch };
         return Ok(Body::Job(job.generation, Job::UnexportVolume(body)));
+    }
+    if job.kind == Kind::FenceVolume {
+        let Some(instance) = db::instances::find(tx, &open.instance).await?.filter(|_| open.fencing) else {
+            return Ok(Body::Obsolete);
+        };
+        let initiator_iqn = initiator(tx, &instance).await?;
+        let (attachment, volume) = (id(&open.id)?, id(&open.volume)?);
+        let body = sta::FenceVolume { attachment, volume, epoch: open.epoch, initiator_iqn };
+        return Ok(Body::Job(job.generation, Job::FenceVolume(body)));
     }
     if !open.wanted {
         return Ok(Body::Obsolete);

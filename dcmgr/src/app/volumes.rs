@@ -227,6 +227,7 @@ pub async fn attach(app: &App, caller: &Caller, id: &str, instance: &str) -> Res
             return Err(refusal.with("state", machine.state).with("needed", "running | halted").into());
         }
         super::moves::refuse_while_moving(tx, instance).await?;
+        super::losses::refuse_lost(tx, &machine).await?;
         if let Some(open) = db::volumes::open_attachment(tx, id).await? {
             if open.wanted && open.instance == instance {
                 return Ok(());
@@ -296,6 +297,7 @@ pub(super) fn attachment_with(
         deletes_volume: false,
         chap_secret_sealed: app.vault().seal(&secret)?,
         forced: false,
+        fencing: false,
     })
 }
 

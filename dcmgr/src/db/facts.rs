@@ -156,6 +156,12 @@ pub async fn forget_applied(tx: &mut Tx, agent: &str) -> Result<(), DbError> {
     Ok(())
 }
 
+/// One fact of a thing, at every agent.
+pub async fn forget(tx: &mut Tx, thing: &str, name: FactName) -> Result<(), DbError> {
+    run(tx, "DELETE FROM facts WHERE thing = ? AND name = ?", (thing, name.as_str())).await?;
+    Ok(())
+}
+
 /// A fact settled by decision (a closed attachment, a declared loss), not by observation.
 pub async fn forget_thing(tx: &mut Tx, thing: &str) -> Result<(), DbError> {
     run(tx, "DELETE FROM facts WHERE thing = ?", (thing,)).await?;

@@ -303,7 +303,8 @@ pub async fn move_vifs(tx: &mut Tx, instance: &str, host: &str) -> Result<(), Db
 
 /// Gives cooled addresses back: the least time is over, and every nsa that the network was placed at and every host that
 /// knew them has answered a version without them; one that answered that it serves the network no more has no place there.
-/// An agent that has said hello and not yet answered has not: no answer is no acknowledgement. A bounded batch a call.
+/// An agent that has said hello and not yet answered has not: no answer is no acknowledgement. Of a host that was declared
+/// lost none is waited for. A bounded batch a call.
 pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
     let statement = "DELETE FROM ip_leases WHERE released_at IS NOT NULL \
         AND released_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND \
@@ -312,9 +313,9 @@ pub async fn end_cooling(db: &Db, least_seconds: u32) -> Result<u64, DbError> {
                         WHERE p.network_id = ip_leases.network_id \
                         AND IFNULL(f.generation, 0) < ip_leases.cool_network_version) \
         AND NOT EXISTS (SELECT 1 FROM host_nodes h LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id \
-                        AND f.name = 'applied' AND f.value = 'yes' WHERE h.id = ip_leases.host_node_id \
+                        AND f.name = 'applied' AND f.value = 'yes' WHERE h.id = ip_leases.host_node_id AND h.lost_at IS NULL \
                         AND IFNULL(f.generation, 0) < ip_leases.cool_policy_version) \
-        AND NOT EXISTS (SELECT 1 FROM cooling_hosts c JOIN host_nodes h ON h.id = c.host_node_id \
+        AND NOT EXISTS (SELECT 1 FROM cooling_hosts c JOIN host_nodes h ON h.id = c.host_node_id AND h.lost_at IS NULL \
                         LEFT JOIN facts f ON f.thing = h.id AND f.agent_id = h.agent_id AND f.name = 'applied' \
                         AND f.value = 'yes' WHERE c.network_id = ip_leases.network_id AND c.ipv4 = ip_leases.ipv4 \
                         AND IFNULL(f.generation, 0) < c.policy_version) LIMIT 500";

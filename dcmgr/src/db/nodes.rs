@@ -24,7 +24,7 @@ const HOSTS: &str = "SELECT h.id, h.agent_id, h.display_name, h.arch, h.hypervis
     h.offering_memory_mib, h.offering_disk_mib, h.cpu_allocation_percent, h.reserved_memory_mib, h.reserved_disk_mib, \
     h.scheduling_enabled, h.policy_version, h.created_at, h.updated_at, \
     a.version, a.degraded, a.heard_at, a.capacity, \
-    IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
+    IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND AND h.lost_at IS NULL, 0) AS online, h.lost_at, \
     IFNULL(u.cpu, 0) + IFNULL(w.cpu, 0) AS used_cpu, IFNULL(u.memory, 0) + IFNULL(w.memory, 0) AS used_memory, \
     IFNULL(u.disk, 0) + IFNULL(w.disk, 0) AS used_disk, \
     IFNULL(u.n, 0) AS instances \
@@ -75,9 +75,10 @@ pub async fn policy_version(tx: &mut Tx, host: &str) -> Result<u64, DbError> {
     found.map_or(Ok(0), |row| row.col("policy_version"))
 }
 
-/// A host's agent and the newest version of its policy.
+/// A host's agent and the newest version of its policy. A host that was declared lost gets none.
 pub async fn policy_of_host(tx: &mut Tx, host: &str) -> Result<Option<(String, u64)>, DbError> {
-    let found = first(tx, "SELECT agent_id, policy_version FROM host_nodes WHERE id = ?", (host,)).await?;
+    let statement = "SELECT agent_id, policy_version FROM host_nodes WHERE id = ? AND lost_at IS NULL";
+    let found = first(tx, statement, (host,)).await?;
     found.map(|row| Ok((row.text("agent_id")?, row.col("policy_version")?))).transpose()
 }
 
@@ -107,7 +108,11 @@ fn host_view(row: &mysql_async::Row) -> Result<api::HostNode, DbError> {
         offering_memory_size: row.col("offering_memory_mib")?,
         offering_disk_space_mb: row.col("offering_disk_mib")?,
         scheduling_enabled: row.flag("scheduling_enabled")?,
-        status: if row.flag("online")? { "online".into() } else { "offline".into() },
+        status: match (row.time_opt("lost_at")?, row.flag("online")?) {
+            (Some(_), _) => "lost".into(),
+            (None, true) => "online".into(),
+            (None, false) => "offline".into(),
+        },
         used_cpu_cores: row.col("used_cpu")?,
         used_memory_size: row.col("used_memory")?,
         used_disk_space_mb: row.col("used_disk")?,

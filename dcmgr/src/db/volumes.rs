@@ -142,9 +142,11 @@ pub struct AttachmentRow {
     pub chap_secret_sealed: String,
     /// Its guest is not waited for.
     pub forced: bool,
+    /// Its host was declared lost: the way to the volume is to be fenced with proof.
+    pub fencing: bool,
 }
 
-const ATTACHMENTS: &str = "SELECT id, volume_id, instance_id, epoch, wanted, generation, delete_volume, chap_user, chap_secret_sealed, forced FROM attachments";
+const ATTACHMENTS: &str = "SELECT id, volume_id, instance_id, epoch, wanted, generation, delete_volume, chap_user, chap_secret_sealed, forced, fencing FROM attachments";
 
 fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
     Ok(AttachmentRow {
@@ -158,6 +160,7 @@ fn read_attachment(row: &mysql_async::Row) -> Result<AttachmentRow, DbError> {
         chap_user: row.text("chap_user")?,
         chap_secret_sealed: row.text("chap_secret_sealed")?,
         forced: row.flag("forced")?,
+        fencing: row.flag("fencing")?,
     })
 }
 
@@ -228,7 +231,7 @@ pub async fn renew_exports(tx: &mut Tx, instance: &str) -> Result<(), DbError> {
     let volumes = "UPDATE volumes SET epoch = epoch + 1 WHERE id IN \
                    (SELECT volume_id FROM attachments WHERE instance_id = ? AND open = 1 AND wanted = 1)";
     run(tx, volumes, (instance,)).await?;
-    let attachments = "UPDATE attachments t SET generation = generation + 1, \
+    let attachments = "UPDATE attachments t SET generation = generation + 1, fencing = 0, \
                        epoch = (SELECT v.epoch FROM volumes v WHERE v.id = t.volume_id) \
                        WHERE instance_id = ? AND open = 1 AND wanted = 1";
     run(tx, attachments, (instance,)).await?;

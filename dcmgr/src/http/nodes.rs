@@ -6,7 +6,9 @@ use super::asked::Asked;
 use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
-use arame_schema::api::{CreateNode, HostNode, NodeFilter, Page, Refusal, StorageNode, UpdateNode};
+use arame_schema::api::{
+    CreateNode, DeclareLost, HostLoss, HostNode, NodeFilter, Page, Refusal, StorageNode, UpdateNode,
+};
 use arame_schema::model::{AgentId, HostNodeId, StorageNodeId};
 use axum::Json;
 use serde::Deserialize;
@@ -54,6 +56,24 @@ pub async fn set_host(mut asked: Asked) -> Answer<HostNode> {
     app::nodes::update(asked.app(), &asked.caller, id.as_str(), change).await?;
     let view = app::nodes::host(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
+}
+
+/// Declare a silent host lost: its volumes are fenced and freed, its machines are told as lost or made anew elsewhere. With
+/// `plan=true` only say what would become of what. What runs on the host, runs on: cut its power first.
+#[utoipa::path(put, path = "/host_nodes/{id}/declare_lost", tag = "nodes", request_body = DeclareLost,
+    params(("plan" = Option<bool>, Query, description = "Answer what would be lost and freed, and do nothing.")),
+    responses((status = 200, body = HostLoss)))]
+pub async fn declare_lost(mut asked: Asked) -> Answer<HostLoss> {
+    let id: HostNodeId = asked.id("hn-…")?;
+    let plan = asked.fields.flag("plan")?.unwrap_or(false);
+    let request = DeclareLost { confirm: asked.fields.text_within("confirm", 63)? };
+    asked.fields.clone().finish()?;
+    let told = if plan {
+        app::losses::plan(asked.app(), &asked.caller, id.as_str()).await?
+    } else {
+        app::losses::declare(asked.app(), &asked.caller, id.as_str(), request).await?
+    };
+    asked.answer(told)
 }
 
 /// List storage nodes.
@@ -135,15 +155,15 @@ pub struct NodeQuery {
     cpu_cores: Option<u64>,
     /// MiB.
     memory_size: Option<u64>,
-    /// `online` or `offline`.
+    /// `online`, `offline` or, of hosts, `lost`.
     status: Option<String>,
 }
 
 fn node_filter(fields: &mut Fields) -> Result<NodeFilter, Refusal> {
     let mut text = |name: &str| Ok::<_, Refusal>(fields.text_within(name, 64)?.filter(|text| !text.is_empty()));
     let (node_id, arch, hypervisor, status) = (text("node_id")?, text("arch")?, text("hypervisor")?, text("status")?);
-    if let Some(word) = status.as_deref().filter(|word| !["online", "offline"].contains(word)) {
-        return Err(fields.invalid("status", super::fields::short(word), "online | offline"));
+    if let Some(word) = status.as_deref().filter(|word| !["online", "offline", "lost"].contains(word)) {
+        return Err(fields.invalid("status", super::fields::short(word), "online | offline | lost"));
     }
     let any = 0..=u64::MAX >> 1;
     Ok(NodeFilter {

@@ -126,6 +126,7 @@ fn places() -> OpenApiRouter<Http> {
         .routes(routes!(nodes::host, nodes::set_host, nodes::delete_host))
         .routes(routes!(naming_nodes::list))
         .routes(routes!(naming_nodes::get, naming_nodes::set, naming_nodes::delete))
+        .routes(routes!(nodes::declare_lost))
         .routes(routes!(nodes::storage, nodes::create_storage))
         .routes(routes!(nodes::storage_one, nodes::set_storage, nodes::delete_storage))
         .routes(routes!(node_groups::hosts::list, node_groups::hosts::create))

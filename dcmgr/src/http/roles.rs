@@ -61,6 +61,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/host_nodes", Right::Inspect),
     ("GET", "/host_nodes/{id}", Right::Inspect),
     ("PUT", "/host_nodes/{id}", Right::Operate),
+    ("PUT", "/host_nodes/{id}/declare_lost", Right::Operate),
     ("GET", "/images", Right::Look),
     ("GET", "/images/{id}", Right::Look),
     ("GET", "/instance_types", Right::Look),

@@ -560,6 +560,10 @@ absent!(naming_nodes:
     set_scheduling(id: &str, enabled: bool) -> NamingNode;
     delete(id: &str) -> NamingNode;
 );
+absent!(losses:
+    declare(id: &str, request: DeclareLost) -> HostLoss;
+    plan(id: &str) -> HostLoss;
+);
 absent!(jobs: list(filter: ListFilter, thing: Option<String>) -> Page<Job>; get(id: &str) -> Job;);
 absent!(audit: findings(fresh: bool) -> Vec<Finding>;);
 absent!(adoption: adopt(id: &str) -> String; remove(id: &str) -> String;);

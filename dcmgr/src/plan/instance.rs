@@ -93,6 +93,12 @@ pub fn has_left(wish: Wish, facts: Facts) -> bool {
     facts.domain == Fact::No && facts.power == Fact::No && facts.generation >= wish.generation
 }
 
+/// Whether the instance may be placed on another host. `volumes_fenced`: of every volume that it had on a host declared lost it
+/// is proved that nobody reaches it from there (DESIGN 7).
+pub fn may_start_elsewhere(wish: Wish, facts: Facts, volumes_fenced: bool) -> bool {
+    wish.leaving_host && wish.desired != DesiredInstance::Gone && volumes_fenced && has_left(wish, facts)
+}
+
 /// A disk that held data and is gone: never made again (DESIGN 3.9).
 pub fn is_lost(facts: Facts, around: Surroundings) -> bool {
     around.ran_before && facts.domain == Fact::No && facts.power == Fact::No

@@ -23,6 +23,7 @@ pub enum Kind {
     ObserveVolume,
     ExportVolume,
     UnexportVolume,
+    FenceVolume,
     MarkVolume,
     RollBackVolume,
     CreateSnapshot,
@@ -53,7 +54,7 @@ pub enum Subject {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 31] = [
         Kind::ApplyInstance,
         Kind::DeleteInstance,
         Kind::RebootInstance,
@@ -72,6 +73,7 @@ impl Kind {
         Kind::ObserveVolume,
         Kind::ExportVolume,
         Kind::UnexportVolume,
+        Kind::FenceVolume,
         Kind::MarkVolume,
         Kind::RollBackVolume,
         Kind::CreateSnapshot,
@@ -107,6 +109,7 @@ impl Kind {
             Kind::ObserveVolume => "sta.volume.observe",
             Kind::ExportVolume => "sta.volume.export",
             Kind::UnexportVolume => "sta.volume.unexport",
+            Kind::FenceVolume => "sta.volume.fence",
             Kind::MarkVolume => "sta.volume.mark",
             Kind::RollBackVolume => "sta.volume.rollback",
             Kind::CreateSnapshot => "sta.snapshot.create",
@@ -141,7 +144,7 @@ impl Kind {
             Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume | Kind::RollBackVolume => {
                 Subject::Volume
             }
-            Kind::ExportVolume | Kind::UnexportVolume => Subject::Attachment,
+            Kind::ExportVolume | Kind::UnexportVolume | Kind::FenceVolume => Subject::Attachment,
             Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => Subject::VolumeSnapshot,
             Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
                 Subject::Backup
@@ -158,6 +161,7 @@ impl Kind {
             | Kind::DeleteImage
             | Kind::DeleteVolume
             | Kind::UnexportVolume
+            | Kind::FenceVolume
             | Kind::DeleteNetwork
             | Kind::ApplyNetwork
             | Kind::ApplyPolicy
@@ -249,6 +253,7 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::DeleteVolume
             | Kind::ExportVolume
             | Kind::UnexportVolume
+            | Kind::FenceVolume
             | Kind::MarkVolume
             | Kind::RollBackVolume
             | Kind::CreateSnapshot

@@ -108,6 +108,21 @@ fn left(host: Host, sides: [At; 2], wish: Wish) -> Step {
     }
 }
 
+/// What is done about a guest seen on a host that was declared lost, of an instance that is elsewhere since: it goes, unless it
+/// may be the newest disk there is.
+pub fn stray_of_lost(own: Held, held: Held, ran_before: bool) -> Option<Job> {
+    match held {
+        Held::Between(Guest::Absent) => None,
+        held if may_be_newest(own, ran_before) => stray(own, held),
+        Held::Off | Held::Between(_) => Some(Job::Remove),
+    }
+}
+
+/// Whether what is on another host may be the newest disk: the machine ran once, and its own host does not have it whole.
+pub fn may_be_newest(own: Held, ran_before: bool) -> bool {
+    ran_before && !is_whole(own)
+}
+
 /// What is done about a guest seen on a host that no move leads to, `own` being what its own host holds. What waits holds
 /// nothing, and what was given away is older than what it was given to; all else may be a newest disk.
 pub fn stray(own: Held, held: Held) -> Option<Job> {

@@ -149,8 +149,8 @@ fn the_table_of_an_attachment_reads_as_the_checked_in_text() {
         for volume in FACTS {
             for (exported, export_generation) in FACTS.iter().flat_map(|e| [(*e, 1), (*e, 2)]) {
                 for plugged in FACTS {
-                    let wish = attachment::Wish { wanted, generation: GENERATION };
-                    let facts = attachment::Facts { volume, exported, export_generation, plugged };
+                    let wish = attachment::Wish { wanted, generation: GENERATION, fencing: false };
+                    let facts = attachment::Facts { volume, exported, export_generation, proved: None, plugged };
                     let cells = [
                         word(wanted),
                         volume.as_str(),
@@ -168,6 +168,34 @@ fn the_table_of_an_attachment_reads_as_the_checked_in_text() {
         }
     }
     compare("attachment", &table);
+}
+
+#[test]
+fn the_table_of_an_attachment_of_a_lost_host_reads_as_the_checked_in_text() {
+    let header = "wanted exported proved plugged -> fenced pluggable over job";
+    let mut table = format!("{header}\n");
+    for wanted in BOTH {
+        for (exported, proved) in FACTS.iter().flat_map(|e| [None, Some(1), Some(GENERATION)].map(|p| (*e, p))) {
+            for plugged in FACTS {
+                let wish = attachment::Wish { wanted, generation: GENERATION, fencing: true };
+                let export_generation = proved.unwrap_or(0);
+                let facts = attachment::Facts { volume: Fact::Yes, exported, export_generation, proved, plugged };
+                let cells = [
+                    word(wanted),
+                    exported.as_str(),
+                    proved.map_or("-", age),
+                    plugged.as_str(),
+                    "->",
+                    word(attachment::is_fenced(wish, facts)),
+                    word(attachment::is_pluggable(wish, facts)),
+                    word(attachment::is_over(wish, facts)),
+                    job(attachment::next_job(wish, facts)),
+                ];
+                line(&mut table, header, &cells);
+            }
+        }
+    }
+    compare("attachment_fencing", &table);
 }
 
 #[test]

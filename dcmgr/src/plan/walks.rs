@@ -10,6 +10,7 @@ mod capture;
 mod image;
 mod instance;
 mod interface;
+mod loss;
 mod meeting;
 mod migration;
 mod moving;
@@ -97,6 +98,12 @@ pub(super) enum Sabotage {
     KeepDeadGateway,
     /// A fence is believed before it is proved.
     BelieveUnprovedFence,
+    /// A machine of a lost host starts elsewhere before its volumes are fenced.
+    StartBeforeProof,
+    /// A proof of an older export counts for the one that was made after it.
+    BelieveOlderProof,
+    /// A lost host that is heard again is a host like any other at once.
+    BelieveAReturnAtOnce,
 }
 
 fn seen(is_so: bool) -> Fact {

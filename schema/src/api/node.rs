@@ -22,7 +22,7 @@ pub struct HostNode {
     /// MiB.
     pub offering_disk_space_mb: u64,
     pub scheduling_enabled: bool,
-    /// `online` or `offline`: whether its agent is heard.
+    /// `online` or `offline`: whether its agent is heard; `lost`: an operator said so, and it has not come back empty.
     pub status: String,
     // Ours from here on.
     pub used_cpu_cores: u32,

@@ -103,6 +103,10 @@ pub enum Code {
     Unavailable,
     /// `{host}`, `{since}`: it is asked live and has not been heard since then.
     HostSilent,
+    /// `{host}`: it is heard, and so is not lost.
+    HostHeard,
+    /// `{id}`, `{host}`: the host was declared lost; nothing but a deletion is asked of its machines.
+    HostLost,
     /// `{id}`, `{instance}`: its guest does not let it go; only force takes it away.
     GuestHoldsVolume,
     /// The database lost its memory and the operator has not confirmed yet.
@@ -164,7 +168,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 78] = [
+    pub const ALL: [Code; 80] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -214,6 +218,8 @@ impl Code {
         Code::CompatRefused,
         Code::Unavailable,
         Code::HostSilent,
+        Code::HostHeard,
+        Code::HostLost,
         Code::GuestHoldsVolume,
         Code::Recovering,
         Code::NotAdoptable,

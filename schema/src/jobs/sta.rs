@@ -2,7 +2,7 @@
 
 use super::hva::DiskFormat;
 use crate::model::{
-    AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Secret, VolumeId, VolumeSnapshotId,
+    AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Observation, Secret, VolumeId, VolumeSnapshotId,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -114,6 +114,37 @@ pub struct UnexportVolume {
     pub attachment: AttachmentId,
     pub volume: VolumeId,
     pub epoch: u64,
+}
+
+/// End what an attachment's host can do to the volume, whatever that host is doing: it is not asked and not waited for.
+/// Answered `exported` no with a [`FenceProof`] as detail, or not at all: what could not be proved is asked again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceVolume {
+    pub attachment: AttachmentId,
+    pub volume: VolumeId,
+    /// Targets of this epoch and of all before it.
+    pub epoch: u64,
+    /// The host's: what is refused from now on.
+    pub initiator_iqn: String,
+}
+
+/// What a storage node saw once nobody could reach a volume by an attachment any more (DESIGN 7). Its fact carries the
+/// generation of the wish that asked for it: a proof of an older one proves nothing about a newer export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceProof {
+    /// The target that was read back absent, with its account and without a session.
+    pub target: String,
+    pub epoch: u64,
+    /// Whose login was tried.
+    pub initiator: String,
+    /// Initiators whose sessions were open when the fencing began. What they had in flight was written or dropped before
+    /// their sessions were read back ended.
+    pub sessions_ended: Vec<String>,
+    /// How the portal itself answered that login: RFC 7143 section 11.13.5 (`0203`: no such target), or `closed`: it has no
+    /// target at all and hangs up on everybody.
+    pub refusal: String,
+    /// When, in the order of this agent's observations.
+    pub observed: Observation,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

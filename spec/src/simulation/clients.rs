@@ -65,6 +65,11 @@ impl Clients {
         self.lock().wishes.clone()
     }
 
+    /// What shall become of things changed without an order.
+    pub fn expect(&self, change: impl FnOnce(&mut Wishes)) {
+        change(&mut self.lock().wishes);
+    }
+
     pub fn on_the_way(&self) -> usize {
         self.lock().on_the_way
     }

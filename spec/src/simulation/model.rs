@@ -28,13 +28,16 @@ struct State {
     generations: BTreeMap<(String, String), u64>,
     /// Machines found running at a quiet moment: their boot disks hold data.
     ran: BTreeSet<String>,
+    /// A host whose guests run on without their disks, for all that is known: it is declared lost.
+    forgiven: Option<String>,
     violation: Option<String>,
 }
 
 impl Model {
     pub fn new(machine: Arc<Machine>, folder: &Path) -> Self {
         let worlds = Worlds::new(folder);
-        let state = State { worlds, generations: BTreeMap::new(), ran: BTreeSet::new(), violation: None };
+        let state =
+            State { worlds, generations: BTreeMap::new(), ran: BTreeSet::new(), forgiven: None, violation: None };
         Self { machine, state: Mutex::new(state) }
     }
 
@@ -66,6 +69,11 @@ impl Model {
         if let Err(error) = addresses.and(ended) {
             state.note(error);
         }
+    }
+
+    /// What a host that is dead or cut off goes on running counts for nothing from now on; that no disk is exported twice counts.
+    pub fn forgive(&self, agent: Option<&str>) {
+        self.lock().forgiven = agent.map(str::to_owned);
     }
 
     /// What is not as wished yet; empty when everything is.
@@ -319,7 +327,7 @@ impl State {
         self.nothing_goes_back()?;
         let mut on: BTreeMap<&str, &str> = BTreeMap::new();
         let mut live: BTreeMap<&str, &str> = BTreeMap::new();
-        for (host, world) in self.worlds.hosts() {
+        for (host, world) in self.worlds.hosts().filter(|(host, _)| Some(*host) != self.forgiven.as_deref()) {
             for (id, domain) in entries(&world["domains"]) {
                 if text(domain, "power") == "on"
                     && let Some(other) = on.insert(id, host)

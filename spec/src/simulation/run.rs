@@ -39,7 +39,7 @@ const COME_UP: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(600);
 
 /// Quiet must last past the next inventory of every agent.
-const STAYS_QUIET: Duration = Duration::from_secs(25);
+pub(super) const STAYS_QUIET: Duration = Duration::from_secs(25);
 
 /// A released address is free again after this, with the sweep that finds it.
 const COOLS: Duration = Duration::from_secs(200);
@@ -50,10 +50,19 @@ const COOLS: Duration = Duration::from_secs(200);
 /// The machine's: no thread, no database.
 pub fn run(machine: &Arc<Machine>, seed: u64, sabotage: Option<Sabotage>) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(rehearse(machine.clone(), seed, sabotage))
+    runtime.block_on(rehearse(machine.clone(), seed, sabotage, false))
 }
 
-async fn rehearse(machine: Arc<Machine>, seed: u64, sabotage: Option<Sabotage>) -> anyhow::Result<Report> {
+/// The same, and a host dies for long and is declared lost ([`super::loss`]).
+///
+/// # Errors
+/// As [`run`].
+pub fn run_losing(machine: &Arc<Machine>, seed: u64) -> anyhow::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(rehearse(machine.clone(), seed, None, true))
+}
+
+async fn rehearse(machine: Arc<Machine>, seed: u64, sabotage: Option<Sabotage>, loses: bool) -> anyhow::Result<Report> {
     let trouble = Arc::new(Trouble::new(machine.clone(), seed));
     let watch = Arc::new(std::sync::OnceLock::<(Arc<Center>, Arc<Model>)>::new());
     let (watched, striking) = (watch.clone(), trouble.clone());
@@ -67,7 +76,8 @@ async fn rehearse(machine: Arc<Machine>, seed: u64, sabotage: Option<Sabotage>) 
     let _ = watch.set((center.clone(), model.clone()));
     let clients = Arc::new(Clients::new(center.clone(), seed));
     let rng = StdRng::seed_from_u64(seed ^ 0x7475_726e_7300_0000);
-    let mut run = Run { center, clients, model, trouble, rng, report: Report { seed, ..Report::default() } };
+    let report = Report { seed, ..Report::default() };
+    let mut run = Run { center, clients, model, trouble, rng, report, loses };
     let ended = run.all().await;
     run.finish(&stage, ended)
 }
@@ -87,13 +97,15 @@ fn passes(center: &Arc<Center>, model: &Model, trouble: &Trouble, point: &str, k
     true
 }
 
-struct Run {
-    center: Arc<Center>,
-    clients: Arc<Clients>,
-    model: Arc<Model>,
-    trouble: Arc<Trouble>,
-    rng: StdRng,
+pub(super) struct Run {
+    pub(super) center: Arc<Center>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) model: Arc<Model>,
+    pub(super) trouble: Arc<Trouble>,
+    pub(super) rng: StdRng,
     report: Report,
+    /// A host is declared lost before everything is deleted.
+    loses: bool,
 }
 
 impl Run {
@@ -112,6 +124,10 @@ impl Run {
         self.report.settled_in = healed.elapsed().saturating_sub(STAYS_QUIET);
         self.look_closely().await?;
         self.report.ends = self.model.ends()?;
+        if self.loses {
+            self.lose_a_host().await?;
+            self.report.ends.extend(self.losses()?);
+        }
         self.empty().await
     }
 
@@ -128,7 +144,7 @@ impl Run {
     }
 
     /// What ends a run at once.
-    fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
         self.model.look_at_rows();
         let told = self.model.violation().or_else(|| self.center.ended_badly()).or_else(|| self.clients.stuck());
         ensure!(told.is_none(), "{}", told.unwrap_or_default());
@@ -151,7 +167,7 @@ impl Run {
         Ok(())
     }
 
-    async fn wait(&self, millis: u64) -> anyhow::Result<()> {
+    pub(super) async fn wait(&self, millis: u64) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_millis(millis);
         while Instant::now() < end {
             sleep(LOOK_EVERY.min(end - Instant::now())).await;
@@ -179,7 +195,7 @@ impl Run {
     }
 
     /// Waits until everything is as wished, and stays so.
-    async fn settle(&self, stays: Duration) -> anyhow::Result<()> {
+    pub(super) async fn settle(&self, stays: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + SETTLE;
         let mut quiet_since = None;
         loop {

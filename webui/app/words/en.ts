@@ -499,6 +499,7 @@ export const en = {
   "job.sta.volume.delete": "delete the volume",
   "job.sta.volume.export": "export the volume",
   "job.sta.volume.unexport": "end the volume's export",
+  "job.sta.volume.fence": "prove that nobody reaches the volume",
   "job.sta.volume.observe": "look at the volume",
   "job.sta.volume.mark": "mark the volume",
   "job.sta.volume.rollback": "roll the volume back",

@@ -501,6 +501,7 @@ export const ja: Record<keyof typeof en, string> = {
   "job.sta.volume.delete": "ボリュームを削除する",
   "job.sta.volume.export": "ボリュームを公開する",
   "job.sta.volume.unexport": "ボリュームの公開を終える",
+  "job.sta.volume.fence": "ボリュームへの経路を断ち、確かめる",
   "job.sta.volume.observe": "ボリュームの様子を見る",
   "job.sta.volume.mark": "ボリュームに印をつける",
   "job.sta.volume.rollback": "ボリュームを以前の時点に戻す",

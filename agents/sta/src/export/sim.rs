@@ -1,8 +1,11 @@
 //! Targets of the simulated world. Rule: answers what the tgt driver would answer. Nobody can log in to them.
 
-use super::{Export, ExportError, Stage, Target, TargetMark, Wish, fingerprint, iqn, parse_iqn};
+use super::knock::Answer;
+use super::{Export, ExportError, Fence, Stage, Target, TargetMark, Wish, fingerprint, iqn, parse_iqn, proof, refusal};
 use crate::faults::Faults;
 use crate::sim::{SimTarget, State, World, WorldError};
+use arame_framework::agent::Standing;
+use arame_schema::jobs::sta::FenceProof;
 use arame_schema::model::AttachmentId;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -97,6 +100,21 @@ impl Export for SimExport {
         self.look(|_| ()).await?;
         self.world.change(|state| state.targets.remove(&iqn(&self.prefix, attachment, epoch)))?;
         Ok(self.faults().hit("unexport:after").await?)
+    }
+
+    async fn ensure_fenced(&self, fence: &Fence, standing: &Standing) -> Result<FenceProof, ExportError> {
+        self.remove(&fence.attachment, fence.epoch).await?;
+        self.faults().hit("fence:removed").await?;
+        let name = iqn(&self.prefix, &fence.attachment, fence.epoch);
+        let (stands, none) = self.look(|state| (state.targets.contains_key(&name), state.targets.is_empty())).await?;
+        // What tgtd answers.
+        let answer = match (stands, none) {
+            (true, _) => Answer::Open,
+            (false, true) => Answer::HungUp,
+            (false, false) => Answer::Refused { class: 2, detail: 3 },
+        };
+        self.faults().hit("fence:refused").await?;
+        proof(fence, name, Vec::new(), refusal(Ok(answer), !none), standing)
     }
 
     async fn forget(&self, mark: &TargetMark) -> Result<(), ExportError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ensure: remember Begun ─ target ─ LUN ─ account ─ bind account ─ allow initiator ─ remember Standing
+//! fence:  remove ─ knock at the portal as the old initiator: refused
 //! remove: deny initiator ─ unbind account ─ close sessions until none ─ target ─ account ─ read back
 //! ```
 //!
@@ -13,8 +14,10 @@ pub mod listing;
 pub mod socket;
 
 use super::marks::Marks;
-use super::{Export, ExportError, Stage, Target, TargetMark, Wish, iqn, parse_iqn};
+use super::{Export, ExportError, Fence, Stage, Target, TargetMark, Wish, iqn, knock, parse_iqn, proof, refusal};
 use crate::faults::Faults;
+use arame_framework::agent::Standing;
+use arame_schema::jobs::sta::FenceProof;
 use arame_schema::model::AttachmentId;
 use async_trait::async_trait;
 use listing::Listed;
@@ -237,6 +240,20 @@ impl Export for TgtExport {
         }
         self.read_back_gone(&name, &users).await?;
         Ok(self.faults.hit("unexport:after").await?)
+    }
+
+    async fn ensure_fenced(&self, fence: &Fence, standing: &Standing) -> Result<FenceProof, ExportError> {
+        let name = iqn(&self.prefix, &fence.attachment, fence.epoch);
+        let open = self.listed().await?.into_iter().filter(|one| one.iqn == name);
+        let sessions = open.flat_map(|one| one.sessions).map(|session| session.initiator).collect();
+        self.remove(&fence.attachment, fence.epoch).await?;
+        self.faults.hit("fence:removed").await?;
+        // Between two looks, so that a hang-up is known to be that of a daemon that had none all the time.
+        let none_before = self.listed().await?.is_empty();
+        let answer = knock::knock(&self.portal, &fence.initiator_iqn, &name).await;
+        let none = none_before && self.listed().await?.is_empty();
+        self.faults.hit("fence:refused").await?;
+        proof(fence, name, sessions, refusal(answer, !none), standing)
     }
 
     async fn forget(&self, mark: &TargetMark) -> Result<(), ExportError> {

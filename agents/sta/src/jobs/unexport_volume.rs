@@ -33,14 +33,24 @@ async fn remove(sta: &Sta, job: &UnexportVolume, work: &Work) -> Result<(), Stop
         }
         effect(work, sta.export.remove(&target.attachment, target.epoch)).await?;
     }
+    if let Some(mark) = remembered.as_ref().filter(|mark| mark.epoch <= job.epoch && mark.stage != Stage::Removed) {
+        // The target may be gone already and its account not.
+        effect(work, sta.export.remove(&mark.attachment, mark.epoch)).await?;
+    }
+    remember(sta, job, remembered, work).await
+}
+
+/// That the attachment has no target up to this epoch, so that nothing older makes one again.
+pub(super) async fn remember(
+    sta: &Sta,
+    job: &UnexportVolume,
+    remembered: Option<TargetMark>,
+    work: &Work,
+) -> Result<(), Stopped> {
     match remembered {
         // A newer epoch stands: nothing of it is touched.
         Some(mark) if mark.epoch > job.epoch => Ok(()),
         Some(mark) => {
-            if mark.stage != Stage::Removed {
-                // The target may be gone already and its account not.
-                effect(work, sta.export.remove(&mark.attachment, mark.epoch)).await?;
-            }
             let generation = work.generation.max(mark.generation);
             Ok(sta.export.forget(&TargetMark { generation, epoch: job.epoch, ..mark }).await?)
         }

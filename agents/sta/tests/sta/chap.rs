@@ -7,7 +7,7 @@ use arame_schema::model::{Fact, Secret};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-fn options(kit: &Kit, epoch: u64, initiator: &str, credentials: Option<(&str, &str)>) -> String {
+pub fn options(kit: &Kit, epoch: u64, initiator: &str, credentials: Option<(&str, &str)>) -> String {
     let login = credentials.map_or(String::new(), |(user, secret)| format!(",user={user},password={secret}"));
     format!(
         "driver=iscsi,transport=tcp,portal={},target=iqn.2026-11.jp.arame:att-k1-{epoch},lun=1,initiator-name={initiator}{login}",

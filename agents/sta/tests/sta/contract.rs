@@ -5,7 +5,7 @@ use arame_framework::agent::{Agent, Standing, Stopped};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::report::{BackendStatus, Retry};
-use arame_schema::jobs::sta::ExportedTarget;
+use arame_schema::jobs::sta::{ExportedTarget, FenceProof};
 use arame_schema::model::{Fact, FactName};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ contract!(
     an_exported_volume_is_not_deleted,
     a_newer_epoch_replaces_the_older_target,
     an_older_epoch_or_a_late_export_does_not_come_back,
+    a_fence_is_proved_as_often_as_asked_and_nothing_older_comes_back,
+    a_fence_of_an_older_epoch_proves_nothing_of_the_newer_one,
     a_missing_volume_is_not_exported,
     deleting_what_does_not_exist_is_done,
     an_image_is_imported_verified_and_deleted,
@@ -169,6 +171,51 @@ async fn an_older_epoch_or_a_late_export_does_not_come_back(kit: &Kit) {
     assert!(matches!(late, Err(Stopped::Refused { found_generation: 4, .. })), "{late:?}");
     assert_eq!(kit.things().await.len(), 1);
     assert_eq!(value(&kit.run(export("k1", 3), 5).await), Fact::Yes, "control: a newer wish is served");
+}
+
+async fn a_fence_is_proved_as_often_as_asked_and_nothing_older_comes_back(kit: &Kit) {
+    for key in ["k1", "k3"] {
+        kit.run(create(key, MIB), 1).await.unwrap();
+        kit.run(export(key, 1), 1).await.unwrap();
+    }
+    for _ in 0..2 {
+        let answer = kit.run(fence("k1", 1), 2).await;
+        assert_eq!(value(&answer), Fact::No);
+        let fact = &answer.unwrap()[0];
+        let proof: FenceProof = serde_json::from_value(fact.detail.clone().unwrap()).unwrap();
+        assert_eq!((fact.name, fact.generation), (FactName::Exported, 2));
+        assert_eq!((proof.target.as_str(), proof.epoch), ("iqn.2026-11.jp.arame:att-k1-1", 1));
+        assert_eq!((proof.initiator.as_str(), proof.refusal.as_str()), (INITIATOR, "0203"));
+        assert!(proof.observed <= fact.observed, "the proof is older than the look that tells of it");
+        assert_eq!(kit.things().await.len(), 3, "the other's volume is served as before");
+    }
+    let late = kit.run(export("k1", 1), 1).await;
+    assert!(matches!(late, Err(Stopped::Refused { found_generation: 2, .. })), "{late:?}");
+    assert_eq!(value(&kit.run(export("k1", 2), 3).await), Fact::Yes, "control: a newer wish is served");
+    assert_eq!(value(&kit.run(fence("k2", 1), 1).await), Fact::No, "what was never exported is fenced");
+    let other = kit.run_as(fence("k1", 2), 100, &Standing::new(Uuid::from_u128(99), 1)).await;
+    assert_eq!(code(&other), "foreign_thing");
+    assert_eq!(kit.things().await.len(), 4, "another installation's is not touched");
+    for (key, epoch) in [("k1", 2), ("k3", 1)] {
+        let answer = kit.run(fence(key, epoch), 4).await.unwrap();
+        let told = answer[0].detail.as_ref().unwrap()["refusal"].clone();
+        assert_eq!(told, if key == "k1" { "0203" } else { "closed" }, "without any target nobody is answered");
+    }
+}
+
+async fn a_fence_of_an_older_epoch_proves_nothing_of_the_newer_one(kit: &Kit) {
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.run(export("k1", 1), 1).await.unwrap();
+    kit.run(export("k1", 2), 2).await.unwrap();
+    let late = kit.run(fence("k1", 1), 1).await;
+    assert!(matches!(late, Err(Stopped::Refused { found_generation: 2, .. })), "{late:?}");
+    let answer = kit.run(fence("k1", 1), 3).await;
+    assert_eq!(value(&answer), Fact::Yes, "the newer target stays");
+    let said = answer.unwrap()[0].detail.clone().unwrap();
+    assert!(serde_json::from_value::<FenceProof>(said).is_err(), "and there is no proof");
+    let whole = kit.run(fence("k1", 2), 3).await;
+    assert_eq!(value(&whole), Fact::No, "control");
+    assert!(serde_json::from_value::<FenceProof>(whole.unwrap()[0].detail.clone().unwrap()).is_ok(), "control");
 }
 
 async fn a_missing_volume_is_not_exported(kit: &Kit) {

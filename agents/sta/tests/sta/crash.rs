@@ -2,7 +2,7 @@
 
 use crate::backups::{backup, restore_of, write};
 use crate::kit::*;
-use arame_framework::agent::Agent;
+use arame_framework::agent::{Agent, Stopped};
 use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::sta::ImportImage;
 use arame_schema::jobs::{Envelope, Job};
@@ -222,6 +222,32 @@ async fn an_unexport_killed_at_any_point_converges() {
         "sta.volume.unexport:answer",
     ];
     converges(&before, &points, unexport("k1", 1), 2, Fact::No).await;
+}
+
+#[tokio::test]
+async fn a_fence_killed_at_any_point_is_proved_by_the_next_process() {
+    let before = [(create("k1", MIB), 1), (export("k1", 1), 1)];
+    let points = [
+        "sta.volume.fence:before",
+        "unexport:before",
+        "unexport:denied",
+        "unexport:closed",
+        "unexport:target",
+        "unexport:account",
+        "unexport:after",
+        "fence:removed",
+        "fence:refused",
+        "sta.volume.fence:answer",
+    ];
+    for at in points {
+        let Some(kit) = dies(&before, at, &fence("k1", 1), 2).await else { return };
+        let answer = kit.run(fence("k1", 1), 2).await;
+        assert_eq!(value(&answer), Fact::No, "{at}");
+        assert_eq!(answer.unwrap()[0].detail.as_ref().unwrap()["refusal"], "closed", "{at}");
+        assert_eq!(kit.accounts(), [] as [&str; 0], "{at}");
+        let late = kit.run(export("k1", 1), 1).await;
+        assert!(matches!(late, Err(Stopped::Refused { .. })), "{at}: {late:?}");
+    }
 }
 
 #[tokio::test]

@@ -153,6 +153,10 @@ impl Tgtd {
         Some(Self { child })
     }
 
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -368,6 +372,7 @@ fn thing(job: &Job) -> String {
         | Job::ObserveBackup(job) => job.object.to_string(),
         Job::ExportVolume(job) => job.attachment.to_string(),
         Job::UnexportVolume(job) => job.attachment.to_string(),
+        Job::FenceVolume(job) => job.attachment.to_string(),
         other => other.kind().to_owned(),
     }
 }
@@ -454,6 +459,15 @@ pub fn unexport(key: &str, epoch: u64) -> Job {
         attachment: format!("att-{key}").parse().unwrap(),
         volume: format!("vol-{key}").parse().unwrap(),
         epoch,
+    })
+}
+
+pub fn fence(key: &str, epoch: u64) -> Job {
+    Job::FenceVolume(FenceVolume {
+        attachment: format!("att-{key}").parse().unwrap(),
+        volume: format!("vol-{key}").parse().unwrap(),
+        epoch,
+        initiator_iqn: INITIATOR.to_owned(),
     })
 }
 

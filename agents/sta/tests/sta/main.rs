@@ -10,6 +10,7 @@ mod chap;
 mod contract;
 mod crash;
 mod disk;
+mod fencing;
 mod fetch;
 mod http;
 mod kit;

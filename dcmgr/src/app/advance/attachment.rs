@@ -5,8 +5,9 @@ use super::{At, Cause, queue, volume};
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
-use crate::plan::attachment::{Facts, Wish, is_over, next_job, plug_to_go};
+use crate::plan::attachment::{Facts, Wish, is_fenced, is_over, next_job, plug_to_go};
 use crate::rehearsal::{self, Sabotage};
+use arame_schema::jobs::sta::FenceProof;
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::{Fact, FactName};
 
@@ -18,7 +19,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         return leftover(tx, ringing, id, &disk, cause).await;
     };
     let Some(agent) = db::nodes::agent_of_storage(tx, &disk.node).await? else { return Ok(()) };
-    let wish = Wish { wanted: open.wanted, generation: open.generation };
+    let wish = wish_of(&open);
     let volume = db::facts::value(tx, &disk.id, &agent, FactName::Volume).await?.0;
     let mut facts = facts_of(tx, id, volume).await?;
     if !wish.wanted {
@@ -37,7 +38,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     }
     let at = At { thing: id, agent: &agent, account: Some(&disk.account) };
     let queued = queue(tx, ringing, at, next_job(wish, facts), None, cause).await?;
-    if let Some(Kind::ExportVolume | Kind::UnexportVolume) = queued.map(|wanted| wanted.kind) {
+    if let Some(Kind::ExportVolume | Kind::UnexportVolume | Kind::FenceVolume) = queued.map(|wanted| wanted.kind) {
         db::facts::set_maybe(tx, id, &agent, FactName::Exported).await?;
     }
     volume::settle_state(tx, &disk, cause).await
@@ -88,15 +89,19 @@ async fn leftover(
         db::facts::forget_thing(tx, id).await?;
         return Ok(());
     }
-    let wish = Wish { wanted: false, generation: closed.generation };
+    let wish = Wish { wanted: false, generation: closed.generation, fencing: false };
     let at = At { thing: id, agent: &agent, account: Some(&disk.account) };
     queue(tx, ringing, at, next_job(wish, facts), None, cause).await?;
     Ok(())
 }
 
+fn wish_of(row: &AttachmentRow) -> Wish {
+    Wish { wanted: row.wanted, generation: row.generation, fencing: row.fencing }
+}
+
 async fn facts_of(tx: &mut Tx, id: &str, volume: Fact) -> Result<Facts, AppError> {
-    let (exported, export_generation) = export_of(tx, id).await?;
-    Ok(Facts { volume, exported, export_generation, plugged: plugged(tx, id).await? })
+    let facts = Facts { volume, ..export_of(tx, id).await? };
+    Ok(Facts { plugged: plugged(tx, id).await?, ..facts })
 }
 
 /// What counts of a plug that is to go.
@@ -113,21 +118,37 @@ async fn unplugged(tx: &mut Tx, instance: &str, plugged: Fact) -> Result<Fact, A
 /// What an instance's plan reads of an attachment of it; its plug is that of one host.
 pub async fn facts_at(tx: &mut Tx, open: &AttachmentRow, host_agent: &str) -> Result<(Wish, Facts), AppError> {
     let plugged = db::facts::value(tx, &open.id, host_agent, FactName::Plugged).await?.0;
-    let (exported, export_generation) = export_of(tx, &open.id).await?;
-    let wish = Wish { wanted: open.wanted, generation: open.generation };
-    Ok((wish, Facts { volume: Fact::Yes, exported, export_generation, plugged }))
+    Ok((wish_of(open), Facts { plugged, ..export_of(tx, &open.id).await? }))
 }
 
-/// The export, at whatever storage node, and the generation it carries.
-async fn export_of(tx: &mut Tx, attachment: &str) -> Result<(Fact, u64), AppError> {
+/// Whether it is proved of every volume of an instance that a lost host does not reach it any more.
+pub async fn are_fenced(tx: &mut Tx, attachments: &[AttachmentRow]) -> Result<bool, AppError> {
+    for open in attachments.iter().filter(|open| open.fencing) {
+        if !is_fenced(wish_of(open), export_of(tx, &open.id).await?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The export, at whatever storage node, with the generation it carries and the proof that its absence was told with.
+async fn export_of(tx: &mut Tx, attachment: &str) -> Result<Facts, AppError> {
     let facts = db::facts::of_thing(tx, attachment).await?;
     let exports = facts.iter().filter(|fact| fact.name == FactName::Exported);
-    Ok(exports.map(|fact| (fact.value, fact.generation)).max().unwrap_or((Fact::No, 0)))
+    let newest = exports.max_by_key(|fact| (fact.value, fact.generation));
+    let proof = newest.and_then(|fact| serde_json::from_value::<FenceProof>(fact.detail.clone()?).ok());
+    Ok(Facts {
+        volume: Fact::Yes,
+        exported: newest.map_or(Fact::No, |fact| fact.value),
+        export_generation: newest.map_or(0, |fact| fact.generation),
+        proved: proof.and(newest.map(|fact| fact.generation)),
+        plugged: Fact::No,
+    })
 }
 
 /// The export, at whatever storage node.
 pub async fn exported(tx: &mut Tx, attachment: &str) -> Result<Fact, AppError> {
-    Ok(export_of(tx, attachment).await?.0)
+    Ok(export_of(tx, attachment).await?.exported)
 }
 
 /// The most present of all plugs: one maybe on one host is a maybe.

@@ -1,14 +1,16 @@
 //! Advances an instance: its job, its maybe facts, its state, and what ends with it.
 
+use super::super::losses::HOST_LOST;
 use super::super::{AppError, Ringing, placement};
 use super::image::{self, Readiness};
-use super::{At, Cause, interface, moving, queue, snapshot};
+use super::{At, Cause, attachment, interface, moving, queue, snapshot};
 use crate::db::facts::FactRow;
 use crate::db::instances::InstanceRow;
 use crate::db::volumes::AttachmentRow;
 use crate::db::{self, Tx};
 use crate::plan::attachment::{is_plug_settled, is_pluggable, is_unplug_settled};
-use crate::plan::instance::{Facts, Surroundings, Wish, has_left, is_lost, next_job};
+use crate::plan::instance::{Facts, Surroundings, Wish, is_lost, may_start_elsewhere, next_job};
+use crate::plan::loss::as_sworn;
 use crate::plan::{Kind, Wanted};
 use arame_schema::model::instance::{DesiredInstance, InstanceState, InstanceView, state};
 use arame_schema::model::usage::of_instance;
@@ -48,14 +50,18 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         reboot: row.operation.is_some(),
         leaving_host: row.leaving_host,
     };
-    if row.leaving_host && has_left(wish, facts) && row.desired != DesiredInstance::Gone {
+    if row.leaving_host && super::super::losses::is_on_lost_host(tx, &row).await? {
+        facts = as_sworn(facts, row.generation);
+    }
+    if may_start_elsewhere(wish, facts, attachment::are_fenced(tx, &attachments).await?) {
         return Box::pin(place_again(tx, ringing, &row, cause)).await;
     }
     let need = need(tx, &row, facts).await?;
     let around = Surroundings {
         ready: matches!(need, Need::Nothing),
         ran_before: row.ran_before,
-        failed: row.failure_code.is_some(),
+        // That its host was lost is said of it; what is seen of it there is stopped all the same.
+        failed: row.failure_code.as_deref().is_some_and(|code| code != HOST_LOST),
     };
     if is_lost(facts, around) && row.desired != DesiredInstance::Gone && row.failure_code.is_none() {
         let told = ("disk_lost", "the host's complete listing does not have its disk");
@@ -276,8 +282,13 @@ async fn end(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow) -> Result<()
 async fn place_again(tx: &mut Tx, ringing: &mut Ringing, row: &InstanceRow, cause: Cause) -> Result<(), AppError> {
     if placement::replace(tx, ringing, row).await? {
         let again = Cause { attempt: 1, delay_ms: 0, ..cause };
+        let attachments = db::volumes::attachments_of_instance(tx, &row.id).await?;
+        for open in &attachments {
+            // What a lost host has plugged leads nowhere, by the proof; any other was seen without it.
+            db::facts::forget(tx, &open.id, FactName::Plugged).await?;
+        }
         Box::pin(advance(tx, ringing, &row.id, again)).await?;
-        for open in db::volumes::attachments_of_instance(tx, &row.id).await? {
+        for open in attachments {
             Box::pin(super::attachment::advance(tx, ringing, &open.id, again)).await?;
         }
         return Ok(());

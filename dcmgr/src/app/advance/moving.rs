@@ -241,8 +241,18 @@ pub async fn remove_strays(
     cause: Cause,
 ) -> Result<(), AppError> {
     let others = facts.iter().filter(|fact| fact.agent != own && fact.name == FactName::Domain);
-    for agent in others.map(|fact| fact.agent.as_str()) {
-        let kind = match moving::stray(held_at(facts, own).0, held_at(facts, agent).0) {
+    let others: Vec<(&str, Held)> = others
+        .map(|fact| (fact.agent.as_str(), held_at(facts, &fact.agent).0))
+        .filter(|(_, held)| *held != Held::Between(Guest::Absent))
+        .collect();
+    let lost = if others.is_empty() { Vec::new() } else { db::losses::agents(tx).await? };
+    for (agent, held) in others {
+        let removal = if lost.iter().any(|one| one == agent) {
+            moving::stray_of_lost(held_at(facts, own).0, held, row.ran_before)
+        } else {
+            moving::stray(held_at(facts, own).0, held)
+        };
+        let kind = match removal {
             Some(Job::Remove) => Kind::DeleteInstance,
             Some(_) => Kind::ObserveInstance,
             None => continue,
@@ -253,6 +263,22 @@ pub async fn remove_strays(
         if queued.is_some() && kind == Kind::DeleteInstance {
             set_maybe(tx, &row.id, agent).await?;
         }
+    }
+    Ok(())
+}
+
+/// Removes what a host has of an instance that is elsewhere, and forbids what is older there.
+pub async fn remove_at(
+    tx: &mut Tx,
+    ringing: &mut Ringing,
+    row: &InstanceRow,
+    agent: &str,
+    cause: Cause,
+) -> Result<(), AppError> {
+    let at = At { thing: &row.id, agent, account: Some(&row.account) };
+    let wanted = Wanted { kind: Kind::DeleteInstance, generation: row.generation };
+    if queue(tx, ringing, at, Some(wanted), None, cause).await?.is_some() {
+        set_maybe(tx, &row.id, agent).await?;
     }
     Ok(())
 }

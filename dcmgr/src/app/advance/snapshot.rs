@@ -80,6 +80,7 @@ async fn network_at(
 
 /// Sends a host's newest policy to its hva.
 pub async fn policy(tx: &mut Tx, ringing: &mut Ringing, host: &str, cause: Cause) -> Result<(), AppError> {
+    // A host that was declared lost gives up what it runs before it hears of the network again.
     let Some((agent, version)) = db::nodes::policy_of_host(tx, host).await? else { return Ok(()) };
     let applied = applied_at(tx, host, &agent).await?;
     let at = At { thing: host, agent: &agent, account: None };

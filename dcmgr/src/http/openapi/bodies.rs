@@ -107,6 +107,7 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
             json!({ "scheduling_enabled": true, "cpu_allocation_percent": 400, "reserved_memory_size": 4096 })
         }
         ("PUT", "/naming_nodes/{id}") => json!({ "scheduling_enabled": true }),
+        ("PUT", "/host_nodes/{id}/declare_lost") => json!({ "confirm": "hn-h1" }),
         ("PUT", "/storage_nodes/{id}") => json!({ "scheduling_enabled": false }),
         ("POST", "/accounts") => json!({ "id": "a-team", "display_name": "The team", "quota_instances": 20 }),
         ("PUT", "/accounts/{id}") => json!({ "quota_instances": "none", "enabled": true }),

@@ -116,6 +116,7 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
         "instance_types" => &[Code::AlreadyExists, Code::NameTaken, Code::ResourceInUse],
         "instances" => &[
             Code::HostCannotMove,
+            Code::HostLost,
             Code::InstanceHasVolumes,
             Code::InstanceMigrating,
             Code::InvalidInstanceState,
@@ -183,9 +184,13 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         }
         ("PUT", "/images/{id}/copy_to") => &[Code::BackupStorageNotReached, Code::InvalidImageState, Code::Recovering],
         ("DELETE", "/volumes/{id}") => &[Code::VolumeAttached, Code::VolumeHasSnapshots, Code::InvalidVolumeState],
-        ("PUT", "/volumes/{id}/attach") => {
-            &[Code::VolumeAttached, Code::InvalidVolumeState, Code::InvalidInstanceState, Code::ExceedQuota]
-        }
+        ("PUT", "/volumes/{id}/attach") => &[
+            Code::VolumeAttached,
+            Code::HostLost,
+            Code::InvalidVolumeState,
+            Code::InvalidInstanceState,
+            Code::ExceedQuota,
+        ],
         ("PUT", "/volumes/{id}/detach") => &[Code::GuestHoldsVolume, Code::VolumeNotAttached, Code::InvalidVolumeState],
         ("PUT", "/volumes/{id}/rollback") => &[
             Code::VolumeInUse,
@@ -194,6 +199,7 @@ fn own(method: &str, below: &str) -> &'static [Code] {
             Code::InvalidVolumeState,
             Code::Recovering,
         ],
+        ("PUT", "/host_nodes/{id}/declare_lost") => &[Code::HostHeard, Code::InstanceMigrating],
         ("POST", "/volume_snapshots") => &[Code::InvalidVolumeState, Code::ExceedQuota, Code::Recovering],
         ("DELETE", "/volume_snapshots/{id}") => &[Code::ResourceInUse, Code::InvalidSnapshotState],
         ("POST", "/security_groups") => &[Code::AccountNeeded, Code::InvalidSecurityGroupRule],

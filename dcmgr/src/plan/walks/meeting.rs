@@ -140,11 +140,12 @@ fn small(generation: u64) -> u8 {
 }
 
 fn asked(attachment: Attachment) -> (attachment::Wish, attachment::Facts) {
-    let wish = attachment::Wish { wanted: attachment.wanted, generation: attachment.generation.into() };
+    let wish = attachment::Wish { wanted: attachment.wanted, generation: attachment.generation.into(), fencing: false };
     let facts = attachment::Facts {
         volume: Fact::Yes,
         exported: attachment.exported,
         export_generation: attachment.export_generation.into(),
+        proved: None,
         plugged: attachment.plugged,
     };
     (wish, facts)

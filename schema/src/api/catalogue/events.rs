@@ -56,6 +56,11 @@ pub static ALL: &[Sentence] = sentences! {
     "naming_service_withdrawn": "ネーミングサービス {agent} はこのネットワークから外れます", "naming service {agent} is to serve this network no more";
     "gateway_given": "{agent} がこのネットワークのゲートウェイになりました", "{agent} is this network's gateway now";
     "adopted": "記録のなかった実体が引き取られました（{by}）", "found without a row and adopted by {by}";
+    "host_declared_lost": "失われたホストと宣言されました（{by}）", "declared lost by {by}";
+    "host_returned": "失われたとされていたホストが戻り、持っていたものをすべて手放しました", "came back and gave up everything it had";
+    "lost_with_host": "ホスト {host} とともに失われました。ディスクはそのホストにあります", "lost with host {host}, where its disk is";
+    "found_with_host": "戻ってきたホスト {host} にディスクがあります。電源を入れられます", "its disk is on host {host}, which came back: it can be switched on";
+    "volume_fenced": "インスタンス {instance} からの経路を断ちました（切ったセッション {sessions}、{initiator} のログインは {refusal} で拒否）", "cut off from {instance}: {sessions} sessions ended, the login of {initiator} refused with {refusal}";
     "no_host_fits": "置けるホストがありません", "no host fits";
     "job_opened": "仕事 {kind} を {agent} に予定しました", "job {kind} was planned for {agent}";
     "job_published": "仕事 {kind} を {agent} に送りました", "job {kind} was sent to {agent}";

@@ -136,6 +136,11 @@ pub static ALL: &[FailureEntry] = failures! {
          "管理者がストレージノードのディスクを確認してください。"),
         ("The storage could not be changed.", "The backing store answered an error: {message}",
          "An operator should look at the storage node's disks.");
+    "fence_unproved":
+        ("ボリュームへの経路が断たれたことを確かめられません。", "失われたホストがまだ書き込めるかもしれません: {message}",
+         "管理者がストレージノードの tgtd とそのアドレスを確認してください。確かめられるまで自動で繰り返し、それまでボリュームは誰にも渡りません。"),
+        ("It could not be proved that the volume is cut off.", "The lost host may still write to it: {message}",
+         "An operator should look at tgtd and its address on the storage node. It is tried again until it is proved, and nobody gets the volume before.");
     "export_error" | "export_unavailable" | "export_remains":
         ("ボリュームを iSCSI で公開できませんでした。", "iSCSI ターゲットがエラーを返しました: {message}",
          "管理者がストレージノードの tgtd の稼働を確認してください。復帰後に自動で再試行します。"),
@@ -219,6 +224,11 @@ pub static ALL: &[FailureEntry] = failures! {
          "自動では作り直しません。管理者が arame audit を見て、復旧か削除を選んでください。"),
         ("Its data is not found.", "It was there, and a complete listing of the node does not have it: {message}",
          "It is never made again by itself. An operator should look at arame audit, then restore or delete it.");
+    "host_lost":
+        ("ホストとともに失われました。", "このマシンのディスクがあるホストは、失われたと宣言されました: {message}",
+         "接続されていたボリュームは新しいマシンに接続できます。ホストがディスクとともに戻れば、また電源を入れられます。要らなければ削除してください。"),
+        ("It was lost with its host.", "The host that has its disk was declared lost: {message}",
+         "The volumes it had can be attached to a new machine. If the host comes back with the disk, it can be switched on again. Else delete it.");
     "memory_loss":
         ("作成の途中でデータベースが古い状態に戻りました。", "その後どうなったかは分かりません: {message}",
          "削除して作り直してください。"),

@@ -460,6 +460,8 @@ pub fn refusal(code: Code) -> RefusalEntry {
             )
         ),
         Code::HostSilent => consoles::host_silent(),
+        Code::HostHeard => moves::host_heard(),
+        Code::HostLost => moves::host_lost(),
         Code::GuestHoldsVolume => volumes::guest_holds_volume(),
         Code::Recovering => entry!(
             "recovering",

@@ -80,3 +80,41 @@ pub(super) fn host_makes_no_images() -> RefusalEntry {
         )
     )
 }
+
+pub(super) fn host_heard() -> RefusalEntry {
+    entry!(
+        "host_heard",
+        "OperationNotPermitted",
+        105,
+        409,
+        (
+            "ホスト {host} からは連絡があるため、失われたものとして扱えません。",
+            "そのホストのエージェントが応答しています。その上のマシンは動いているかもしれません。",
+            "動いているなら arame host drain {host} で移してください。本当に止めるなら、ホストの電源を切り、15 秒待ってから、もう一度実行してください。"
+        ),
+        (
+            "Host {host} is heard: it cannot be declared lost.",
+            "Its agent answers, and its machines may well run.",
+            "If they do, move them with arame host drain {host}. If it is to end, cut its power, wait 15 seconds, and do this again."
+        )
+    )
+}
+
+pub(super) fn host_lost() -> RefusalEntry {
+    entry!(
+        "host_lost",
+        "OperationNotPermitted",
+        105,
+        409,
+        (
+            "インスタンス {id} のホスト {host} は失われたと宣言されています。できるのは削除だけです。",
+            "このマシンのディスクはそのホストにあります。接続されていたボリュームは切り離され、他のマシンに接続できます。",
+            "ボリュームを新しいマシンに接続してください。ホストがディスクとともに戻れば、電源を入れ直せます。要らなければ arame instance delete {id} で削除してください。"
+        ),
+        (
+            "Host {host} of instance {id} was declared lost: it can only be deleted.",
+            "The machine's disk is on that host. The volumes it had are detached and can be attached to other machines.",
+            "Attach its volumes to a new machine. If the host comes back with the disk, it can be switched on again. If it is not needed, delete it with arame instance delete {id}."
+        )
+    )
+}
