@@ -12,6 +12,7 @@ mod job;
 mod label;
 mod login;
 mod network;
+mod node_usage;
 mod record;
 mod security_group;
 mod seed;
