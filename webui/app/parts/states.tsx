@@ -23,7 +23,7 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
 }
 
 /** A refusal in the API's own words; what never reached it, in ours. */
-export function Failed({ error, again }: { error: Error; again?: () => void }) {
+export function Failed({ error, again, againLabel }: { error: Error; again?: () => void; againLabel?: string }) {
   const { t } = useWords();
   const body = error instanceof Refused ? error.body : {};
   const unreachable = body.reason === "offline" || body.reason === "api_unreachable";
@@ -56,7 +56,7 @@ export function Failed({ error, again }: { error: Error; again?: () => void }) {
       )}
       {again && (
         <button type="button" onClick={again}>
-          {t("again")}
+          {againLabel ?? t("again")}
         </button>
       )}
     </div>
