@@ -22,9 +22,9 @@ export function useOne<T>(path: string, query: Query = {}, { enabled = true, eve
   });
 }
 
-/** With its tag, for what is edited in place. The tag is of one language's words. */
-export function useTagged<T>(path: string, language: string) {
-  return useQuery<Tagged<T>, Refused>({ queryKey: [...keyOf(path, {}), "tagged", language], queryFn: ({ signal }) => getTagged<T>(path, signal) });
+/** With its tag, for what is edited in place. The tag is of one language's words. Looked at `every` so often: no event tells of it. */
+export function useTagged<T>(path: string, language: string, every: number) {
+  return useQuery<Tagged<T>, Refused>({ queryKey: [...keyOf(path, {}), "tagged", language], queryFn: ({ signal }) => getTagged<T>(path, signal), refetchInterval: every });
 }
 
 export function useList<T>(path: string, query: Query = {}, { enabled = true, every }: Options = {}) {

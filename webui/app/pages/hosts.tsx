@@ -105,14 +105,16 @@ export function HostPage({ id }: { id: string }) {
             ]}
           />
         </section>
-        <section className="card">
-          <h2>{t("promised")}</h2>
-          <p className="hint">{t("promised.what")}</p>
-          <Meter label={t("cpu")} value={host.used_cpu_cores} of={host.offering_cpu_cores} />
-          <Meter label={t("memory_gib")} value={gib(host.used_memory_size)} of={gib(host.offering_memory_size)} />
-          <Meter label={t("disk_gib")} value={gib(host.used_disk_space_mb)} of={gib(host.offering_disk_space_mb)} />
-        </section>
-        <BusyCard path={`host_nodes/${id}`} one={host} />
+        <div>
+          <BusyCard path={`host_nodes/${id}`} one={host} />
+          <section className="card">
+            <h2>{t("promised")}</h2>
+            <p className="hint">{t("promised.what")}</p>
+            <Meter label={t("cpu")} value={host.used_cpu_cores} of={host.offering_cpu_cores} />
+            <Meter label={t("memory_gib")} value={gib(host.used_memory_size)} of={gib(host.offering_memory_size)} />
+            <Meter label={t("disk_gib")} value={gib(host.used_disk_space_mb)} of={gib(host.offering_disk_space_mb)} />
+          </section>
+        </div>
       </div>
       {host.status === "online" && (
         <Suspense fallback={<Loading />}>

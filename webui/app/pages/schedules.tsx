@@ -46,7 +46,7 @@ export function SchedulesOf({ volume }: { volume: Volume }) {
           { title: t("schedule.makes"), cell: (one) => <span className="unbroken">{word("makes", one.makes)}</span> },
           { title: t("schedule.when"), cell: when },
           { title: t("schedule.keeps"), cell: kept },
-          { title: t("schedule.next"), cell: (one) => (one.enabled && one.next_run ? <Time at={one.next_run} /> : t("schedule.off")) },
+          { title: t("schedule.next"), cell: (one) => (one.enabled ? <Time at={one.next_run} /> : t("schedule.off")) },
           { title: t("schedule.last"), cell: (one) => <LastRun one={one} /> },
           ...(can("change") ? [{ title: t("actions"), cell: (one: VolumeSchedule) => <Verbs path={path} one={one} /> }] : []),
         ]}

@@ -15,6 +15,9 @@ import { Listing, Table } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 
+/** What somebody else changes of a group comes with no event. */
+const EVERY_MS = 5_000;
+
 export function SecurityGroupsPage() {
   const { t } = useWords();
   const { can } = useSession();
@@ -60,7 +63,7 @@ export function SecurityGroupPage({ id }: { id: string }) {
   const { t, language } = useWords();
   const { can } = useSession();
   const [, go] = useLocation();
-  const found = useTagged<SecurityGroup>(`security_groups/${id}`, language);
+  const found = useTagged<SecurityGroup>(`security_groups/${id}`, language, EVERY_MS);
   if (found.error && !found.data) return <Failed error={found.error} />;
   if (!found.data) return <Loading />;
   const group = found.data.one;

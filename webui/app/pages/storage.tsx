@@ -79,12 +79,14 @@ export function StorageNodePage({ id }: { id: string }) {
             ]}
           />
         </section>
-        <section className="card">
-          <h2>{t("promised")}</h2>
-          <p className="hint">{t("promised.storage")}</p>
-          <Promised one={node} />
-        </section>
-        <BusyCard path={path} one={{ ...node, last_seen_at: node.last_seen_at ?? null }} />
+        <div>
+          <BusyCard path={path} one={{ ...node, last_seen_at: node.last_seen_at ?? null }} />
+          <section className="card">
+            <h2>{t("promised")}</h2>
+            <p className="hint">{t("promised.storage")}</p>
+            <Promised one={node} />
+          </section>
+        </div>
       </div>
       {node.status === "online" && (
         <Suspense fallback={<Loading />}>

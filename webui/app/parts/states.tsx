@@ -29,7 +29,8 @@ export function Failed({ error, again, againLabel }: { error: Error; again?: () 
   const unreachable = body.reason === "offline" || body.reason === "api_unreachable";
   const sentence = unreachable ? t("failed.unreachable") : (body.message ?? t("failed.unknown"));
   const cause = unreachable ? t("failed.unreachable_cause") : body.cause;
-  const next = unreachable ? t("failed.unreachable_next") : body.next_step;
+  // The API names a header; here there is a list to choose from.
+  const next = unreachable ? t("failed.unreachable_next") : body.reason === "account_needed" ? t("choose_account") : body.next_step;
   return (
     <div className="failed" role="alert">
       <p className="failed-title">{sentence}</p>

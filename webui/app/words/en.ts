@@ -142,6 +142,7 @@ export const en = {
   "imaging.goes_on": "is being made, also when you close this. When it is done it is available in the list of images.",
   "imaging.see": "See the images",
   "waiting.for": "Waiting for {agent}: {what}",
+  "waiting.before": "Waits until host {host} knows its firewall rules and the network its address and name",
   "waiting.since": "({time} so far",
   "waiting.usually": ", usually {time}",
   "waiting.attempt": ", try {n}",

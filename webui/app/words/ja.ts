@@ -144,6 +144,7 @@ export const ja: Record<keyof typeof en, string> = {
   "imaging.goes_on": "を作っています。この画面を閉じても続きます。できあがるとイメージの一覧で「利用可能」になります。",
   "imaging.see": "イメージの一覧を見る",
   "waiting.for": "{agent} が「{what}」を行うのを待っています",
+  "waiting.before": "ホスト {host} に通信の規則が、ネットワークにアドレスと名前が伝わるのを待っています",
   "waiting.since": "（{time}経過",
   "waiting.usually": "、ふだんは {time}",
   "waiting.attempt": "、{n} 回目の試行",
