@@ -2,7 +2,7 @@
 // saved only while that is still so: what somebody else changed meanwhile is told, and is never overwritten unseen.
 
 import { type ReactNode, useEffect, useState } from "react";
-import { type Refused, type Tagged, getTagged } from "../api/client";
+import { Refused, type Tagged, getTagged } from "../api/client";
 import { useChange } from "../api/queries";
 import { useWords } from "../words/use";
 import { Dialog } from "./basics";
@@ -86,5 +86,8 @@ function Opened<T>({ title, path, body, children, close }: OpenedProps<T>) {
 /** A refusal; where somebody else was quicker, with a way to what is there now. */
 export function NotSaved({ error, reload }: { error: Refused; reload: () => void }) {
   const { t } = useWords();
-  return error.status === 412 ? <Failed error={error} again={reload} againLabel={t("conflict.reload")} /> : <Failed error={error} />;
+  if (error.status !== 412) return <Failed error={error} />;
+  // The API tells of headers.
+  const told = new Refused(412, { ...error.body, cause: t("conflict.cause"), next_step: t("conflict.next") });
+  return <Failed error={told} again={reload} againLabel={t("conflict.reload")} />;
 }

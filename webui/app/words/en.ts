@@ -648,6 +648,8 @@ export const en = {
   "unkeep.name": "Keep {name} no more",
   "rules.changed_meanwhile": "Somebody else changed these rules while you were editing. They cannot be saved over that.",
   "kept.help": "What is kept is not deleted by schedules. It can still be deleted by hand.",
+  "conflict.cause": "The same thing was changed elsewhere after this was opened.",
+  "conflict.next": "Load what is there now, and change it again.",
   "conflict.reload": "Load what is there now",
   "storage": "Storage",
   "storage.help": "Storage nodes keep volumes and images.",

@@ -650,6 +650,8 @@ export const ja: Record<keyof typeof en, string> = {
   "unkeep.name": "{name} の保護を外す",
   "rules.changed_meanwhile": "編集している間に、別の人がこの規則を変更しました。このままでは保存できません。",
   "kept.help": "保護したものは、スケジュールに自動で削除されません。手での削除はできます。",
+  "conflict.cause": "この画面を開いてから、同じものがほかで変更されました。",
+  "conflict.next": "最新の内容を読み込み、もう一度変更してください。",
   "conflict.reload": "最新の内容を読み込む",
   "storage": "ストレージ",
   "storage.help": "ストレージノードは、ボリュームとイメージを保管するコンピューターです。",
