@@ -13,6 +13,7 @@ mod label;
 mod login;
 mod naming;
 mod network;
+mod node_usage;
 mod record;
 mod security_group;
 mod seed;

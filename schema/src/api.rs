@@ -55,7 +55,10 @@ pub use dns_record::{CreateDnsRecord, DnsRecord};
 pub use error::ErrorBody;
 pub use event::Event;
 pub use failure::{Failure, Progress};
-pub use figures::{CpuUsage, DiskUsage, InstanceUsage, MemoryUsage, UsagePoint, VifUsage};
+pub use figures::{
+    CpuUsage, DiskUsage, InstanceUsage, LoadAverage, MemoryUsage, NodeCpu, NodeDisk, NodeMemory, NodeUsage,
+    NodeUsagePoint, UsagePoint, VifUsage,
+};
 pub use health::Health;
 pub use host_loss::{DeclareLost, FreedVolume, HostLoss, InstanceFate, LostInstance};
 pub use image::{CreateImage, Image, ImageFormat, UpdateImage};

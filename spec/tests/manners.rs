@@ -203,6 +203,34 @@ async fn who_changes_what_somebody_else_changed_first_is_told_so_and_of_many_at_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_with_a_representation_of_its_own_is_changed_by_its_own_etag() -> anyhow::Result<()> {
+    let (mut world, surface) = world().await?;
+    let volume = surface.ask(DEMO, "POST", "/volumes", &json!({ "volume_size": 64 })).await?.json()["id"].clone();
+    let volume = volume.as_str().context("a volume's id")?;
+    world.volume_in(volume, "available").await?;
+    let wish = json!({ "every": "day", "hour": 3, "minute": 30, "makes": "snapshot", "time_zone": "Asia/Tokyo" });
+    let made = surface.ask(DEMO, "POST", &format!("/volumes/{volume}/schedules"), &wish).await?;
+    let path = format!("/volumes/{volume}/schedules/{}", made.json()["id"].as_str().context("an id")?);
+    let etag_of = async |path: &str| {
+        let shown = surface.ask(DEMO, "GET", path, &Value::Null).await?;
+        Ok::<_, anyhow::Error>(shown.header("etag").context("an ETag")?.to_owned())
+    };
+    let change = async |path: &str, etag: &str, minute: u64| {
+        let request = surface.request(DEMO, "PUT", path)?.header("if-match", etag);
+        surface.send(request.json(&json!({ "minute": minute }))).await
+    };
+    let (own, whole) = (etag_of(&path).await?, etag_of(&format!("/volumes/{volume}")).await?);
+    is(&change(&path, &whole, 31).await?, 412, "changed")?;
+    ensure!(change(&path, &own, 32).await?.status == 200, "by its own");
+    is(&change(&path, &own, 33).await?, 412, "changed")?;
+    ensure!(change(&path, &etag_of(&path).await?, 34).await?.status == 200, "by what it is now");
+    is(&change(&format!("/volumes/{volume}/schedules/vsc-kpzz2px7"), &own, 35).await?, 412, "changed")?;
+    let now = surface.ask(DEMO, "GET", &path, &Value::Null).await?;
+    ensure!(now.json()["minute"] == 34, "{now:?}");
+    surface.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_makes_one_thing_and_is_answered_alike_also_by_a_dcmgr_started_since() -> anyhow::Result<()>
 {
     let (mut world, surface) = world().await?;

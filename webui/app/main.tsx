@@ -20,7 +20,7 @@ import { LaunchPage } from "./pages/launch";
 import { NetworkPage } from "./pages/network";
 import { NetworksPage } from "./pages/networks";
 import { SecurityGroupPage, SecurityGroupsPage } from "./pages/security-groups";
-import { StoragePage } from "./pages/storage";
+import { StorageNodePage, StoragePage } from "./pages/storage";
 import { VolumePage } from "./pages/volume";
 import { VolumesPage } from "./pages/volumes";
 import { Boundary, Empty, Failed, Loading } from "./parts/states";
@@ -69,6 +69,7 @@ function Pages() {
           <Route path="/hosts" component={HostsPage} />
           <Route path="/hosts/:id">{({ id }) => <HostPage key={id} id={id} />}</Route>
           <Route path="/storage" component={StoragePage} />
+          <Route path="/storage/:id">{({ id }) => <StorageNodePage key={id} id={id} />}</Route>
           <Route path="/audit" component={AuditPage} />
           <Route path="/guide" component={GuidePage} />
           <Route>

@@ -2,7 +2,7 @@
 // Rule: it is stopped and its folder deleted however the tests end.
 
 import { execFile } from "node:child_process";
-import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,15 +18,16 @@ async function freePorts(count) {
       const server = createServer().once("error", () => resolve(false));
       server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  for (let base = 31_000 + (process.pid % 1000) * 8; base < 60_000; base += count) {
+  // Below what Linux gives to outgoing connections (ip_local_port_range): a port that is free now stays so.
+  for (let base = 20_000 + (process.pid % 1000) * 8; base < 32_000; base += count) {
     const found = await Promise.all(Array.from({ length: count }, (_, n) => isFree(base + n)));
     if (found.every(Boolean)) return base;
   }
   throw new Error("no free ports");
 }
 
-/** `hosts` simulated hosts, each a process. */
-export async function center(hosts = 3) {
+/** `hosts` simulated hosts, each a process; `more` words of `arame up`. */
+export async function center(hosts = 3, more = []) {
   const programs = process.env["ARAME_BIN"] ?? new URL("../../target/debug", import.meta.url).pathname;
   const arame = join(programs, "arame");
   const dir = await mkdtemp(join(tmpdir(), "arame-webui-"));
@@ -39,7 +40,7 @@ export async function center(hosts = 3) {
   };
   try {
     const ports = ["--webui", address(base), "--listen", address(base + 1), "--port-base", String(base + 2)];
-    await run(arame, ["up", "--sim", "-d", "--hosts", String(hosts), "--dir", dir, ...ports], { timeout: UP_LIMIT_MS });
+    await run(arame, ["up", "--sim", "-d", "--hosts", String(hosts), "--dir", dir, ...ports, ...more], { timeout: UP_LIMIT_MS });
   } catch (error) {
     await down();
     throw error;
@@ -64,9 +65,21 @@ export async function center(hosts = 3) {
   const fail = async (agent, fault) => {
     const lines = Object.entries(fault).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
     await appendFile(join(dir, "etc", `${agent}.toml`), `\n[[hva.sim.faults]]\n${lines.join("\n")}\n`);
+    await begin(agent);
+  };
+  const begin = async (agent) => {
     const before = await pid(agent);
     process.kill(before, "SIGKILL");
     for (let now = before; !now || now === before; now = await pid(agent)) await new Promise((resolve) => setTimeout(resolve, 200));
   };
-  return { ...own, ask, pid, fail, down };
+  /** Lets an agent find its simulated world other than it left it. It stands still meanwhile: it would write over it. */
+  const restart = async (agent, change) => {
+    const [file, process_id] = [join(dir, "state", agent, "world.json"), await pid(agent)];
+    process.kill(process_id, "SIGSTOP");
+    const world = JSON.parse(await readFile(file, "utf8"));
+    await change(world);
+    await writeFile(file, JSON.stringify(world));
+    await begin(agent);
+  };
+  return { ...own, ask, pid, fail, restart, down };
 }

@@ -61,6 +61,8 @@ pub mod agent;
 pub mod bus;
 pub mod config;
 pub mod crash;
+pub mod history;
+pub mod machine;
 pub mod metrics;
 pub mod rehearsal;
 pub mod runtime;

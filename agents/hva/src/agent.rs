@@ -22,11 +22,12 @@ use crate::switch::ovs::Ovs;
 use crate::takings::Takings;
 use crate::{console, host, jobs, metadata};
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::machine::{Machine, Meter};
 use arame_framework::metrics::Sample;
 use arame_framework::rehearsal;
 use arame_framework::stream::BoxedWire;
 use arame_schema::jobs::Job;
-use arame_schema::jobs::figures::FIGURES;
+use arame_schema::jobs::figures::{FIGURES, MACHINE};
 use arame_schema::jobs::hva::CAPTURES;
 use arame_schema::jobs::report::{Ask, FactReport, Retry};
 use arame_schema::model::{ConsoleKind, InstanceId, NoConsole, Observation};
@@ -61,6 +62,7 @@ pub struct Hva {
     consoles: Arc<dyn Consoles>,
     viewers: Viewers,
     figures: Arc<Figures>,
+    machine: Arc<Machine>,
     sim: Option<Sim>,
 }
 
@@ -157,8 +159,13 @@ impl Hva {
         }
         guests.set_policy(&policy);
         let notices = compute.stopped();
-        let figures = Arc::new(Figures::new(Duration::from_secs(config.figures_every_seconds.max(1))));
+        let every = Duration::from_secs(config.figures_every_seconds.max(1));
+        let figures = Arc::new(Figures::new(every));
         rehearsal::spawn(figures::watch(Arc::downgrade(&figures), meters));
+        let meter: Arc<dyn Meter> = match &sim {
+            Some(_) => Arc::new(host::Pretended::new(config.host.as_str(), &host::capacity(&config, compute.kind()))),
+            None => Arc::new(host::Own { data_dir: config.data_dir.clone() }),
+        };
         let hva = Arc::new(Self {
             config,
             compute,
@@ -173,6 +180,7 @@ impl Hva {
             consoles,
             viewers: Viewers::default(),
             figures,
+            machine: Machine::watched(every, meter),
             sim,
         });
         if let Some(mut notices) = notices {
@@ -311,7 +319,8 @@ impl Agent for Hva {
     }
 
     fn metrics(&self) -> Vec<Sample> {
-        self.figures.samples(Instant::now())
+        let now = Instant::now();
+        self.figures.samples(now).into_iter().chain(self.machine.samples(now)).collect()
     }
 
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
@@ -326,6 +335,7 @@ impl Agent for Hva {
                 let answer = self.figures.answer(&instance_of(&ask)?, Instant::now());
                 serde_json::to_value(answer).map_err(|e| e.to_string())
             }
+            MACHINE => serde_json::to_value(self.machine.answer(Instant::now())).map_err(|e| e.to_string()),
             "hva.screenshot" => {
                 let picture = self.consoles.picture(&instance_of(&ask)?).await.map_err(NotShown::told)?;
                 Ok(Value::String(STANDARD.encode(picture.png()?)))

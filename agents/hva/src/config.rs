@@ -33,7 +33,7 @@ pub struct HvaConfig {
     pub memory_mib: Option<u64>,
     #[serde(default)]
     pub disk_mib: Option<u64>,
-    /// Between two readings of what guests use.
+    /// Between two readings of what guests use and what this machine is busy with.
     #[serde(default = "figures_every")]
     pub figures_every_seconds: u64,
     #[serde(default)]

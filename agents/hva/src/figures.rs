@@ -11,66 +11,23 @@
 //! concluded from them, no state and no fact.
 
 use crate::driver::meters::Meters;
+use arame_framework::history::{History, KEPT};
 use arame_framework::metrics::{Form, Sample};
 use arame_schema::jobs::figures::{DiskTotals, FiguresAnswer, Reading, Totals, VifTotals};
 use arame_schema::model::{InstanceId, VifId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Between two readings kept for the history.
-const MINUTE: Duration = Duration::from_secs(60);
-/// Readings kept for it: an hour has 61 ends of minutes.
-const MINUTES: usize = 61;
-/// How long a guest that is read no more is remembered.
-const KEPT: Duration = Duration::from_secs(60 * 60);
 /// Guests remembered at most: more than a host can run.
 const GUESTS_MAX: usize = 4096;
-
-#[derive(Debug, Clone)]
-struct Read {
-    at: Instant,
-    totals: Totals,
-}
-
-#[derive(Debug, Default)]
-struct History {
-    minutes: VecDeque<Read>,
-    /// The newest at the end.
-    last: VecDeque<Read>,
-}
-
-impl History {
-    fn take(&mut self, read: Read) {
-        let is_due = self.minutes.back().is_none_or(|last| read.at.duration_since(last.at) >= MINUTE);
-        if is_due {
-            self.minutes.push_back(read.clone());
-        }
-        while self.minutes.len() > MINUTES {
-            self.minutes.pop_front();
-        }
-        self.last.push_back(read);
-        while self.last.len() > 2 {
-            self.last.pop_front();
-        }
-    }
-
-    /// Oldest first. What is older than what is kept is not told, though it is still there.
-    fn readings(&self, now: Instant) -> Vec<Reading> {
-        let first_of_last = self.last.front().map(|read| read.at);
-        let earlier = self.minutes.iter().filter(|read| first_of_last.is_none_or(|first| read.at < first));
-        let age = |read: &Read| now.duration_since(read.at);
-        let told = |read: &Read| Reading { age_ms: age(read).as_millis() as u64, totals: read.totals.clone() };
-        earlier.chain(&self.last).filter(|read| age(read) <= KEPT).map(told).collect()
-    }
-}
 
 /// The figures of a host's guests.
 #[derive(Debug)]
 pub struct Figures {
     every: Duration,
-    guests: Mutex<BTreeMap<InstanceId, History>>,
+    guests: Mutex<BTreeMap<InstanceId, History<Totals>>>,
 }
 
 impl Figures {
@@ -78,7 +35,7 @@ impl Figures {
         Self { every, guests: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<InstanceId, History>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<InstanceId, History<Totals>>> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,15 +44,18 @@ impl Figures {
         let mut guests = self.lock();
         for (instance, totals) in read {
             if guests.len() < GUESTS_MAX || guests.contains_key(&instance) {
-                guests.entry(instance).or_default().take(Read { at, totals });
+                guests.entry(instance).or_default().take(at, totals);
             }
         }
-        guests.retain(|_, history| history.last.back().is_some_and(|last| at.duration_since(last.at) <= KEPT));
+        guests.retain(|_, history| history.newest(at).is_some_and(|(age, _)| age <= KEPT));
     }
 
     /// The answer to `hva.figures`.
     pub fn answer(&self, instance: &InstanceId, now: Instant) -> FiguresAnswer {
-        let readings = self.lock().get(instance).map(|history| history.readings(now)).unwrap_or_default();
+        let told =
+            |(age, totals): (Duration, &Totals)| Reading { age_ms: age.as_millis() as u64, totals: totals.clone() };
+        let readings = self.lock().get(instance).map(|one| one.readings(now).into_iter().map(told).collect());
+        let readings = readings.unwrap_or_default();
         FiguresAnswer { instance: instance.clone(), every_ms: self.every.as_millis() as u64, readings }
     }
 
@@ -103,10 +63,9 @@ impl Figures {
     /// what to make of a series that ends, not of one that stands still.
     pub fn samples(&self, now: Instant) -> Vec<Sample> {
         let guests = self.lock();
-        let is_fresh = |read: &&Read| now.duration_since(read.at) <= self.every * 3;
-        let newest = guests
-            .iter()
-            .filter_map(|(instance, history)| Some((instance, &history.last.back().filter(is_fresh)?.totals)));
+        let is_fresh = |(age, _): &(Duration, &Totals)| *age <= self.every * 3;
+        let newest =
+            guests.iter().filter_map(|(instance, history)| Some((instance, history.newest(now).filter(is_fresh)?.1)));
         newest
             .flat_map(|(instance, totals)| {
                 let all = of_guest(totals).into_iter().chain(of_disks(totals)).chain(of_vifs(totals));

@@ -13,6 +13,7 @@ use crate::faults::Faults;
 use crate::fetch::Fetch;
 use crate::http::Shelf;
 use crate::jobs;
+use crate::machine;
 use crate::sandbox::Checker;
 use crate::sim::World;
 use crate::store::backups::place::Places;
@@ -26,7 +27,10 @@ use crate::store::zfs::ZfsStore;
 use crate::store::{Image, Room, Snapshot, Store, StoreError, Volume, sentence, snapshots};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
+use arame_framework::machine::Machine;
+use arame_framework::metrics::Sample;
 use arame_schema::jobs::Job;
+use arame_schema::jobs::figures::MACHINE;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
 use arame_schema::jobs::sta::{BACKUPS, StoredBackup, StoredImage};
 use arame_schema::model::{Fact, FactName, Observation};
@@ -37,6 +41,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Less free than this and the node wants no new volumes: room for those it has to grow into.
@@ -55,13 +60,14 @@ pub struct Sta {
     pub(crate) carrier: Carrier,
     world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
-    health: RwLock<Health>,
+    health: Arc<RwLock<Health>>,
+    machine: Arc<Machine>,
 }
 
 /// As of the last look.
 #[derive(Debug, Clone, Default)]
-struct Health {
-    room: Room,
+pub(crate) struct Health {
+    pub(crate) room: Room,
     store: Option<String>,
     export: Option<String>,
 }
@@ -121,8 +127,8 @@ impl Sta {
     ) -> Self {
         let fetch = Fetch::new(config.fetch.clone(), store.clone());
         let carrier = Carrier::new(&config.fetch, store.clone(), backups.clone());
+        let health = Arc::new(RwLock::new(Health::default()));
         Self {
-            config,
             fetch,
             backups,
             carrier,
@@ -132,7 +138,9 @@ impl Sta {
             volume_locks: Locks::new(),
             image_locks: Locks::new(),
             installation: RwLock::new(None),
-            health: RwLock::new(Health::default()),
+            machine: machine::watched(&config, health.clone()),
+            health,
+            config,
         }
     }
 
@@ -475,6 +483,7 @@ impl Agent for Sta {
 
     async fn ask(&self, ask: Ask) -> Result<Value, String> {
         match ask.question.as_str() {
+            MACHINE => serde_json::to_value(self.machine.answer(Instant::now())).map_err(|error| error.to_string()),
             "sta.room" => {
                 let room = self.store.room().await.map_err(|error| sentence(&error))?;
                 Ok(json!({ "total_bytes": room.total_bytes, "free_bytes": room.free_bytes }))
@@ -486,6 +495,10 @@ impl Agent for Sta {
             }
             other => Err(format!("a storage agent cannot answer `{other}`")),
         }
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        self.machine.samples(Instant::now())
     }
 
     fn degraded(&self) -> Option<String> {

@@ -66,6 +66,9 @@ pub struct StaConfig {
     /// What is offered, when it shall be less than the file system has.
     pub disk_mib: Option<u64>,
     pub zfs_pool: Option<String>,
+    /// Between two readings of what its machine is busy with.
+    #[serde(default = "figures_every")]
+    pub figures_every_seconds: u64,
     /// Backup storages that this node reaches.
     #[serde(default)]
     pub backups: Vec<BackupConfig>,
@@ -74,6 +77,10 @@ pub struct StaConfig {
     pub fetch: FetchConfig,
     #[serde(default)]
     pub sim: SimConfig,
+}
+
+fn figures_every() -> u64 {
+    10
 }
 
 /// `[[sta.backups]]`: a folder for packed copies of volumes.

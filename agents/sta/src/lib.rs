@@ -20,6 +20,7 @@ pub mod faults;
 pub mod fetch;
 pub mod http;
 pub mod jobs;
+mod machine;
 pub mod mark;
 pub mod sandbox;
 pub mod sim;

@@ -3,7 +3,7 @@
 mod drain;
 mod loss;
 
-use super::record;
+use super::{node_usage, record};
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -20,6 +20,8 @@ pub enum Command {
     List,
     /// Show a host / 詳細を表示する
     Show { host: String },
+    /// What it is busy with itself, now and in the last hour / 機器そのものの負荷（現在と直近 1 時間）
+    Usage { host: String },
     /// Let it take new instances / 新しいインスタンスを受け入れる
     #[command(visible_alias = "uncordon")]
     Enable { host: String },
@@ -61,6 +63,10 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { host } => {
             let view: HostNode = names::get(&session.client, &host).await?;
             session.print(&view, |language| one(language, &view))
+        }
+        Command::Usage { host } => {
+            let id = names::id_of::<HostNode>(&session.client, &host).await?;
+            node_usage::run(session, &format!("/host_nodes/{id}")).await
         }
         Command::Register(given) => record::run(session, &record::HOSTS, record::Command::Create(given)).await,
         Command::Update { host, given } => {

@@ -2,7 +2,7 @@
 
 mod create;
 mod show;
-mod usage;
+pub mod usage;
 
 use super::{Waiting, copies, record};
 use crate::failure::{CliError, USAGE, WAIT_FAILED};

@@ -1,6 +1,6 @@
 //! `arame storage …`
 
-use super::record;
+use super::{node_usage, record};
 use crate::failure::CliError;
 use crate::names;
 use crate::session::Session;
@@ -16,6 +16,8 @@ pub enum Command {
     List,
     /// Show one / 詳細を表示する
     Show { storage: String },
+    /// What it is busy with itself, now and in the last hour / 機器そのものの負荷（現在と直近 1 時間）
+    Usage { storage: String },
     /// Let it take new volumes / 新しいボリュームを受け入れる
     Enable { storage: String },
     /// Take no new volumes / 新しいボリュームを受け入れない
@@ -41,6 +43,10 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Show { storage } => {
             let view: StorageNode = names::get(&session.client, &storage).await?;
             session.print(&view, |language| many(language, std::slice::from_ref(&view)))
+        }
+        Command::Usage { storage } => {
+            let id = names::id_of::<StorageNode>(&session.client, &storage).await?;
+            node_usage::run(session, &format!("/storage_nodes/{id}")).await
         }
         Command::Register(given) => record::run(session, &record::STORAGE, record::Command::Create(given)).await,
         Command::Update { storage, given } => {

@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::table::{fields, table};
 use crate::words::{Message, say, word};
 use arame_schema::api::{Language, SchedulePlan, ScheduleRun, Volume, VolumeSchedule};
-use arame_schema::model::schedule::{Every, Makes, Weekday};
+use arame_schema::model::schedule::{Every, Makes, RunResult, Weekday};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -204,34 +204,82 @@ fn when(language: Language, one: &VolumeSchedule) -> String {
         Some(hour) => format!("{hour:02}:{:02}", one.minute),
         None => format!(":{:02}", one.minute),
     };
-    let every = match one.every {
-        Every::Hour => word(language, Message::Hourly),
-        Every::Day => word(language, Message::Daily),
-        Every::Week => word(language, Message::Weekly),
+    let every = match (one.every, one.weekday) {
+        (Every::Hour, _) => word(language, Message::Hourly).to_owned(),
+        (Every::Day, _) => word(language, Message::Daily).to_owned(),
+        (Every::Week, Some(day)) => say(language, Message::EveryWeekday, &[("weekday", weekday(language, day))]),
+        (Every::Week, None) => word(language, Message::Weekly).to_owned(),
     };
-    let weekday = one.weekday.map(|weekday| format!(" {weekday}")).unwrap_or_default();
-    format!("{every}{weekday} {clock} {}", one.time_zone)
+    format!("{every} {clock} {}", one.time_zone)
 }
 
-/// `last 3, daily 7`; all, where nothing says how many.
+fn weekday(language: Language, day: Weekday) -> &'static str {
+    let message = match day {
+        Weekday::Monday => Message::Monday,
+        Weekday::Tuesday => Message::Tuesday,
+        Weekday::Wednesday => Message::Wednesday,
+        Weekday::Thursday => Message::Thursday,
+        Weekday::Friday => Message::Friday,
+        Weekday::Saturday => Message::Saturday,
+        Weekday::Sunday => Message::Sunday,
+    };
+    word(language, message)
+}
+
+fn makes(language: Language, makes: Makes) -> String {
+    let message = match makes {
+        Makes::Snapshot => Message::MakesSnapshot,
+        Makes::Backup => Message::MakesBackup,
+    };
+    word(language, message).to_owned()
+}
+
+/// `the last 3, 7 daily`; all, where nothing says how many.
 fn keeps(language: Language, one: &VolumeSchedule) -> String {
     let counts = [
-        ("last", one.keep_last),
-        ("hourly", one.keep_hourly),
-        ("daily", one.keep_daily),
-        ("weekly", one.keep_weekly),
-        ("monthly", one.keep_monthly),
+        (Message::KeepLast, one.keep_last),
+        (Message::KeepHourly, one.keep_hourly),
+        (Message::KeepDaily, one.keep_daily),
+        (Message::KeepWeekly, one.keep_weekly),
+        (Message::KeepMonthly, one.keep_monthly),
     ];
+    let some = counts.iter().filter(|(_, count)| *count > 0);
     let told: Vec<String> =
-        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+        some.map(|(message, count)| say(language, *message, &[("n", &count.to_string())])).collect();
     if told.is_empty() { word(language, Message::All).to_owned() } else { told.join(", ") }
 }
 
-fn result(run: &ScheduleRun) -> String {
-    match &run.failure {
-        Some(failure) => format!("{} ({})", run.result, failure.code),
-        None => run.result.to_string(),
-    }
+fn result(language: Language, run: &ScheduleRun) -> String {
+    let told = word(
+        language,
+        match run.result {
+            RunResult::Making => Message::RunMaking,
+            RunResult::Whole => Message::RunWhole,
+            RunResult::Failed => Message::RunFailed,
+            RunResult::Refused => Message::RunRefused,
+            RunResult::Skipped => Message::RunSkipped,
+            RunResult::Ended => Message::RunEnded,
+        },
+    );
+    run.failure.as_ref().map_or_else(|| told.to_owned(), |failure| format!("{told} ({})", failure.code))
+}
+
+/// Why one is kept; a word of a newer manager as it stands.
+fn because(language: Language, why: &str) -> &str {
+    let message = match why {
+        "last" => Message::BecauseLast,
+        "hourly" => Message::BecauseHourly,
+        "daily" => Message::BecauseDaily,
+        "weekly" => Message::BecauseWeekly,
+        "monthly" => Message::BecauseMonthly,
+        "all" => Message::BecauseAll,
+        "marked" => Message::BecauseMarked,
+        "making" => Message::BecauseMaking,
+        "lost" => Message::BecauseLost,
+        "failure" => Message::BecauseFailure,
+        other => return other,
+    };
+    word(language, message)
 }
 
 fn next(language: Language, one: &VolumeSchedule) -> String {
@@ -253,12 +301,12 @@ fn many(language: Language, all: &[VolumeSchedule]) -> String {
         vec![
             one.id.clone(),
             one.display_name.clone().unwrap_or_default(),
-            one.makes.to_string(),
+            makes(language, one.makes),
             when(language, one),
             keeps(language, one),
             one.kept.to_string(),
             next(language, one),
-            one.last_run.as_ref().map_or_else(|| "-".to_owned(), result),
+            one.last_run.as_ref().map_or_else(|| "-".to_owned(), |run| result(language, run)),
         ]
     });
     table(language, &head, rows.collect())
@@ -269,7 +317,7 @@ fn shown(language: Language, one: &VolumeSchedule) -> String {
         (Message::Id, one.id.clone()),
         (Message::Name, one.display_name.clone().unwrap_or_default()),
         (Message::Volume, one.volume_id.clone()),
-        (Message::Makes, one.makes.to_string()),
+        (Message::Makes, makes(language, one.makes)),
         (Message::Place, one.backup_storage_id.clone().unwrap_or_default()),
         (Message::When, when(language, one)),
         (Message::Keeps, keeps(language, one)),
@@ -286,7 +334,7 @@ fn shown(language: Language, one: &VolumeSchedule) -> String {
         let head = [Message::ScheduledFor, Message::LastResult, Message::Made, Message::Missed];
         let row = |run: &ScheduleRun| {
             let made = run.made.clone().unwrap_or_else(|| "-".into());
-            vec![run.scheduled_for.to_string(), result(run), made, run.missed.to_string()]
+            vec![run.scheduled_for.to_string(), result(language, run), made, run.missed.to_string()]
         };
         text.push('\n');
         text.push_str(&table(language, &head, one.runs.iter().map(row).collect()));
@@ -298,7 +346,8 @@ fn planned(language: Language, plan: &SchedulePlan) -> String {
     let runs: Vec<String> = plan.next_runs.iter().map(ToString::to_string).collect();
     let none = || word(language, Message::None_).to_owned();
     let listed = |all: &[String]| if all.is_empty() { none() } else { all.join(", ") };
-    let kept: Vec<String> = plan.keeps.iter().map(|one| format!("{} ({})", one.id, one.because)).collect();
+    let kept: Vec<String> =
+        plan.keeps.iter().map(|one| format!("{} ({})", one.id, because(language, &one.because))).collect();
     let mut pairs = vec![
         (Message::NextRun, listed(&runs)),
         (Message::WouldKeep, listed(&kept)),
@@ -325,6 +374,36 @@ mod tests {
         for wrong in ["24:00", "3", "03:60", "a:b", ""] {
             assert!(time_of_day(wrong).is_err(), "{wrong}");
         }
+    }
+
+    fn weekly() -> VolumeSchedule {
+        serde_json::from_value(json!({
+            "id": "vsc-a", "uuid": "vsc-a", "volume_id": "vol-a", "display_name": "nightly", "makes": "backup", "every": "week",
+            "minute": 30, "hour": 3, "weekday": "sunday", "time_zone": "Asia/Tokyo", "backup_storage_id": null,
+            "keep_last": 3, "keep_hourly": 0, "keep_daily": 7, "keep_weekly": 0, "keep_monthly": 0, "enabled": true,
+            "kept": 2, "next_run": "2026-01-04 03:30:00 UTC", "created_at": "2026-01-01 00:00:00 UTC",
+            "updated_at": "2026-01-01 00:00:00 UTC", "account_id": "a-demo", "runs": [], "failures_in_a_row": 0,
+            "last_run": { "scheduled_for": "2026-01-01 00:00:00 UTC", "begun_at": "2026-01-01 00:00:00 UTC", "ended_at": null, "result": "whole",
+                "made": "bo-a", "missed": 0, "failure": null }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_japanese_list_of_schedules_has_no_english_word_of_ours() {
+        let told = many(Language::Ja, &[weekly()]);
+        for word in ["バックアップ", "毎週日曜日 03:30", "直近 3 個, 7 日分", "成功"] {
+            assert!(told.contains(word), "{word} is not in\n{told}");
+        }
+        for word in ["last", "daily", "sunday", "backup", "whole"] {
+            assert!(!told.contains(word), "{word} is in\n{told}");
+        }
+        let english = many(Language::En, &[weekly()]);
+        assert!(english.contains("the last 3, 7 daily") && english.contains("Sundays 03:30"), "{english}");
+        assert_eq!(
+            (because(Language::Ja, "marked"), because(Language::Ja, "of-tomorrow")),
+            ("保護されている", "of-tomorrow")
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Rule: a node is ended only while its own row is locked and nothing of it was found: placement locks the same row. Its
 //! agent's key is told once and kept as a digest.
 
+pub mod figures;
+
 use super::{App, AppError, Caller, once};
 use crate::db;
 use crate::db::nodes::NewNode;

@@ -73,7 +73,7 @@ pub async fn change(http: Http, request: Request, next: Next) -> Response {
         Err(refusal) => return Refused(refusal).into_response(),
     };
     let wanted = wanted.to_str().unwrap_or_default().to_owned();
-    let response = match still_is(&http, &parts, &path, &wanted).await {
+    let response = match still_is(&http, &parts, (&route, &path), &wanted).await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(response) => response,
     };
@@ -87,8 +87,31 @@ fn resource_path(route: &str, path: &str) -> String {
     path.split('/').take(depth).collect::<Vec<_>>().join("/")
 }
 
-/// Looks at the resource as the same client would, in the language its ETag names.
-async fn still_is(http: &Http, parts: &axum::http::request::Parts, path: &str, wanted: &str) -> Result<(), Response> {
+/// Whether what is changed is still what the ETag names: the resource, or the part of it that has a representation of its own (a
+/// volume's schedule), where the route is that part's. A part that is not there is nothing an ETag could name.
+async fn still_is(
+    http: &Http,
+    parts: &axum::http::request::Parts,
+    (route, path): (&str, &str),
+    wanted: &str,
+) -> Result<(), Response> {
+    let mut found = tag_of(http, parts, path, wanted).await?;
+    if is_single(route) && parts.uri.path() != path {
+        found = tag_of(http, parts, parts.uri.path(), wanted).await.unwrap_or(None);
+    }
+    match found {
+        Some(etag) if names(wanted, &etag) => Ok(()),
+        other => Err(changed(other.as_deref().unwrap_or("-"))),
+    }
+}
+
+/// Looks as the same client would, in the language its ETag names. None: there is no representation.
+async fn tag_of(
+    http: &Http,
+    parts: &axum::http::request::Parts,
+    path: &str,
+    wanted: &str,
+) -> Result<Option<String>, Response> {
     let mut look = Request::builder().uri(path).body(Body::empty()).unwrap_or_default();
     for name in [AUTHORIZATION, HOST, ORIGIN] {
         if let Some(value) = parts.headers.get(&name) {
@@ -113,11 +136,10 @@ async fn still_is(http: &Http, parts: &axum::http::request::Parts, path: &str, w
         Ok(answer) => answer,
         Err(never) => match never {},
     };
-    match (answer.status(), answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok())) {
-        (StatusCode::OK, Some(etag)) if names(wanted, etag) => Ok(()),
-        (StatusCode::OK, etag) => Err(changed(etag.unwrap_or("?"))),
+    match answer.status() {
+        StatusCode::OK => Ok(answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned)),
         // Without a representation nothing can match.
-        (StatusCode::METHOD_NOT_ALLOWED, _) => Err(changed("-")),
+        StatusCode::METHOD_NOT_ALLOWED => Ok(None),
         _ => Err(answer),
     }
 }

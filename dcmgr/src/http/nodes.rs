@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use arame_schema::api::{
-    CreateNode, DeclareLost, HostLoss, HostNode, NodeFilter, Page, Refusal, StorageNode, UpdateNode,
+    CreateNode, DeclareLost, HostLoss, HostNode, NodeFilter, NodeUsage, Page, Refusal, StorageNode, UpdateNode,
 };
 use arame_schema::model::{AgentId, HostNodeId, StorageNodeId};
 use axum::Json;
@@ -37,6 +37,14 @@ pub async fn hosts(mut asked: Asked) -> Answer<[Page<HostNode>; 1]> {
 pub async fn host(asked: Asked) -> Answer<HostNode> {
     let id: HostNodeId = asked.id("hn-…")?;
     let view = app::nodes::host(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// What a host itself is busy with, now and in the last hour.
+#[utoipa::path(get, path = "/host_nodes/{id}/usage", tag = "nodes", responses((status = 200, body = NodeUsage)))]
+pub async fn host_usage(asked: Asked) -> Answer<NodeUsage> {
+    let id: HostNodeId = asked.id("hn-…")?;
+    let view = app::nodes::figures::of_host(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
 }
 
@@ -91,6 +99,14 @@ pub async fn storage(mut asked: Asked) -> Answer<[Page<StorageNode>; 1]> {
 pub async fn storage_one(asked: Asked) -> Answer<StorageNode> {
     let id: StorageNodeId = asked.id("sn-…")?;
     let view = app::nodes::storage_one(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// What a storage node itself is busy with, now and in the last hour.
+#[utoipa::path(get, path = "/storage_nodes/{id}/usage", tag = "nodes", responses((status = 200, body = NodeUsage)))]
+pub async fn storage_usage(asked: Asked) -> Answer<NodeUsage> {
+    let id: StorageNodeId = asked.id("sn-…")?;
+    let view = app::nodes::figures::of_storage(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
 }
 

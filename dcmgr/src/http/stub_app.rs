@@ -553,6 +553,18 @@ absent!(nodes:
     create_storage(request: CreateNode) -> StorageNode;
     delete_host(id: &str) -> ();
     delete_storage(id: &str) -> StorageNode;
+    {
+        pub mod figures {
+            use super::super::{App, Caller};
+            use arame_schema::api::{NodeUsage, Refusal};
+            pub async fn of_host(_: &App, _: &Caller, id: &str) -> Result<NodeUsage, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+            pub async fn of_storage(_: &App, _: &Caller, id: &str) -> Result<NodeUsage, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+    }
 );
 absent!(naming_nodes:
     list(filter: ListFilter) -> Page<NamingNode>;

@@ -1,4 +1,4 @@
-//! What a guest uses now and used in the last hour, as its host counted it.
+//! What a guest, a host or a storage node uses now and used in the last hour, as its agent counted it.
 //!
 //! Rule: nothing is told that was not read: what is missing is null, and how old the newest reading is stands beside it.
 //! Times are ages, because no two machines' clocks agree.
@@ -83,4 +83,64 @@ pub struct UsagePoint {
     pub sent_bytes_per_second: Option<f64>,
 }
 
-wordless!(InstanceUsage);
+/// What a host or a storage node itself is busy with, beside what it promised.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeUsage {
+    pub id: String,
+    /// Its agent: `hva.h1`, `sta.s1`.
+    pub node_id: String,
+    /// How old the newest reading is. Null: nothing was read yet, or not for an hour.
+    pub age_seconds: Option<f64>,
+    /// Between two readings. Much older than that: the machine's disk does not answer.
+    pub every_seconds: f64,
+    pub cpu: Option<NodeCpu>,
+    pub load: Option<LoadAverage>,
+    pub memory: Option<NodeMemory>,
+    /// Of a host where its guests' disks are, of a storage node what it stores in.
+    pub disk: Option<NodeDisk>,
+    /// Oldest first, about one a minute, of the last hour.
+    pub history: Vec<NodeUsagePoint>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeCpu {
+    pub cores: u32,
+    /// Of all of them, between the last two readings.
+    pub percent: Option<f64>,
+}
+
+/// Threads that run or wait to (getloadavg(3)); as many as there are CPUs is a machine at work without haste.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LoadAverage {
+    pub one_minute: f64,
+    pub five_minutes: f64,
+    pub fifteen_minutes: f64,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeMemory {
+    pub bytes: u64,
+    /// What could still be given without swapping.
+    pub available_bytes: u64,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeDisk {
+    pub bytes: u64,
+    pub free_bytes: u64,
+}
+
+/// At a reading; the CPU between it and the one before, null where the machine was started anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeUsagePoint {
+    pub age_seconds: f64,
+    pub cpu_percent: Option<f64>,
+    /// Of one minute.
+    pub load: f64,
+    pub memory_used_bytes: u64,
+    pub disk_used_bytes: Option<u64>,
+}
+
+wordless!(InstanceUsage, NodeUsage);

@@ -117,7 +117,8 @@ impl Start {
                 let http = listener.local_addr()?;
                 // One address of loopback may be fetched from: the others stand for the infrastructure's.
                 let text = format!(
-                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nhttp_url = 'http://{http}'\n\
+                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nfigures_every_seconds = 1\n\
+                     http_url = 'http://{http}'\n\
                      import_dirs = ['{}']\n[[sta.backups]]\nstorage = 'bkst-local'\npath = '/nowhere'\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
                      [sta.fetch]\nallow_networks = ['127.0.0.1/32']\nimage_mib_max = 8\nsilence_seconds = 2\n\
                      [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",

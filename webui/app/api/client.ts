@@ -78,6 +78,17 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
   return (await response.json()) as T;
 }
 
+/** One thing with the tag that a change of exactly this version names (RFC 9110, 8.8.3). */
+export interface Tagged<T> {
+  one: T;
+  tag: string | undefined;
+}
+
+export async function getTagged<T>(path: string, signal?: AbortSignal): Promise<Tagged<T>> {
+  const response = await ask(address(path), { headers: headers(), signal: signal ?? null });
+  return { one: (await response.json()) as T, tag: response.headers.get("ETag") ?? undefined };
+}
+
 /** One page of a list, out of the envelope of Wakame's API. */
 export async function list<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<Page<T>> {
   const pages = await get<Page<T>[]>(path, query, signal);
@@ -96,9 +107,11 @@ export async function blob(path: string, signal?: AbortSignal): Promise<Blob> {
 
 export type Method = "POST" | "PUT" | "DELETE";
 
-export async function send<T>(method: Method, path: string, body?: unknown, query: Query = {}): Promise<T> {
+/** `ifMatch`: refused (412) where it is not this version any more. */
+export async function send<T>(method: Method, path: string, body?: unknown, query: Query = {}, ifMatch?: string): Promise<T> {
   // A change that is asked for once happens once, whatever the network does between.
   const own: Record<string, string> = query["plan"] ? {} : { "Idempotency-Key": crypto.randomUUID?.() ?? key() };
+  if (ifMatch) own["If-Match"] = ifMatch;
   const init: RequestInit = { method, headers: headers(own) };
   if (body !== undefined) {
     init.headers = headers({ ...own, "Content-Type": "application/json" });

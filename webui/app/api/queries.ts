@@ -1,7 +1,7 @@
 // What a page asks for. Rule: a query's key begins with the first word of its path, so that events find what they concern.
 
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type Method, type Page, type Query, Refused, get, list, send } from "./client";
+import { type Method, type Page, type Query, Refused, type Tagged, get, getTagged, list, send } from "./client";
 
 function keyOf(path: string, query: Query): unknown[] {
   return [path.split("/")[0], path, query];
@@ -22,6 +22,11 @@ export function useOne<T>(path: string, query: Query = {}, { enabled = true, eve
   });
 }
 
+/** With its tag, for what is edited in place. The tag is of one language's words. Looked at `every` so often: no event tells of it. */
+export function useTagged<T>(path: string, language: string, every: number) {
+  return useQuery<Tagged<T>, Refused>({ queryKey: [...keyOf(path, {}), "tagged", language], queryFn: ({ signal }) => getTagged<T>(path, signal), refetchInterval: every });
+}
+
 export function useList<T>(path: string, query: Query = {}, { enabled = true, every }: Options = {}) {
   return useQuery<Page<T>, Refused>({
     queryKey: keyOf(path, query),
@@ -37,13 +42,15 @@ export interface Change {
   path: string;
   body?: unknown;
   query?: Query;
+  /** Only while it is this version. */
+  ifMatch?: string | undefined;
 }
 
 /** A change; when it is answered, what its path's first word shows is looked at again. */
 export function useChange<T = unknown>(done?: (answer: T) => void) {
   const client = useQueryClient();
   return useMutation<T, Refused, Change>({
-    mutationFn: ({ method, path, body, query }) => send<T>(method, path, body, query),
+    mutationFn: ({ method, path, body, query, ifMatch }) => send<T>(method, path, body, query, ifMatch),
     onSuccess: (answer, { path, query }) => {
       if (!query?.["plan"]) void client.invalidateQueries({ queryKey: [path.split("/")[0]] });
       done?.(answer);

@@ -1,4 +1,4 @@
-// The machine's screen in the page (noVNC), and a picture of it to keep. The ticket is sent before noVNC gets the line.
+// The machine's screen in the page (noVNC), text typed into it, and a picture of it to keep. The ticket is sent before noVNC gets the line.
 
 import RFB from "@novnc/novnc";
 import { useEffect, useRef, useState } from "react";
@@ -6,6 +6,7 @@ import { type ErrorBody, Refused, blob } from "../api/client";
 import { Failed } from "../parts/states";
 import { useWords } from "../words/use";
 import { ticketed } from "./line";
+import { Paste } from "./paste";
 
 /** A line that has shown its ticket and was let in. */
 async function letIn(url: string, ticket: string): Promise<WebSocket> {
@@ -59,7 +60,6 @@ export default function ScreenPage({ id }: { id: string }) {
       screen.current = null;
     };
   }, [id, turn]);
-  const paste = () => void navigator.clipboard?.readText().then((words) => screen.current?.clipboardPasteFrom(words));
   return (
     <section className="console">
       <div className="console-bar">
@@ -73,9 +73,7 @@ export default function ScreenPage({ id }: { id: string }) {
           <button type="button" disabled={state !== "open"} onClick={() => screen.current?.sendCtrlAltDel()}>
             Ctrl+Alt+Del
           </button>
-          <button type="button" disabled={state !== "open"} onClick={paste}>
-            {t("paste")}
-          </button>
+          <Paste open={state === "open"} send={(...key) => screen.current?.sendKey(...key)} done={() => screen.current?.focus()} />
           <Picture id={id} />
           <button type="button" onClick={() => void place.current?.requestFullscreen()}>
             {t("full_screen")}

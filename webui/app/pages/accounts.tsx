@@ -5,6 +5,7 @@ import { get } from "../api/client";
 import { useChange } from "../api/queries";
 import type { Account } from "../api/types";
 import { Field, Head, Help, Meter, Named } from "../parts/basics";
+import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty, Failed } from "../parts/states";
@@ -103,18 +104,19 @@ function Verbs({ one }: { one: Account }) {
   const toggle = () => change.mutate({ method: "PUT", path: `accounts/${one.id}`, body: { enabled: !one.enabled } });
   return (
     <span className="actions">
-      <Maker
+      <Edit<Account>
         label={t("quota.change")}
         title={t("quota.change_of", { name: one.display_name || one.id })}
-        change={(field) => ({
-          method: "PUT",
-          path: `accounts/${one.id}`,
-          body: { display_name: field("name"), quota_instances: field("instances") || "none", quota_volumes: field("volumes") || "none" },
-        })}
+        path={`accounts/${one.id}`}
+        body={(field) => ({ display_name: field("name"), quota_instances: field("instances") || "none", quota_volumes: field("volumes") || "none" })}
       >
-        <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.display_name ?? ""} />}</Field>
-        <Quotas one={one} />
-      </Maker>
+        {(one) => (
+          <>
+            <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.display_name ?? ""} />}</Field>
+            <Quotas one={one} />
+          </>
+        )}
+      </Edit>
       {one.enabled ? (
         <Maker danger label={t("account.disable")} change={() => ({ method: "PUT", path: `accounts/${one.id}`, body: { enabled: false } })}>
           <p>{t("account.disable_ask", { name: one.display_name || one.id })}</p>

@@ -4,6 +4,7 @@ import { useLocation } from "wouter";
 import { useList } from "../api/queries";
 import type { BackupObject, BackupStorage, Volume } from "../api/types";
 import { Bar, Field, Head, Help, Named, State, Time } from "../parts/basics";
+import { Keep, Kept } from "../parts/keep";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty, Reason } from "../parts/states";
@@ -124,7 +125,7 @@ function Standing({ one }: { one: BackupObject }) {
   const { t } = useWords();
   return (
     <>
-      <State state={one.state} />
+      <State state={one.state} /> <Kept one={one} />
       {one.state === "creating" && <Bar percent={one.progress} label={t("backup.progress", { n: Math.round(one.progress) })} />}
       {one.failure && <Reason failure={one.failure} />}
     </>
@@ -161,6 +162,7 @@ function Verbs({ one }: { one: BackupObject }) {
         </Maker>
       )}
       {one.state === "available" && one.storage_node_id && <CopyTo path={`backup_objects/${one.id}`} name={name} kept={one.backup_storage_id} />}
+      {one.state !== "deleting" && <Keep path={`backup_objects/${one.id}`} one={one} />}
       {one.state !== "deleting" && <Remove path={`backup_objects/${one.id}`} name={name} />}
     </span>
   );

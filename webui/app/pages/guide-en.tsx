@@ -63,6 +63,11 @@ export function GuideEn() {
           A volume that stays “Detaching” is to be unmounted inside the guest. Where that cannot be, there is “Detach by force”; what it costs is
           said before it is done.
         </li>
+        <li>
+          Where SSH does not get in, there are “Console” and “Screen”. “Paste” on the screen types the text key by key: choose the keyboard layout
+          that the machine is set to.
+        </li>
+        <li>“Load what is there now” means that somebody else changed the same thing while you were editing: load it, and change it again.</li>
         <li>When “Live” at the top becomes “Reconnecting…”, the page mends that by itself. What you did is not lost.</li>
       </ul>
       <h2>7. Tidying up</h2>
@@ -75,6 +80,10 @@ export function GuideEn() {
         <li>
           To work on a <Link href="/hosts">host</Link>, drain it: running machines move without stopping; what cannot be moved stays, with its
           reason.
+        </li>
+        <li>
+          “Load now” of hosts and storage is how busy the computer itself is; “promised” is what machines and volumes were promised. Its name leads
+          to charts of the last hour.
         </li>
         <li>
           <Link href="/audit">Audit</Link> looks for differences between the records and the world. Nothing found is as it should be.

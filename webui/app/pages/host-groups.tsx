@@ -3,6 +3,7 @@
 import { useList } from "../api/queries";
 import type { HostNode, NodeGroup } from "../api/types";
 import { Field, Head, Help, Named } from "../parts/basics";
+import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty } from "../parts/states";
@@ -50,33 +51,34 @@ function Verbs({ one }: { one: NodeGroup }) {
   const hosts = useList<HostNode>("host_nodes", { limit: 1000 });
   return (
     <span className="actions">
-      <Maker
+      <Edit<NodeGroup>
         label={t("host_group.change")}
         title={t("host_group.change_of", { name: one.name })}
-        change={(field, ticked) => ({
-          method: "PUT",
-          path: `host_node_groups/${one.id}`,
-          body: { name: field("name"), placement_weight: field("weight"), host_nodes: ticked("host") },
-        })}
+        path={`host_node_groups/${one.id}`}
+        body={(field, ticked) => ({ name: field("name"), placement_weight: field("weight"), host_nodes: ticked("host") })}
       >
-        <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.name} required />}</Field>
-        <fieldset>
-          <legend>{t("host_group.weight")}</legend>
-          {WEIGHTS.map((weight) => (
-            <label key={weight} className="line">
-              <input type="radio" name="weight" value={weight} defaultChecked={(one.placement_weight ?? "") === weight} /> {word("weight", weight || "default")}
-            </label>
-          ))}
-        </fieldset>
-        <fieldset>
-          <legend>{t("hosts")}</legend>
-          {(hosts.data?.results ?? []).map((host) => (
-            <label key={host.id} className="line">
-              <input type="checkbox" name="host" value={host.id} defaultChecked={one.mapped_uuids.includes(host.id)} /> {host.display_name || host.id}
-            </label>
-          ))}
-        </fieldset>
-      </Maker>
+        {(one) => (
+          <>
+            <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.name} required />}</Field>
+            <fieldset>
+              <legend>{t("host_group.weight")}</legend>
+              {WEIGHTS.map((weight) => (
+                <label key={weight} className="line">
+                  <input type="radio" name="weight" value={weight} defaultChecked={(one.placement_weight ?? "") === weight} /> {word("weight", weight || "default")}
+                </label>
+              ))}
+            </fieldset>
+            <fieldset>
+              <legend>{t("hosts")}</legend>
+              {(hosts.data?.results ?? []).map((host) => (
+                <label key={host.id} className="line">
+                  <input type="checkbox" name="host" value={host.id} defaultChecked={one.mapped_uuids.includes(host.id)} /> {host.display_name || host.id}
+                </label>
+              ))}
+            </fieldset>
+          </>
+        )}
+      </Edit>
       <Remove path={`host_node_groups/${one.id}`} name={one.name} />
     </span>
   );

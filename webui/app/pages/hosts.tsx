@@ -1,14 +1,19 @@
-// ホスト, for operators: what each has and uses, whether it takes machines, and who is on it. Draining: `drain.tsx`.
+// ホスト, for operators: what each has, promised and is busy with, whether it takes machines, and who is on it. Draining: `drain.tsx`.
 
+import { Suspense, lazy } from "react";
 import { useChange, useOne } from "../api/queries";
 import type { HostNode, Instance } from "../api/types";
 import { Facts, Head, Help, Meter, Named, State, Time } from "../parts/basics";
+import { Busy, BusyCard } from "../parts/busy";
 import { Empty, Failed, Loading } from "../parts/states";
 import { Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { Drain } from "./drain";
 import { HostGroups } from "./host-groups";
+
+/** Brings the charts. */
+const NodeMetrics = lazy(() => import("./node-metrics"));
 
 export function HostsPage() {
   const { t } = useWords();
@@ -26,14 +31,15 @@ export function HostsPage() {
           { title: t("host"), cell: (one) => <Named to={`/hosts/${one.id}`} id={one.id} name={one.display_name} /> },
           { title: t("state"), cell: (one) => <Health one={one} /> },
           { title: t("instances"), cell: (one) => one.instances, end: true },
-          { title: t("cpu"), cell: (one) => <Meter label={t("cpu")} value={one.used_cpu_cores} of={one.offering_cpu_cores} /> },
+          { title: t("node.busy"), cell: (one) => <Busy path={`host_nodes/${one.id}`} one={one} /> },
+          { title: t("promised.cpu"), cell: (one) => <Meter label={t("cpu")} hideLabel value={one.used_cpu_cores} of={one.offering_cpu_cores} /> },
           {
-            title: t("memory_gib"),
-            cell: (one) => <Meter label={t("memory_gib")} value={gib(one.used_memory_size)} of={gib(one.offering_memory_size)} />,
+            title: t("promised.memory"),
+            cell: (one) => <Meter label={t("memory_gib")} hideLabel value={gib(one.used_memory_size)} of={gib(one.offering_memory_size)} />,
           },
           {
-            title: t("disk_gib"),
-            cell: (one) => <Meter label={t("disk_gib")} value={gib(one.used_disk_space_mb)} of={gib(one.offering_disk_space_mb)} />,
+            title: t("promised.disk"),
+            cell: (one) => <Meter label={t("disk_gib")} hideLabel value={gib(one.used_disk_space_mb)} of={gib(one.offering_disk_space_mb)} />,
           },
         ]}
       />
@@ -99,13 +105,22 @@ export function HostPage({ id }: { id: string }) {
             ]}
           />
         </section>
-        <section className="card">
-          <h2>{t("capacity")}</h2>
-          <Meter label={t("cpu")} value={host.used_cpu_cores} of={host.offering_cpu_cores} />
-          <Meter label={t("memory_gib")} value={gib(host.used_memory_size)} of={gib(host.offering_memory_size)} />
-          <Meter label={t("disk_gib")} value={gib(host.used_disk_space_mb)} of={gib(host.offering_disk_space_mb)} />
-        </section>
+        <div>
+          <BusyCard path={`host_nodes/${id}`} one={host} />
+          <section className="card">
+            <h2>{t("promised")}</h2>
+            <p className="hint">{t("promised.what")}</p>
+            <Meter label={t("cpu")} value={host.used_cpu_cores} of={host.offering_cpu_cores} />
+            <Meter label={t("memory_gib")} value={gib(host.used_memory_size)} of={gib(host.offering_memory_size)} />
+            <Meter label={t("disk_gib")} value={gib(host.used_disk_space_mb)} of={gib(host.offering_disk_space_mb)} />
+          </section>
+        </div>
       </div>
+      {host.status === "online" && (
+        <Suspense fallback={<Loading />}>
+          <NodeMetrics path={`host_nodes/${id}`} />
+        </Suspense>
+      )}
       <section className="card">
         <h2>{t("instances")}</h2>
         <Listing<Instance>

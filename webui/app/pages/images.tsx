@@ -21,6 +21,9 @@ export async function formatOf(file: Blob): Promise<"qcow2" | "raw"> {
   return magic.every((byte, at) => head[at] === byte) ? "qcow2" : "raw";
 }
 
+/** That an image has come is told by no event. */
+const EVERY_MS = 5_000;
+
 export function ImagesPage() {
   const { t } = useWords();
   const { can } = useSession();
@@ -38,6 +41,7 @@ export function ImagesPage() {
       <Listing<Image>
         label={t("images")}
         path="images"
+        every={EVERY_MS}
         id={(one) => one.id}
         columns={useColumns()}
         empty={<Empty title={t("images.empty")} />}

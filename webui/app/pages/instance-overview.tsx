@@ -3,6 +3,7 @@
 import { useList, useOne } from "../api/queries";
 import type { Instance, SecurityGroup, SshKeyPair, Volume } from "../api/types";
 import { Facts, Field, Help, Named, State, Time } from "../parts/basics";
+import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { isGone } from "../parts/moving";
 import { Loading } from "../parts/states";
@@ -80,62 +81,63 @@ function Settings({ one }: { one: Instance }) {
   const { t, word } = useWords();
   const groups = useList<SecurityGroup>("security_groups", { limit: 1000 });
   const keys = useList<SshKeyPair>("ssh_key_pairs", { limit: 1000 });
-  const used = new Set(one.vif.flatMap((vif) => vif.security_groups));
-  const key = one.ssh_key_pair?.uuid ?? "";
+  const groupsOf = (instance: Instance) => new Set(instance.vif.flatMap((vif) => vif.security_groups));
+  const keyOf = (instance: Instance) => instance.ssh_key_pair?.uuid ?? "";
   // Of its own account only: an operator who acts for all sees those of others too.
-  const own = (groups.data?.results ?? []).filter((group) => group.account_id === one.account_id || used.has(group.id));
+  const own = (groups.data?.results ?? []).filter((group) => group.account_id === one.account_id || groupsOf(one).has(group.id));
   return (
-    <Maker
+    <Edit<Instance>
       label={t("instance.settings")}
-      change={(field, ticked) => {
-        const chosen = ticked("groups");
+      path={`instances/${one.id}`}
+      body={(field, ticked, was) => {
+        const [chosen, used] = [ticked("groups"), groupsOf(was)];
         const sameGroups = chosen.length === used.size && chosen.every((group) => used.has(group));
         return {
-          method: "PUT",
-          path: `instances/${one.id}`,
-          body: {
-            display_name: field("name"),
-            restart_policy: field("restart"),
-            ...(field("key") && field("key") !== key ? { ssh_key_id: field("key") } : {}),
-            // What was not touched is not sent: interfaces may have groups of their own each.
-            ...(sameGroups ? {} : { security_groups: chosen }),
-          },
+          display_name: field("name"),
+          restart_policy: field("restart"),
+          ...(field("key") && field("key") !== keyOf(was) ? { ssh_key_id: field("key") } : {}),
+          // What was not touched is not sent: interfaces may have groups of their own each.
+          ...(sameGroups ? {} : { security_groups: chosen }),
         };
       }}
     >
-      <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.display_name ?? ""} maxLength={255} />}</Field>
-      <fieldset>
-        <legend>{t("restart")}</legend>
-        <Help>{t("restart.help")}</Help>
-        {RESTART_POLICIES.map((policy) => (
-          <label key={policy} className="line">
-            <input type="radio" name="restart" value={policy} defaultChecked={(one.restart_policy ?? "always") === policy} /> {word("restart", policy)}
-          </label>
-        ))}
-      </fieldset>
-      <fieldset>
-        <legend>{t("security_groups")}</legend>
-        {own.map((group) => (
-          <label key={group.id} className="line">
-            <input type="checkbox" name="groups" value={group.id} defaultChecked={used.has(group.id)} /> {group.display_name || group.id}{" "}
-            <span className="quiet">{group.description}</span>
-          </label>
-        ))}
-        <p className="hint">{t("instance.groups_hint")}</p>
-      </fieldset>
-      <Field label={t("key")} hint={t("instance.key_hint")}>
-        {(id, hint) => (
-          <select id={id} name="key" aria-describedby={hint} defaultValue={key}>
-            {key === "" && <option value="">{t("key.none")}</option>}
-            {(keys.data?.results ?? []).map((pair) => (
-              <option key={pair.id} value={pair.id}>
-                {pair.display_name || pair.id}
-              </option>
+      {(one) => (
+        <>
+          <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={one.display_name ?? ""} maxLength={255} />}</Field>
+          <fieldset>
+            <legend>{t("restart")}</legend>
+            <Help>{t("restart.help")}</Help>
+            {RESTART_POLICIES.map((policy) => (
+              <label key={policy} className="line">
+                <input type="radio" name="restart" value={policy} defaultChecked={(one.restart_policy ?? "always") === policy} /> {word("restart", policy)}
+              </label>
             ))}
-          </select>
-        )}
-      </Field>
-    </Maker>
+          </fieldset>
+          <fieldset>
+            <legend>{t("security_groups")}</legend>
+            {own.map((group) => (
+              <label key={group.id} className="line">
+                <input type="checkbox" name="groups" value={group.id} defaultChecked={groupsOf(one).has(group.id)} /> {group.display_name || group.id}{" "}
+                <span className="quiet">{group.description}</span>
+              </label>
+            ))}
+            <p className="hint">{t("instance.groups_hint")}</p>
+          </fieldset>
+          <Field label={t("key")} hint={t("instance.key_hint")}>
+            {(id, hint) => (
+              <select id={id} name="key" aria-describedby={hint} defaultValue={keyOf(one)}>
+                {keyOf(one) === "" && <option value="">{t("key.none")}</option>}
+                {(keys.data?.results ?? []).map((pair) => (
+                  <option key={pair.id} value={pair.id}>
+                    {pair.display_name || pair.id}
+                  </option>
+                ))}
+              </select>
+            )}
+          </Field>
+        </>
+      )}
+    </Edit>
   );
 }
 

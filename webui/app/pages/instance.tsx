@@ -45,7 +45,12 @@ export function InstancePage({ id }: { id: string }) {
         {can("change") && <Verbs one={one} />}
       </Head>
       {one.failure && <Reason failure={one.failure} />}
-      <Waiting id={id} moving={isMoving(one.state)} progress={one.progress} />
+      <Waiting
+        id={id}
+        moving={isMoving(one.state)}
+        progress={one.progress}
+        first={one.state === "pending" && one.host_node ? t("waiting.before", { host: one.host_node }) : undefined}
+      />
       <Tabs tabs={tabs} at={tab} go={setTab} />
       <div role="tabpanel" aria-labelledby={`tab-${tab}`}>
         <Suspense fallback={<Loading />}>

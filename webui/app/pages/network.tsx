@@ -4,6 +4,7 @@ import { useState } from "react";
 import { useChange, useList, useOne } from "../api/queries";
 import type { DnsRecord, Instance, Network, NetworkVif } from "../api/types";
 import { Dialog, Facts, Field, Head, Help, Meter, Named } from "../parts/basics";
+import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty, Failed, Loading } from "../parts/states";
@@ -88,35 +89,36 @@ const words = (text: string) => text.split(/[\n,]+/).map((one) => one.trim()).fi
 function Settings({ network }: { network: Network }) {
   const { t } = useWords();
   return (
-    <Maker
+    <Edit<Network>
       label={t("network.settings")}
-      change={(field) => ({
-        method: "PUT",
-        path: `networks/${network.id}`,
-        body: {
-          display_name: field("name"),
-          mtu: Number(field("mtu")),
-          lease_seconds: Number(field("lease")),
-          dns_servers: words(field("dns")),
-          routes: words(field("routes")),
-        },
+      path={`networks/${network.id}`}
+      body={(field) => ({
+        display_name: field("name"),
+        mtu: Number(field("mtu")),
+        lease_seconds: Number(field("lease")),
+        dns_servers: words(field("dns")),
+        routes: words(field("routes")),
       })}
     >
-      <p>{t("network.settings_what")}</p>
-      <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={network.display_name ?? ""} />}</Field>
-      <Field label={t("dns")} hint={t("network.dns_hint")}>
-        {(id, hint) => <input id={id} aria-describedby={hint} name="dns" defaultValue={network.dns_servers.join(", ")} />}
-      </Field>
-      <Field label={t("routes")} hint={t("network.routes_hint")}>
-        {(id, hint) => <textarea id={id} aria-describedby={hint} name="routes" rows={3} defaultValue={network.routes.join("\n")} />}
-      </Field>
-      <Field label={t("network.lease_seconds")}>
-        {(id) => <input id={id} name="lease" type="number" min="60" max="31536000" defaultValue={network.lease_seconds} required />}
-      </Field>
-      <Field label={t("mtu")}>
-        {(id) => <input id={id} name="mtu" type="number" min="576" max="9216" defaultValue={network.mtu} required />}
-      </Field>
-    </Maker>
+      {(network) => (
+        <>
+          <p>{t("network.settings_what")}</p>
+          <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={network.display_name ?? ""} />}</Field>
+          <Field label={t("dns")} hint={t("network.dns_hint")}>
+            {(id, hint) => <input id={id} aria-describedby={hint} name="dns" defaultValue={network.dns_servers.join(", ")} />}
+          </Field>
+          <Field label={t("routes")} hint={t("network.routes_hint")}>
+            {(id, hint) => <textarea id={id} aria-describedby={hint} name="routes" rows={3} defaultValue={network.routes.join("\n")} />}
+          </Field>
+          <Field label={t("network.lease_seconds")}>
+            {(id) => <input id={id} name="lease" type="number" min="60" max="31536000" defaultValue={network.lease_seconds} required />}
+          </Field>
+          <Field label={t("mtu")}>
+            {(id) => <input id={id} name="mtu" type="number" min="576" max="9216" defaultValue={network.mtu} required />}
+          </Field>
+        </>
+      )}
+    </Edit>
   );
 }
 

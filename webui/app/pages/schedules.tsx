@@ -8,6 +8,7 @@ import { useChange, useList } from "../api/queries";
 import { type Every, KEEPS, type SchedulePlan, type VolumeSchedule, WEEKDAYS, type Weekday } from "../api/schedules";
 import type { Volume } from "../api/types";
 import { Dialog, Field, Help, Named, Time } from "../parts/basics";
+import { NotSaved, useOpened } from "../parts/edit";
 import { Remove } from "../parts/remove";
 import { type Wish, bodyOf, fresh, time, weekdayIn, wishOf } from "../parts/schedules";
 import { Empty, Failed, Loading, Reason } from "../parts/states";
@@ -33,7 +34,7 @@ export function SchedulesOf({ volume }: { volume: Volume }) {
     <section className="card">
       <h2>{t("schedules")}</h2>
       <Help>{t("schedules.help")}</Help>
-      {can("change") && <Edit path={path} />}
+      {can("change") && <Change path={path} />}
       <Listing<VolumeSchedule>
         label={t("schedules")}
         path={path}
@@ -42,10 +43,10 @@ export function SchedulesOf({ volume }: { volume: Volume }) {
         empty={<Empty title={t("schedules.empty")} />}
         columns={[
           { title: t("name"), cell: (one) => <Named id={one.id} name={one.display_name} /> },
-          { title: t("schedule.makes"), cell: (one) => word("makes", one.makes) },
+          { title: t("schedule.makes"), cell: (one) => <span className="unbroken">{word("makes", one.makes)}</span> },
           { title: t("schedule.when"), cell: when },
           { title: t("schedule.keeps"), cell: kept },
-          { title: t("schedule.next"), cell: (one) => (one.enabled && one.next_run ? <Time at={one.next_run} /> : t("schedule.off")) },
+          { title: t("schedule.next"), cell: (one) => (one.enabled ? <Time at={one.next_run} /> : t("schedule.off")) },
           { title: t("schedule.last"), cell: (one) => <LastRun one={one} /> },
           ...(can("change") ? [{ title: t("actions"), cell: (one: VolumeSchedule) => <Verbs path={path} one={one} /> }] : []),
         ]}
@@ -93,7 +94,7 @@ function Verbs({ path, one }: { path: string; one: VolumeSchedule }) {
   const toggle = () => change.mutate({ method: "PUT", path: `${path}/${one.id}`, body: { enabled: !one.enabled } });
   return (
     <span className="actions">
-      <Edit path={path} one={one} />
+      <Change path={path} one={one} />
       <button type="button" disabled={change.isPending} onClick={toggle}>
         {one.enabled ? t("schedule.pause") : t("schedule.resume")}
       </button>
@@ -103,7 +104,7 @@ function Verbs({ path, one }: { path: string; one: VolumeSchedule }) {
   );
 }
 
-function Edit({ path, one }: { path: string; one?: VolumeSchedule }) {
+function Change({ path, one }: { path: string; one?: VolumeSchedule }) {
   const { t } = useWords();
   const [open, setOpen] = useState(false);
   const title = one ? t("schedule.change") : t("schedule.create");
@@ -113,7 +114,7 @@ function Edit({ path, one }: { path: string; one?: VolumeSchedule }) {
         {title}
       </button>
       <Dialog title={title} open={open} close={() => setOpen(false)}>
-        <Form path={path} one={one} title={title} close={() => setOpen(false)} />
+        {one ? <Opened path={path} id={one.id} title={title} close={() => setOpen(false)} /> : <Form path={path} title={title} close={() => setOpen(false)} />}
       </Dialog>
     </>
   );
@@ -121,12 +122,23 @@ function Edit({ path, one }: { path: string; one?: VolumeSchedule }) {
 
 interface FormProps {
   path: string;
-  one: VolumeSchedule | undefined;
+  one?: VolumeSchedule;
+  /** Of the version that is edited. */
+  tag?: string | undefined;
+  /** To what is there now, where somebody else changed it. */
+  reload?: () => void;
   title: string;
   close: () => void;
 }
 
-function Form({ path, one, title, close }: FormProps) {
+function Opened({ path, id, title, close }: { path: string; id: string; title: string; close: () => void }) {
+  const { opened, turn, error, again } = useOpened<VolumeSchedule>(`${path}/${id}`);
+  if (error) return <Failed error={error} again={again} />;
+  if (!opened) return <Loading />;
+  return <Form key={turn} path={path} one={opened.one} tag={opened.tag} reload={again} title={title} close={close} />;
+}
+
+function Form({ path, one, tag, reload, title, close }: FormProps) {
   const { t, word, language } = useWords();
   const [wish, setWish] = useState<Wish>(() => (one ? wishOf(one) : fresh(Intl.DateTimeFormat().resolvedOptions().timeZone)));
   const set = (change: Partial<Wish>) => setWish({ ...wish, ...change });
@@ -138,7 +150,7 @@ function Form({ path, one, title, close }: FormProps) {
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate({ method, path: target, body });
+        save.mutate({ method, path: target, body, ifMatch: tag });
       }}
     >
       <Field label={t("name")}>{(id) => <input id={id} value={wish.name} required onChange={(event) => set({ name: event.target.value })} />}</Field>
@@ -195,7 +207,7 @@ function Form({ path, one, title, close }: FormProps) {
         </div>
       </fieldset>
       <Planned method={method} path={target} body={body} />
-      {save.error && <Failed error={save.error} />}
+      {save.error && (reload ? <NotSaved error={save.error} reload={reload} /> : <Failed error={save.error} />)}
       <div className="actions">
         <button type="button" onClick={close}>
           {t("cancel")}

@@ -1,10 +1,12 @@
 // セキュリティグループ: rules as a form and as text, and whom they touch.
 
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
-import { useChange, useList, useOne } from "../api/queries";
+import type { Tagged } from "../api/client";
+import { useChange, useList, useTagged } from "../api/queries";
 import type { Instance, SecurityGroup } from "../api/types";
 import { Field, Head, Help, Named, State, Tabs, Time } from "../parts/basics";
+import { NotSaved } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { type Rule, parse, write } from "../parts/rules";
@@ -12,6 +14,9 @@ import { Empty, Failed, Loading } from "../parts/states";
 import { Listing, Table } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+
+/** What somebody else changes of a group comes with no event. */
+const EVERY_MS = 5_000;
 
 export function SecurityGroupsPage() {
   const { t } = useWords();
@@ -55,14 +60,13 @@ export function SecurityGroupsPage() {
 }
 
 export function SecurityGroupPage({ id }: { id: string }) {
-  const { t } = useWords();
+  const { t, language } = useWords();
   const { can } = useSession();
   const [, go] = useLocation();
-  const view = useState<Look>("form");
-  const found = useOne<SecurityGroup>(`security_groups/${id}`);
+  const found = useTagged<SecurityGroup>(`security_groups/${id}`, language, EVERY_MS);
   if (found.error && !found.data) return <Failed error={found.error} />;
   if (!found.data) return <Loading />;
-  const group = found.data;
+  const group = found.data.one;
   return (
     <>
       <Head title={group.display_name || group.id} back={["/security-groups", t("security_groups")]}>
@@ -70,23 +74,40 @@ export function SecurityGroupPage({ id }: { id: string }) {
       </Head>
       <p className="quiet">{group.description}</p>
       <Help>{t("rules.help")}</Help>
-      <Editor key={group.updated_at} group={group} readOnly={!can("change")} view={view} />
+      <Editor now={found.data} readOnly={!can("change")} />
       <Touched id={id} />
     </>
   );
 }
 
 type Look = "form" | "text";
-type View = [Look, (look: Look) => void];
 
-/** Begins anew with each version of the group; which way its rules are looked at (`view`) stays as it was chosen. */
-function Editor({ group, readOnly, view: [tab, setTab] }: { group: SecurityGroup; readOnly: boolean; view: View }) {
+/** Follows the group as it is (`now`) until something is typed. From then on what was typed stays, and is saved only over the version
+ * that it was typed for (`base`): what somebody else saved meanwhile is told. */
+function Editor({ now, readOnly }: { now: Tagged<SecurityGroup>; readOnly: boolean }) {
   const { t } = useWords();
-  const [text, setText] = useState(group.rule);
-  const change = useChange();
+  const [tab, setTab] = useState<Look>("form");
+  const [base, setBase] = useState(now);
+  const [text, setText] = useState(now.one.rule);
+  const begin = (version: Tagged<SecurityGroup>) => {
+    setBase(version);
+    setText(version.one.rule);
+  };
+  const change = useChange<SecurityGroup>((one) => begin({ one, tag: undefined }));
   const parsed = parse(text);
   const set = (rules: Rule[]) => setText(write({ ...parsed, rules }));
+  const group = base.one;
   const dirty = text !== group.rule;
+  const isOther = now.one.updated_at !== group.updated_at;
+  useEffect(() => {
+    if (!dirty) begin(now);
+    // The same version in other words.
+    else if (!isOther) setBase(now);
+  }, [now.tag]);
+  const reload = () => {
+    change.reset();
+    begin(now);
+  };
   return (
     <section className="card">
       <h2>{t("rules")}</h2>
@@ -99,7 +120,15 @@ function Editor({ group, readOnly, view: [tab, setTab] }: { group: SecurityGroup
         )}
         {tab === "form" && parsed.left.length > 0 && <p className="hint">{t("rules.left", { n: parsed.left.length })}</p>}
       </div>
-      {change.error && <Failed error={change.error} />}
+      {change.error && <NotSaved error={change.error} reload={reload} />}
+      {dirty && isOther && !change.error && (
+        <p className="note" role="status">
+          {t("rules.changed_meanwhile")}{" "}
+          <button type="button" onClick={reload}>
+            {t("conflict.reload")}
+          </button>
+        </p>
+      )}
       {!readOnly && (
         <div className="actions">
           <button type="button" disabled={!dirty} onClick={() => setText(group.rule)}>
@@ -109,7 +138,7 @@ function Editor({ group, readOnly, view: [tab, setTab] }: { group: SecurityGroup
             type="button"
             className="primary"
             disabled={!dirty || change.isPending}
-            onClick={() => change.mutate({ method: "PUT", path: `security_groups/${group.id}`, body: { rule: text } })}
+            onClick={() => change.mutate({ method: "PUT", path: `security_groups/${group.id}`, body: { rule: text }, ifMatch: base.tag })}
           >
             {t("save")}
           </button>

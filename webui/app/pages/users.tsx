@@ -4,6 +4,7 @@
 import { useState } from "react";
 import type { Membership, Role, User } from "../api/types";
 import { Field, Head, Named } from "../parts/basics";
+import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { Remove } from "../parts/remove";
 import { Empty } from "../parts/states";
@@ -66,29 +67,30 @@ function Verbs({ one }: { one: User }) {
   const { t } = useWords();
   return (
     <span className="actions">
-      <Maker
+      <Edit<User>
         label={t("user.change")}
         title={t("user.change_of", { name: one.name })}
-        change={(field, ticked) => ({
-          method: "PUT",
-          path: `users/${one.id}`,
-          body: {
-            display_name: field("display_name"),
-            enabled: ticked("enabled").length > 0,
-            memberships: memberships(ticked),
-            ...(field("password") ? { password: field("password") } : {}),
-          },
+        path={`users/${one.id}`}
+        body={(field, ticked) => ({
+          display_name: field("display_name"),
+          enabled: ticked("enabled").length > 0,
+          memberships: memberships(ticked),
+          ...(field("password") ? { password: field("password") } : {}),
         })}
       >
-        <Field label={t("user.display_name")}>{(id) => <input id={id} name="display_name" defaultValue={one.display_name ?? ""} />}</Field>
-        <Memberships first={one.memberships} />
-        <Field label={t("password.new")} hint={t("user.password_new_hint")}>
-          {(id, hint) => <input id={id} name="password" type="password" autoComplete="new-password" aria-describedby={hint} />}
-        </Field>
-        <label className="line">
-          <input type="checkbox" name="enabled" defaultChecked={one.enabled} /> {t("user.enabled")}
-        </label>
-      </Maker>
+        {(one) => (
+          <>
+            <Field label={t("user.display_name")}>{(id) => <input id={id} name="display_name" defaultValue={one.display_name ?? ""} />}</Field>
+            <Memberships first={one.memberships} />
+            <Field label={t("password.new")} hint={t("user.password_new_hint")}>
+              {(id, hint) => <input id={id} name="password" type="password" autoComplete="new-password" aria-describedby={hint} />}
+            </Field>
+            <label className="line">
+              <input type="checkbox" name="enabled" defaultChecked={one.enabled} /> {t("user.enabled")}
+            </label>
+          </>
+        )}
+      </Edit>
       <Remove path={`users/${one.id}`} name={one.name} />
     </span>
   );

@@ -5,6 +5,7 @@ import { useLocation } from "wouter";
 import { useOne } from "../api/queries";
 import type { Event, Volume, VolumeSnapshot } from "../api/types";
 import { Facts, Field, Head, Help, Named, State, Time } from "../parts/basics";
+import { Keep, Kept } from "../parts/keep";
 import { Maker } from "../parts/maker";
 import { isMoving } from "../parts/moving";
 import { Remove } from "../parts/remove";
@@ -97,7 +98,14 @@ function Snapshots({ volume }: { volume: Volume }) {
       empty={<Empty title={t("snapshots.empty")} />}
       columns={[
         { title: t("name"), cell: (one) => <Named id={one.id} name={one.display_name} /> },
-        { title: t("state"), cell: (one) => <State state={one.state} /> },
+        {
+          title: t("state"),
+          cell: (one) => (
+            <>
+              <State state={one.state} /> <Kept one={one} />
+            </>
+          ),
+        },
         { title: t("size"), cell: (one) => bytes(one.size), end: true },
         { title: t("created"), cell: (one) => <Time at={one.created_at} /> },
         ...(can("change")
@@ -106,6 +114,7 @@ function Snapshots({ volume }: { volume: Volume }) {
                 title: t("actions"),
                 cell: (one: VolumeSnapshot) => (
                   <span className="actions">
+                    <Keep path={`volume_snapshots/${one.id}`} one={one} />
                     <RollBack volume={volume} snapshot={one} />
                     <Remove path={`volume_snapshots/${one.id}`} name={one.display_name || one.id} />
                   </span>

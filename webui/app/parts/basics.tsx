@@ -63,9 +63,11 @@ interface MeterProps {
   allIsGood?: boolean;
   /** Where the column above says it already. */
   hideLabel?: boolean;
+  /** Said instead of the two numbers. */
+  told?: string;
 }
 
-export function Meter({ label, value, of, allIsGood, hideLabel }: MeterProps) {
+export function Meter({ label, value, of, allIsGood, hideLabel, told }: MeterProps) {
   const { number, t } = useWords();
   // Of nothing everything is used: a limit of zero is a limit.
   const part = of == null ? 0 : of === 0 ? 1 : Math.min(1, value / of);
@@ -74,10 +76,10 @@ export function Meter({ label, value, of, allIsGood, hideLabel }: MeterProps) {
     <div className="meter">
       <div className="meter-words">
         <span className={hideLabel ? "hidden" : undefined}>{label}</span>
-        <span>{of != null ? `${number(value)} / ${number(of)}` : t("no_limit", { n: value })}</span>
+        <span>{told ?? (of != null ? `${number(value)} / ${number(of)}` : t("no_limit", { n: value }))}</span>
       </div>
       {of != null ? (
-        <div className="meter-bar" role="meter" aria-label={label} aria-valuenow={value} aria-valuemin={0} aria-valuemax={of}>
+        <div className="meter-bar" role="meter" aria-label={label} aria-valuenow={value} aria-valuemin={0} aria-valuemax={of} {...(told ? { "aria-valuetext": told } : {})}>
           <span className={tone} style={{ width: `${part * 100}%` }} />
         </div>
       ) : null}

@@ -1,15 +1,20 @@
-// What a guest used, as lines of a chart. Pure; the clock is an argument. The API tells ages, because no two machines' clocks agree:
+// What a guest or a node used, as lines of a chart. Pure; the clock is an argument. The API tells ages, because no two machines' clocks agree:
 // here they become moments of this browser's clock.
 
 import type { InstanceUsage, UsagePoint } from "../api/types";
 
-export type Figure = Exclude<keyof UsagePoint, "age_seconds">;
+export type FigureOf<P> = Exclude<keyof P, "age_seconds">;
+export type Figure = FigureOf<UsagePoint>;
 
-export interface History {
+export interface HistoryOf<P> {
   /** Seconds since 1970, ascending. */
   at: number[];
-  of: (figure: Figure) => (number | null)[];
+  of: (figure: FigureOf<P>) => (number | null)[];
 }
+export type History = HistoryOf<UsagePoint>;
+
+/** A reading: its age, and numbers that may not be known. */
+type Point = { age_seconds: number };
 
 /** A reading that is older than this many rounds of its host is told as old. */
 const LATE_ROUNDS = 3;
@@ -17,9 +22,9 @@ const LATE_ROUNDS = 3;
 /** Two readings further apart than this have nothing drawn between them. */
 const GAP_SECONDS = 150;
 
-export function history(usage: Pick<InstanceUsage, "history">, now: Date): History {
+export function history<P extends Point>(usage: { history: P[] }, now: Date): HistoryOf<P> {
   const second = Math.round(now.getTime() / 1000);
-  const rows: { at: number; point: UsagePoint | null }[] = [];
+  const rows: { at: number; point: P | null }[] = [];
   for (const point of usage.history) {
     const at = second - Math.round(point.age_seconds);
     const before = rows.at(-1);
@@ -28,7 +33,7 @@ export function history(usage: Pick<InstanceUsage, "history">, now: Date): Histo
     if (before && at - before.at > GAP_SECONDS) rows.push({ at: before.at + 1, point: null });
     rows.push({ at, point });
   }
-  return { at: rows.map((row) => row.at), of: (figure) => rows.map((row) => row.point?.[figure] ?? null) };
+  return { at: rows.map((row) => row.at), of: (figure) => rows.map((row) => (row.point?.[figure] as number | null | undefined) ?? null) };
 }
 
 /** How old the newest reading is, where that is more than it should be; null: it is fresh. */

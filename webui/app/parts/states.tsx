@@ -23,13 +23,14 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
 }
 
 /** A refusal in the API's own words; what never reached it, in ours. */
-export function Failed({ error, again }: { error: Error; again?: () => void }) {
+export function Failed({ error, again, againLabel }: { error: Error; again?: () => void; againLabel?: string }) {
   const { t } = useWords();
   const body = error instanceof Refused ? error.body : {};
   const unreachable = body.reason === "offline" || body.reason === "api_unreachable";
   const sentence = unreachable ? t("failed.unreachable") : (body.message ?? t("failed.unknown"));
   const cause = unreachable ? t("failed.unreachable_cause") : body.cause;
-  const next = unreachable ? t("failed.unreachable_next") : body.next_step;
+  // The API names a header; here there is a list to choose from.
+  const next = unreachable ? t("failed.unreachable_next") : body.reason === "account_needed" ? t("choose_account") : body.next_step;
   return (
     <div className="failed" role="alert">
       <p className="failed-title">{sentence}</p>
@@ -56,7 +57,7 @@ export function Failed({ error, again }: { error: Error; again?: () => void }) {
       )}
       {again && (
         <button type="button" onClick={again}>
-          {t("again")}
+          {againLabel ?? t("again")}
         </button>
       )}
     </div>

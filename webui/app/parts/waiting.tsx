@@ -17,19 +17,22 @@ interface WaitingProps {
   /** Whether it is in a state that passes. */
   moving: boolean;
   progress: Progress | null | undefined;
+  /** What is waited for while no job of its own is on its way. */
+  first?: string | undefined;
 }
 
-export function Waiting({ id, moving, progress }: WaitingProps) {
-  return moving || progress ? <Underway id={id} progress={progress} /> : null;
+export function Waiting({ id, moving, progress, first }: WaitingProps) {
+  return moving || progress ? <Underway id={id} progress={progress} first={first} /> : null;
 }
 
-function Underway({ id, progress }: Omit<WaitingProps, "moving">) {
+function Underway({ id, progress, first }: Omit<WaitingProps, "moving">) {
   const { t, word, duration } = useWords();
   const now = useNow(1_000);
   const own = useList<Job>("jobs", { thing: id, state: "open", limit: 10 }, { every: EVERY_MS });
   const ended = useList<Job>("jobs", { state: "done", limit: ENDED });
   const wait = waits(own.data?.results ?? [], ended.data?.results ?? []);
-  if (!wait && !progress) return null;
+  const before = own.data && !wait && !progress ? first : undefined;
+  if (!wait && !progress && !before) return null;
   const since = wait ? Math.max(0, Math.round((now.getTime() - moment(wait.job.created_at).getTime()) / 1000)) : 0;
   return (
     <div className="waiting" role="status">
@@ -42,6 +45,11 @@ function Underway({ id, progress }: Omit<WaitingProps, "moving">) {
             {wait.job.attempt > 1 && t("waiting.attempt", { n: wait.job.attempt })}
             {t("waiting.end")}
           </span>
+        </p>
+      )}
+      {before && (
+        <p>
+          <span className="spinner" aria-hidden="true" /> {before}
         </p>
       )}
       {progress && <Bar percent={progress.percent} label={`${progress.percent}%`} />}

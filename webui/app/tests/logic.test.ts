@@ -6,6 +6,7 @@ import type { HostNode, Instance, Job, UsageInterval, UsagePoint } from "../api/
 import { troubled } from "../pages/dashboard";
 import { body } from "../pages/launch";
 import { searched } from "../pages/instances";
+import { loadOf } from "../parts/busy";
 import { plan } from "../parts/draining";
 import { history, late, summary } from "../parts/figures";
 import { isGone, isMoving } from "../parts/moving";
@@ -56,6 +57,16 @@ describe("usage by day", () => {
   });
   it("counts what goes on until the end", () => {
     expect(days([{ ...one, ended_at: null }], since, until).map((day) => day.core_hours)).toEqual([4, 48]);
+  });
+});
+
+describe("the load of a node", () => {
+  const usage = { id: "hn-h1", node_id: "hva.h1", every_seconds: 10, history: [] };
+
+  it("is told as parts of what there is, and nothing stands for what was not read", () => {
+    const read = { ...usage, age_seconds: 1, cpu: { cores: 4, percent: 25 }, memory: { bytes: 1000, available_bytes: 400 }, disk: { bytes: 0, free_bytes: 0 } };
+    expect(loadOf(read)).toEqual({ cpu: 0.25, memory: 0.6, disk: null });
+    expect(loadOf({ ...usage, cpu: { cores: 4, percent: null } })).toEqual({ cpu: null, memory: null, disk: null });
   });
 });
 

@@ -11,7 +11,7 @@ use arame_schema::api::{DiskUsage, Instance, InstanceUsage, Language, UsagePoint
 const POINTS: usize = 12;
 
 /// From this many rounds on figures are called old.
-const ROUNDS_OLD: f64 = 3.0;
+pub const ROUNDS_OLD: f64 = 3.0;
 
 pub async fn run(session: &mut Session<'_>, instance: &str) -> Result<(), CliError> {
     let id = names::id_of::<Instance>(&session.client, instance).await?;
@@ -58,11 +58,11 @@ fn told(language: Language, view: &InstanceUsage) -> String {
 }
 
 /// `12 s`, `5 min`.
-fn ago(seconds: f64) -> String {
+pub fn ago(seconds: f64) -> String {
     if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
 }
 
-fn percent(value: Option<f64>) -> String {
+pub fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} %"))
 }
 
@@ -112,6 +112,11 @@ fn vifs(language: Language, all: &[VifUsage]) -> String {
     table(language, &head, all.iter().map(row).collect())
 }
 
+/// Of so many points only each of these is shown.
+pub fn step_of(points: usize) -> usize {
+    points.div_ceil(POINTS).max(1)
+}
+
 /// The newest of each stretch, newest first.
 fn history(language: Language, points: &[UsagePoint]) -> String {
     let head = [
@@ -123,7 +128,6 @@ fn history(language: Language, points: &[UsagePoint]) -> String {
         Message::ReceivedBytes,
         Message::SentBytes,
     ];
-    let step = points.len().div_ceil(POINTS).max(1);
     let row = |point: &UsagePoint| {
         vec![
             ago(point.age_seconds),
@@ -135,7 +139,7 @@ fn history(language: Language, points: &[UsagePoint]) -> String {
             a_second(point.sent_bytes_per_second),
         ]
     };
-    table(language, &head, points.iter().rev().step_by(step).map(row).collect())
+    table(language, &head, points.iter().rev().step_by(step_of(points.len())).map(row).collect())
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ fn of_kind(method: &Method, below: &str) -> &'static [Code] {
             "/reports" => &[Code::TooMany, Code::UnknownResource],
             "/networks/{id}/why" => &[Code::MissingParameter],
             "/instances/{id}/password" => &[Code::NoPassword],
+            "/host_nodes/{id}/usage" | "/storage_nodes/{id}/usage" => &[Code::HostSilent],
             "/instances/{id}/usage" => &[Code::HostSilent, Code::InvalidInstanceState],
             "/instances/{id}/screenshot.png" => &[Code::InvalidInstanceState, Code::NoConsole],
             _ if below.ends_with("/labels/{name}") => &[Code::UnknownLabel],
