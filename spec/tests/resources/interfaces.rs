@@ -5,7 +5,9 @@ use anyhow::ensure;
 use arame_dcmgr::app;
 use arame_dcmgr::app::networks::parts::{self, Turn};
 use arame_hva::driver::sim::{Action, FailsAs, Fault, Point};
-use arame_schema::api::{Code, CreateIpPool, CreateNetwork, CreateVif, ListFilter, NetworkVif, Role, UpdateNetwork};
+use arame_schema::api::{
+    Code, CreateDnsRecord, CreateIpPool, CreateNetwork, CreateVif, ListFilter, NetworkVif, Role, UpdateNetwork,
+};
 use arame_schema::model::instance::{InstanceState, Shutdown};
 use arame_spec::world::World;
 use serde_json::json as value;
@@ -183,6 +185,13 @@ async fn an_external_address_is_bound_translated_shown_and_given_back_only_when_
     refused(bind(&more.ip_handle_id).await, Code::AlreadyExists)?;
     world.until("it is translated", async || Ok(way(&world, inner)?.contains(&handle.ipv4))).await?;
 
+    // Its outer name is nobody else's, whichever of the two came first.
+    let hidden: CreateDnsRecord = json(value!({ "name": "ext.Web1", "type": "A", "value": "10.100.0.99" }));
+    let add = async || app::networks::records::add(&world.app, &world.demo(), inner, hidden.clone()).await;
+    refused(add().await, Code::NameOfExternalAddress)?;
+    let text: CreateDnsRecord = json(value!({ "name": "ext.web1", "type": "TXT", "value": "beside it" }));
+    told(app::networks::records::add(&world.app, &world.demo(), inner, text).await)?;
+
     // Shown wherever the interface is.
     let nat = world.instance(&one.id).await?.vif[0].ipv4.as_ref().and_then(|ipv4| ipv4.nat_address.clone());
     ensure!(nat.as_ref() == Some(&handle.ipv4), "{nat:?}");
@@ -202,6 +211,10 @@ async fn an_external_address_is_bound_translated_shown_and_given_back_only_when_
     ensure!(left.is_empty());
     world.until("it may be given back", async || Ok(release(&handle.ip_handle_id).await.is_ok())).await?;
     ensure!(!way(&world, inner)?.contains(&format!("\"{}\"", handle.ipv4)), "it is translated still");
+
+    let record = told(add().await)?.id;
+    refused(bind(&more.ip_handle_id).await, Code::NameOfExternalAddress)?;
+    told(app::networks::records::remove(&world.app, &world.demo(), inner, &record).await)?;
 
     // With its machine an interface lets its address go; the handle is there.
     told(bind(&more.ip_handle_id).await)?;

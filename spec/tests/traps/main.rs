@@ -10,6 +10,7 @@
 //! | a pool not imported, a hypervisor that cannot be looked at | [`listings`] |
 //! | a fact overtaken; a job frozen in a relay; delete during a long download | [`late`] |
 //! | one dead nsa of two | [`naming`] |
+//! | a naming service closed, silent, back; a gateway that dies | [`places`] |
 //! | a message delivered too often | [`dead`] |
 //! | an address given out again while one host is cut off | [`addresses`] |
 

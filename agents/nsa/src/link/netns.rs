@@ -49,6 +49,7 @@ const OUTER: &str = "out0";
 const ARP: u16 = 0x0806;
 
 mod ways;
+use ways::effective;
 
 mod key {
     pub const INSTALLATION: &str = "arame-installation";
@@ -335,12 +336,6 @@ impl Links for Netns {
         }
         Ok(broken)
     }
-}
-
-/// What is only kept is nothing where it does not stand.
-fn effective(spec: &LinkSpec, seen: &Inside) -> LinkSpec {
-    let outside = spec.outside.clone().filter(|_| !spec.keeps_way || seen.outside_up);
-    LinkSpec { outside, ..spec.clone() }
 }
 
 fn is_as_wished(spec: &LinkSpec, seen: &Inside) -> bool {

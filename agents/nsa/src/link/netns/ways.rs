@@ -4,7 +4,8 @@
 //! ([`way::rules`]); what the kernel told of them then is compared at each look, so that a rule somebody took away comes back.
 
 use super::{
-    FORWARDING, LinkError, LinkSpec, Made, Mark, Netns, OUTER, Port, inside, io_error, mac_of, way, way_port_name,
+    FORWARDING, Inside, LinkError, LinkSpec, Made, Mark, Netns, OUTER, Port, inside, io_error, mac_of, way,
+    way_port_name,
 };
 use crate::link::command::{CommandError, run, run_with};
 use nix::net::if_::if_nametoindex;
@@ -28,6 +29,12 @@ fn count(text: &str) -> usize {
     let frame = ["table", "chain", "type", "delete", "}"];
     let is_rule = |line: &&str| !line.is_empty() && !frame.iter().any(|word| line.starts_with(word));
     text.lines().map(str::trim).filter(is_rule).count()
+}
+
+/// What is only kept is nothing where it does not stand.
+pub(super) fn effective(spec: &LinkSpec, seen: &Inside) -> LinkSpec {
+    let outside = spec.outside.clone().filter(|_| !spec.keeps_way || seen.outside_up);
+    LinkSpec { outside, ..spec.clone() }
 }
 
 impl Netns {
