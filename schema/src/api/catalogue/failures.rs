@@ -191,9 +191,6 @@ pub static ALL: &[FailureEntry] = failures! {
          "ゲストの中でインターフェースを止めてから、切り離しをもう一度依頼してください。電源を切れば必ず切り離せます。"),
         ("The guest does not let go of the interface.", "Its operating system does not answer the unplugging: {message}",
          "Take the interface down in the guest and detach it again. Powering the instance off always detaches it.");
-    "host_lost":
-        ("ホストが失われました。", "ホスト {agent} は失われたと宣言されました。", "インスタンスを削除して作り直すか、バックアップから復元してください。"),
-        ("Its host is lost.", "The host {agent} was declared lost.", "Delete the instance and make it again, or restore a backup.");
     "host_silent" | "agent_silent":
         ("ホストが応答しません。", "エージェント {agent} からの連絡が途絶えています。",
          "ホストの電源とネットワークを確かめてください。連絡が戻れば自動で続きます。"),
