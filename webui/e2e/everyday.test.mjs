@@ -95,6 +95,7 @@ test("a token is shown once, lets in, is in the audit log, and its end ends what
   const other = await visitor(chromium, arame.url);
   await other.page.goto("/");
   await signIn(other.page, secret);
+  await other.page.locator(".shell").waitFor();
   await other.page.goto("/volumes");
   await other.page.getByText("接続中").waitFor();
   await page.getByRole("row", { name: /ci/ }).getByRole("button", { name: "ci を削除" }).click();

@@ -151,15 +151,15 @@ test("an image is sent with its progress, registered from an address, shared, an
     await dialog.getByRole("button", { name: "アドレスから登録" }).click();
     await dialog.waitFor({ state: "hidden" });
   };
-  await register("fetched", `http://127.0.0.1:${served.address().port}/disk.raw`);
-  await row("fetched").getByText("利用可能").waitFor({ timeout: FIGURES_MS });
+  await register("from-web", `http://127.0.0.1:${served.address().port}/disk.raw`);
+  await row("from-web").getByText("利用可能").waitFor({ timeout: FIGURES_MS });
   served.close();
   await register("refused", "http://10.1.2.3/disk.raw");
   await row("refused").getByText("対処").waitFor({ timeout: FIGURES_MS });
   await page.screenshot({ path: `${OUTPUT}images-came.png`, fullPage: true });
   await row("sent").getByRole("button", { name: "公開する" }).click();
   await row("sent").getByText("全アカウント").waitFor();
-  await row("fetched").getByText("自分のみ").waitFor();
+  await row("from-web").getByText("自分のみ").waitFor();
   await tenant.page.goto("/images");
   await tenant.page.getByRole("row", { name: /sent/ }).waitFor();
   operator.complaints.length = 0;

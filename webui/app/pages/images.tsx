@@ -68,7 +68,7 @@ function useColumns(): Column<Image>[] {
     { title: t("size"), cell: (one) => (one.size ? bytes(one.size) : "–"), end: true },
     { title: t("format"), cell: (one) => `${one.file_format} / ${one.arch}` },
     { title: t("login_user"), cell: (one) => one.login_user ?? "–" },
-    { title: t("image.shared"), cell: (one) => (one.is_public ? t("image.public") : t("image.own")) },
+    { title: t("image.shared"), cell: (one) => <span className="unbroken">{one.is_public ? t("image.public") : t("image.own")}</span> },
   ];
   if (!can("change")) return columns;
   return [
