@@ -204,7 +204,7 @@ async fn who_changes_what_somebody_else_changed_first_is_told_so_and_of_many_at_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_with_a_representation_of_its_own_is_changed_by_its_own_etag() -> anyhow::Result<()> {
-    let (mut world, surface) = world().await?;
+    let (world, surface) = world().await?;
     let volume = surface.ask(DEMO, "POST", "/volumes", &json!({ "volume_size": 64 })).await?.json()["id"].clone();
     let volume = volume.as_str().context("a volume's id")?;
     world.volume_in(volume, "available").await?;
