@@ -72,8 +72,9 @@ impl Assignment {
         }
     }
 
+    /// Ends the thing, or what of it is dropped when it is whole elsewhere: nothing older may make it again.
     pub fn is_delete(&self) -> bool {
-        self.kind.ends_with(".delete")
+        self.kind.ends_with(".delete") || self.kind.ends_with(".drop")
     }
 
     /// Looks and changes nothing: may be asked about a thing that was deleted.

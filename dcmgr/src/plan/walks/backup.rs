@@ -155,7 +155,7 @@ impl Backups {
             }
             Job::DropSnapshot => {
                 s.snapshot_exists = false;
-                s.grave = s.grave.max(if s.wanted && !s.failed { 0 } else { open.generation });
+                s.grave = s.grave.max(open.generation);
             }
             Job::DeleteObject => {
                 if s.object_exists && s.wanted && s.was_present {
