@@ -22,8 +22,8 @@ const SABOTAGED_SEEDS: u64 = 40;
 
 /// Seeds that found a defect of the product when they were first run: a disk that could not be plugged and was told as
 /// plugged; a lost welcome that left an agent silent for ever; an export that went although a message would plug it; a
-/// snapshot that was made for a backup after its end.
-const REGRESSIONS: &[u64] = &[70, 1040, 1828, 40_050, 40_131];
+/// snapshot that was made for a backup after its end; a paused guest that was taken for one that never arrived.
+const REGRESSIONS: &[u64] = &[70, 314, 1040, 1828, 40_050, 40_131];
 
 /// A campaign that refuses so many seeds has said enough.
 const REFUSED_MAX: usize = 5;

@@ -276,6 +276,33 @@ contract![
     a_guest_goes_and_comes_back,
 ];
 
+/// A guest that came from another host and whose sending on fails when it is paused already is told as whole: taken for one
+/// that waits it would be removed, and it is the only one there is (simulation, seed 314).
+#[test]
+fn a_guest_that_came_and_could_not_be_sent_on_is_whole() {
+    let pair = SimPair::new();
+    let spec = spec("onward", 100, 38);
+    pair.apply(0, &spec, 1).done();
+    pair.receive(1, &spec, 2).done();
+    pair.send(0, &spec, 2).done();
+    pair.receive(0, &spec, 3).done();
+    assert_eq!(pair.places(&spec), [WAITING, Seen::Running], "the control");
+    let fault = Fault {
+        kind: Some("pause_to_send".into()),
+        thing: None,
+        point: Point::AfterEffect,
+        action: Action::Fail,
+        times: 1,
+        fails_as: FailsAs::Simulated,
+    };
+    pair.hosts[1].1.inject(fault);
+    assert_eq!(pair.send(1, &spec, 3).result, "failed");
+    assert_eq!(pair.places(&spec), [WAITING, Seen::Between(Between::Paused)]);
+    pair.send(1, &spec, 3).done();
+    assert_eq!(pair.places(&spec), [Seen::Running, HANDED]);
+    pair.clear(&spec, 4);
+}
+
 /// Every step of a move, failing before and after its effect: the guest runs on one host at most at any time, and the same
 /// jobs again bring it to the other.
 #[test]
