@@ -44,8 +44,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Less free than this and the node wants no new volumes: room for those it has to grow into.
-const FREE_PERCENT_MIN: u64 = 5;
+/// Kept free where the configuration names no amount ([`StaConfig::keep_free_mib`]).
+const KEEP_FREE_PERCENT: u64 = 5;
 /// Locks of volumes, and of images: bounded, two names may share one.
 const LOCKS: usize = 64;
 
@@ -504,8 +504,10 @@ impl Agent for Sta {
     fn degraded(&self) -> Option<String> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Room { total_bytes, free_bytes } = health.room;
-        let tight = total_bytes > 0 && free_bytes / FREE_PERCENT_MIN * 100 < total_bytes;
-        let full = tight.then(|| format!("{} MiB of {} are free", free_bytes >> 20, total_bytes >> 20));
+        let kept_bytes = self.config.keep_free_mib.map_or(total_bytes / 100 * KEEP_FREE_PERCENT, |mib| mib << 20);
+        let tight = total_bytes > 0 && free_bytes < kept_bytes;
+        let [free, total, kept] = [free_bytes, total_bytes, kept_bytes].map(|bytes| bytes >> 20);
+        let full = tight.then(|| format!("{free} MiB of {total} are free, {kept} are kept free (sta.keep_free_mib)"));
         health.store.or(health.export).or(full)
     }
 }

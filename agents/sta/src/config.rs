@@ -65,6 +65,9 @@ pub struct StaConfig {
     pub import_dirs: Vec<PathBuf>,
     /// What is offered, when it shall be less than the file system has.
     pub disk_mib: Option<u64>,
+    /// Less free than this and the node wants no new volumes: room for those it has to grow into. 5 % of what there is without,
+    /// as for a pool that nobody else writes to.
+    pub keep_free_mib: Option<u64>,
     pub zfs_pool: Option<String>,
     /// Between two readings of what its machine is busy with.
     #[serde(default = "figures_every")]

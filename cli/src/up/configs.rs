@@ -168,6 +168,8 @@ struct Sta {
     #[serde(skip_serializing_if = "Option::is_none")]
     upload_url: Option<String>,
     import_dirs: Vec<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_free_mib: Option<u64>,
     backups: Vec<Backups>,
     export: Export,
     fetch: Fetch,
@@ -219,6 +221,9 @@ struct NsaSwitch {
     db_socket: PathBuf,
     netns_prefix: String,
 }
+
+/// Where less is free on the disk of this machine no new volumes are made. As much as backups leave.
+const KEEP_FREE_MIB: u64 = 1024;
 
 /// Agents of this data center: one sta, one nsa, an hva a host.
 pub fn agents(wish: &Wish) -> Vec<AgentId> {
@@ -413,6 +418,8 @@ impl Writer<'_> {
             http_url: format!("http://{http}"),
             upload_url: real.then(|| format!("http://{}:{}", self.layout.link_addresses().1, http.port())),
             import_dirs: vec![self.layout.path("images")],
+            // The disk of somebody's machine, filled by other things too: not a share of all of it.
+            keep_free_mib: real.then_some(KEEP_FREE_MIB),
             backups: vec![Backups { storage: BACKUP_STORAGE, path: self.layout.path("backups") }],
             fetch: Fetch {
                 allow_networks: self.wish.images_from.clone(),

@@ -23,6 +23,7 @@ async fn child() {
     let place = Place {
         pool: None,
         allowed: ALLOWED,
+        keep_free_mib: None,
         root: text("root").into(),
         drivers: Drivers::FileTgt,
         portal: text("portal"),

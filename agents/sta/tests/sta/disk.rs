@@ -67,7 +67,22 @@ async fn a_full_disk_fails_the_import_and_leaves_nothing() {
     assert_eq!(kit.sta().degraded(), None, "control: a quarter is free");
     let _ = std::fs::write(kit.place.root.join("data/other"), noise(3));
     kit.list().await;
-    assert!(kit.sta().degraded().unwrap().contains("are free"));
+    assert!(kit.sta().degraded().unwrap().contains("0 MiB of 8 are free"));
+}
+
+#[tokio::test]
+async fn how_much_is_kept_free_is_the_operators_to_say() {
+    let Some((mut kit, _mount)) = mounted("tmpfs", "size=64m").await else { return };
+    std::fs::write(kit.place.root.join("data/other"), noise(62)).unwrap();
+    kit.list().await;
+    let why = kit.sta().degraded().unwrap();
+    assert!(why.ends_with("MiB of 64 are free, 3 are kept free (sta.keep_free_mib)"), "{why}");
+    kit.place.keep_free_mib = Some(1);
+    let mut kit = kit.restart().await;
+    assert_eq!(kit.sta().degraded(), None, "less than 5 % is enough where it was said so");
+    kit.place.keep_free_mib = Some(32);
+    let kit = kit.restart().await;
+    assert!(kit.sta().degraded().unwrap().contains("32 are kept free"));
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ pub struct Place {
     pub pool: Option<String>,
     /// What images may be fetched from although it is on loopback.
     pub allowed: &'static str,
+    pub keep_free_mib: Option<u64>,
 }
 
 /// One address of loopback: the others stand for the infrastructure's.
@@ -73,6 +74,7 @@ impl Place {
             Drivers::Zfs => ("zfs", "sim"),
         };
         let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
+        let kept = self.keep_free_mib.map(|mib| format!("keep_free_mib = {mib}\n")).unwrap_or_default();
         let faults = self.faults.iter().map(|fault| {
             format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
         });
@@ -89,7 +91,7 @@ store = "{store}"
 data_dir = "{root}/data"
 http_url = "http://storage:9080"
 import_dirs = ["{root}/seed"]
-{pool}[[sta.backups]]
+{pool}{kept}[[sta.backups]]
 storage = "bkst-local"
 path = "{root}/backups"
 keep_free_mib = 1
@@ -205,7 +207,7 @@ impl Kit {
             Drivers::Sim | Drivers::File | Drivers::Zfs => None,
         };
         let pool = (drivers == Drivers::Zfs).then(|| new_dataset(&pool()));
-        let place = Place { root, drivers, portal, faults: Vec::new(), pool, allowed: ALLOWED };
+        let place = Place { root, drivers, portal, faults: Vec::new(), pool, allowed: ALLOWED, keep_free_mib: None };
         let agent = Some(place.open().await.unwrap());
         Some(Kit { agent, place, standing: standing(), tgtd, _folder: folder })
     }
