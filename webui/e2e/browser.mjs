@@ -1,6 +1,7 @@
 // Debian's Chromium, headless, and what every test asks of a page. Rule: what a page complains of to its console fails the test,
 // unless it is the refusal the test is about.
 
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -10,7 +11,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export const OUTPUT = new URL("./output/", import.meta.url).pathname;
 
 /** Longest a page may take to show what a test waits for: the machine is shared. */
-export const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 30_000;
 
 export async function browser() {
   await mkdir(OUTPUT, { recursive: true });
@@ -56,4 +57,11 @@ export async function axe(page) {
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   const serious = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
   return serious.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`);
+}
+
+/** Until it is so, for as long as a page is waited for. What a page was told is not yet what the data center has done. */
+export async function until(is) {
+  const end = Date.now() + PATIENCE_MS;
+  while (!(await is()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(await is(), String(is));
 }

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { OUTPUT, PATIENCE_MS, WAYS, axe, browser, visitor } from "./browser.mjs";
+import { OUTPUT, WAYS, axe, browser, until, visitor } from "./browser.mjs";
 import { center } from "./center.mjs";
 
 let arame, chromium, tenant, machine, volume;
@@ -23,13 +23,6 @@ after(async () => {
   await chromium?.close();
   await arame?.down();
 });
-
-/** Until it is so, for as long as a page is waited for. */
-async function until(is) {
-  const end = Date.now() + PATIENCE_MS;
-  while (!is() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.ok(is(), String(is));
-}
 
 const LANGUAGES = [
   {

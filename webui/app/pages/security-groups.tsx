@@ -129,6 +129,11 @@ function Editor({ now, readOnly }: { now: Tagged<SecurityGroup>; readOnly: boole
           </button>
         </p>
       )}
+      {change.isSuccess && !dirty && (
+        <p className="note" role="status">
+          {t("rules.saved")}
+        </p>
+      )}
       {!readOnly && (
         <div className="actions">
           <button type="button" disabled={!dirty} onClick={() => setText(group.rule)}>

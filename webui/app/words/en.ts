@@ -647,6 +647,7 @@ export const en = {
   "kept": "Kept",
   "keep.name": "Keep {name}",
   "unkeep.name": "Keep {name} no more",
+  "rules.saved": "Saved. The machines that use the group follow it now.",
   "rules.changed_meanwhile": "Somebody else changed these rules while you were editing. They cannot be saved over that.",
   "kept.help": "What is kept is not deleted by schedules. It can still be deleted by hand.",
   "conflict.cause": "The same thing was changed elsewhere after this was opened.",

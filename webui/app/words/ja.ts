@@ -649,6 +649,7 @@ export const ja: Record<keyof typeof en, string> = {
   "kept": "保護中",
   "keep.name": "{name} を保護する",
   "unkeep.name": "{name} の保護を外す",
+  "rules.saved": "保存しました。このグループを使うマシンに反映されます。",
   "rules.changed_meanwhile": "編集している間に、別の人がこの規則を変更しました。このままでは保存できません。",
   "kept.help": "保護したものは、スケジュールに自動で削除されません。手での削除はできます。",
   "conflict.cause": "この画面を開いてから、同じものがほかで変更されました。",
