@@ -63,6 +63,16 @@ pub struct Mark {
     /// The generation under which its guest was received, the last time it was.
     #[serde(default)]
     pub arrived: Option<u64>,
+    /// The generation under which its sender let it run here. Written before it runs.
+    #[serde(default)]
+    pub released: Option<u64>,
+}
+
+impl Mark {
+    /// The guest that was received here is this host's, also where its CPUs stand still: its sender has given it up.
+    pub fn is_released(&self) -> bool {
+        self.released.is_some() && self.released == self.arrived
+    }
 }
 
 /// A domain as found. Only marked ones are ever answered.

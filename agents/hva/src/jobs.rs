@@ -72,7 +72,7 @@ impl Found {
         match (&self.domain, side) {
             (None, None) if self.record.is_none() => Guest::Absent,
             (Some(domain), side) if domain.power != SeenPower::Off => match (domain.power, side) {
-                (SeenPower::Paused, Some(Side::Waiting)) => Guest::Waiting,
+                (SeenPower::Paused, Some(Side::Waiting)) if !domain.mark.is_released() => Guest::Waiting,
                 // Its memory is there and not to be used: the other host was told that it may run.
                 (_, Some(Side::Handed)) => Guest::Handed,
                 (SeenPower::Paused, _) => Guest::Paused,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// Made to receive. Its guest comes from another host; once it runs here this is history.
+    /// Made to receive. Its guest comes from another host; once its domain is marked *released* this is history.
     Waiting,
     /// Given away. Written before the other host may run it, and never taken back.
     Handed,

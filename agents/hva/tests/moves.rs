@@ -34,6 +34,8 @@ trait Pair {
     fn prepared(&self, spec: InstanceSpec) -> InstanceSpec;
     /// What a host's hello says of where it takes guests.
     fn endpoints(&self, host: usize) -> BTreeMap<String, String>;
+    /// Its CPUs stand still, by nobody's wish: a full disk, or a hand.
+    fn stall(&self, host: usize, spec: &InstanceSpec);
 
     fn apply(&self, host: usize, spec: &InstanceSpec, generation: u64) -> Answer {
         let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
@@ -95,6 +97,7 @@ enum Seen {
 
 const WAITING: Seen = Seen::Between(Between::Waiting);
 const HANDED: Seen = Seen::Between(Between::Handed);
+const PAUSED: Seen = Seen::Between(Between::Paused);
 
 fn seen(facts: &[FactReport], spec: &InstanceSpec) -> Seen {
     let thing = spec.instance.as_str();
@@ -145,6 +148,10 @@ impl Pair for SimPair {
     fn endpoints(&self, _: usize) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+
+    fn stall(&self, host: usize, spec: &InstanceSpec) {
+        self.runtime.block_on(self.hosts[host].1.stall_guest(&spec.instance)).unwrap();
+    }
 }
 
 struct RealPair {
@@ -163,6 +170,11 @@ impl Pair for RealPair {
 
     fn endpoints(&self, host: usize) -> BTreeMap<String, String> {
         BTreeMap::from([("libvirt".to_owned(), lab::migration_uri(HOSTS[host]))])
+    }
+
+    fn stall(&self, host: usize, spec: &InstanceSpec) {
+        let suspend = ["virsh", "-c", "qemu:///system", "suspend", spec.instance.as_str()];
+        assert!(self.lab.inside(HOSTS[host], &suspend).0);
     }
 }
 
@@ -255,6 +267,27 @@ fn a_guest_goes_and_comes_back(pair: &dyn Pair) {
     pair.clear(&spec, 4);
 }
 
+/// Taken for one that waits it would be removed, and it is the only one there is.
+fn a_guest_that_came_is_whole_also_where_it_stands_still(pair: &dyn Pair) {
+    let spec = pair.prepared(spec("stalls", 100, 39));
+    pair.apply(0, &spec, 1).done();
+    pair.receive(1, &spec, 2).done();
+    assert_eq!(pair.look(1, &spec), WAITING, "the control");
+    pair.send(0, &spec, 2).done();
+    pair.stall(1, &spec);
+    assert_eq!(pair.places(&spec), [HANDED, PAUSED]);
+    assert_eq!(pair.receive(1, &spec, 3).code, "guest_is_here");
+    pair.resume(1, &spec, 3).done();
+    assert_eq!(pair.places(&spec), [HANDED, Seen::Running]);
+    // It goes on as it is, and runs where it comes to.
+    pair.stall(1, &spec);
+    pair.receive(0, &spec, 4).done();
+    assert_eq!(pair.places(&spec), [WAITING, PAUSED]);
+    pair.send(1, &spec, 4).done();
+    assert_eq!(pair.places(&spec), [Seen::Running, HANDED]);
+    pair.clear(&spec, 5);
+}
+
 type Clause = fn(&dyn Pair);
 
 macro_rules! contract {
@@ -274,6 +307,7 @@ contract![
     a_guest_that_is_kept_refuses_an_older_send,
     repeated_jobs_change_nothing,
     a_guest_goes_and_comes_back,
+    a_guest_that_came_is_whole_also_where_it_stands_still,
 ];
 
 /// A guest that came from another host and whose sending on fails when it is paused already is told as whole: taken for one
@@ -297,7 +331,7 @@ fn a_guest_that_came_and_could_not_be_sent_on_is_whole() {
     };
     pair.hosts[1].1.inject(fault);
     assert_eq!(pair.send(1, &spec, 3).result, "failed");
-    assert_eq!(pair.places(&spec), [WAITING, Seen::Between(Between::Paused)]);
+    assert_eq!(pair.places(&spec), [WAITING, PAUSED]);
     pair.send(1, &spec, 3).done();
     assert_eq!(pair.places(&spec), [Seen::Running, HANDED]);
     pair.clear(&spec, 4);

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Rules, each of which a walk breaks when it is left out:
-//! - A guest is resumed only when the other side is observed absent, or its attachment is fenced with proof.
-//!   Not heard is neither.
+//! - A guest is resumed only when the other side is observed absent, has given it away, or its attachment is fenced with
+//!   proof. Not heard is none of these.
 //! - A host is given the disks only when it was cleared: it refuses what is older than the wish.
 //! - A guest is started from its disks only when the other host has them no more.
 //! - The sender marks the guest *handed over* before the other side may run it. What was handed over is never resumed:
@@ -330,8 +330,8 @@ impl Plan {
         use Guest::{Absent, HandedOver, Maybe, Paused, Running, Waiting};
         match (self.guest(self.here), self.guest(self.there)) {
             (Running, Absent | Maybe | Waiting | HandedOver) => self.finish(),
-            (Running, Running | Paused) | (Paused, Running | Paused | HandedOver) => Next::Wait(Awaited::OneCopy),
-            (Paused, Absent | Maybe | Waiting) => self.stay(),
+            (Running, Running | Paused) | (Paused, Running | Paused) => Next::Wait(Awaited::OneCopy),
+            (Paused, Absent | Maybe | Waiting | HandedOver) => self.stay(),
             (HandedOver, Running | Paused) => self.receive(),
             (HandedOver, Waiting) => self.complete(self.here),
             (Waiting, HandedOver) => self.complete(self.there),
@@ -389,14 +389,14 @@ impl Plan {
         }
     }
 
-    /// The whole guest is paused here, where it is to be: it was being sent.
+    /// The whole guest is paused here, where it is to be: it was being sent, or came and was let go but not yet resumed.
     fn stay(&self) -> Next {
         if self.facts.at(self.here).generation < self.wish.generation {
             return self.build(Job::Keep);
         }
         match self.guest(self.there) {
-            Guest::Absent if !self.is_attached() => self.attach(),
-            Guest::Absent => self.build(Job::Resume),
+            Guest::Absent | Guest::HandedOver if !self.is_attached() => self.attach(),
+            Guest::Absent | Guest::HandedOver => self.build(Job::Resume),
             _ => self.ask(Job::Remove, self.there),
         }
     }
@@ -506,12 +506,13 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_guest_is_resumed_only_when_the_other_side_is_absent_or_fenced() {
+    fn a_paused_guest_is_resumed_only_when_the_other_side_is_absent_or_gave_it_away_or_is_fenced() {
         for guest in Guest::ALL {
             for silent in [false, true] {
                 let next = next_of(side(Guest::Paused), side(guest), [false, silent], true);
                 let resumes = job(next) == Some((Job::Resume, Host::A));
-                assert_eq!(resumes, guest == Guest::Absent, "{guest:?}, silent {silent}: {next:?}");
+                let may = matches!(guest, Guest::Absent | Guest::HandedOver);
+                assert_eq!(resumes, may, "{guest:?}, silent {silent}: {next:?}");
             }
         }
         let fenced = Side { attachment: Fact::No, ..side(Guest::Maybe) };

@@ -546,6 +546,9 @@ fn define(link: &Connect, machine: &Machine, config: &LibvirtConfig) -> Told<()>
         known.extend(kept.volumes.clone());
         machine.mark.operation = kept.mark.as_ref().and_then(|mark| mark.operation);
         running = power_of(domain)? != SeenPower::Off;
+        if let Some(mark) = kept.mark.as_ref().filter(|_| running) {
+            (machine.mark.arrived, machine.mark.released) = (mark.arrived, mark.released);
+        }
         if running {
             known.extend(described(domain, 0)?.volumes);
         }

@@ -222,6 +222,17 @@ impl Sim {
         Ok(())
     }
 
+    /// The guest's CPUs stand still, as QEMU makes them on an I/O error of a full disk.
+    pub async fn stall_guest(&self, instance: &InstanceId) -> Told<()> {
+        self.admit(Some(instance)).await?;
+        self.change(|world| {
+            if let Some(domain) = world.domains.get_mut(instance).filter(|domain| domain.power == SeenPower::On) {
+                domain.power = SeenPower::Paused;
+            }
+        })
+        .await
+    }
+
     /// The boot disk disappears, as a broken host disk would make it.
     pub async fn lose_disk(&self, instance: &InstanceId) -> Told<()> {
         self.change(|world| {

@@ -125,6 +125,7 @@ pub(super) fn machine(hva: &Hva, spec: &InstanceSpec, work: &Work) -> Machine {
             operation: None,
             waiting: None,
             arrived: None,
+            released: None,
         },
         disk: hva.store.disk_path(&spec.instance),
         seed: hva.store.seed_path(&spec.instance),

@@ -41,8 +41,7 @@ pub async fn send(hva: &Hva, job: &SendInstance, work: &Work) -> Result<Vec<Fact
 }
 
 async fn give(hva: &Hva, record: Record, sending: &Sending, work: &Work) -> Result<(), Stopped> {
-    // It came here once and waits no more: paused for its way on it is whole, not one that never arrived.
-    let record = Record { generation: work.generation, applied: work.generation, side: None, ..record };
+    let record = Record { generation: work.generation, applied: work.generation, ..record };
     effect(work, hva.store.write(&record)).await?;
     work.check()?;
     effect(work, hva.compute.ensure_sent(sending, work)).await?;

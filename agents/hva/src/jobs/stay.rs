@@ -31,7 +31,6 @@ pub async fn resume(hva: &Hva, instance: &InstanceId, work: &Work) -> Result<Vec
 
 async fn carry(hva: &Hva, found: Found, work: &Work) -> Result<(), Stopped> {
     let Some(record) = found.record.filter(|record| record.applied < work.generation) else { return Ok(()) };
-    // A guest that stays waits for nothing and was not given away.
-    let record = Record { generation: work.generation, applied: work.generation, side: None, ..record };
+    let record = Record { generation: work.generation, applied: work.generation, ..record };
     effect(work, hva.store.write(&record)).await
 }

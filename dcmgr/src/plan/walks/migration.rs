@@ -70,6 +70,7 @@ enum Extent {
     Nothing,
     Paused,
     HandedOver,
+    Released,
     Whole,
 }
 
@@ -268,7 +269,9 @@ impl Migrations {
         let (from, to) = (index(open.host), index(open.host.other()));
         let sender = s.places[from];
         let receiver = s.places[to];
-        let meets = receiver.life != Life::Down && receiver.guest == Guest::Waiting;
+        // One that was let go and is not resumed is resumed by the same send again.
+        let stalled = sender.guest == Guest::HandedOver && receiver.guest == Guest::Paused;
+        let meets = receiver.life != Life::Down && (receiver.guest == Guest::Waiting || stalled);
         let agreed = receiver.generation == open.generation || self.is(Sabotage::SkipGenerationCheck);
         if sender.guest == Guest::Absent || sender.guest == Guest::Waiting || !meets || !agreed {
             return Answer::Failed;
@@ -284,7 +287,7 @@ impl Migrations {
         if extent == Extent::HandedOver {
             return Answer::Done;
         }
-        s.places[to].guest = Guest::Running;
+        s.places[to].guest = if extent == Extent::Released { Guest::Paused } else { Guest::Running };
         // What was seen of the one that waits is older than this.
         s.places[to].drifted = true;
         s.latest = open.host.other();
@@ -343,9 +346,10 @@ impl Migrations {
             (Extent::Nothing, "never arrived", "failed before its effect", "crashed before the effect"),
             (Extent::Paused, "paused and lost", "failed after the pause", "crashed after the pause"),
             (Extent::HandedOver, "handed over and lost", "failed after the mark", "crashed after the mark"),
+            (Extent::Released, "let go and lost", "failed after it was let go", "crashed after it was let go"),
             (Extent::Whole, "done and lost", "failed after its effect", "crashed after the effect"),
         ] {
-            let half = matches!(extent, Extent::Paused | Extent::HandedOver);
+            let half = matches!(extent, Extent::Paused | Extent::HandedOver | Extent::Released);
             let mut world = troubled;
             if (half && open.job != Job::Send) || !matches!(self.act(&mut world, open, extent), Answer::Done) {
                 continue;
@@ -431,8 +435,15 @@ impl Migrations {
             let mut cut = troubled;
             cut.places[index(host)].life = Life::Cut;
             self.advance(&mut cut);
+            let mut changes = vec![("a host dies", down), ("a host is cut off", cut)];
+            if place.guest == Guest::Running {
+                let mut stalled = troubled;
+                stalled.places[index(host)] = Place { guest: Guest::Paused, drifted: true, ..place };
+                self.advance(&mut stalled);
+                changes.push(("its host's disk is full", stalled));
+            }
             let busy = s.open.iter().any(Option::is_some);
-            for (label, state) in [("a host dies", down), ("a host is cut off", cut)] {
+            for (label, state) in changes {
                 if busy { steps.trouble(label, state) } else { steps.trouble_at_rest(label, state) }
             }
         }

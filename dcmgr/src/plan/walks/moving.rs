@@ -67,6 +67,7 @@ enum Extent {
     Nothing,
     Paused,
     HandedOver,
+    Released,
     Whole,
 }
 
@@ -311,7 +312,9 @@ impl Moves {
     /// Pause, mark, let the other side run: each may be the last thing that happens.
     fn send(&self, s: &mut State, open: Open, extent: Extent) -> Answer {
         let (sender, receiver) = (s.places[index(open.host)], s.places[index(open.host.other())]);
-        let meets = receiver.life != Life::Down && receiver.held == WAITING;
+        // One that was let go and is not resumed is resumed by the same send again.
+        let waits = receiver.held == WAITING || (sender.held == HANDED && receiver.held == PAUSED);
+        let meets = receiver.life != Life::Down && waits;
         let agreed = receiver.generation == open.generation || self.is(Sabotage::SkipGenerationCheck);
         if !matches!(sender.held, RUNNING | PAUSED | HANDED) || !meets || !agreed {
             return Answer::Failed;
@@ -329,7 +332,8 @@ impl Moves {
         }
         let to = open.host.other();
         // What was seen of the one that waits is older than this.
-        (s.place(to).held, s.place(to).drifted) = (RUNNING, true);
+        let held = if extent == Extent::Released { PAUSED } else { RUNNING };
+        (s.place(to).held, s.place(to).drifted) = (held, true);
         s.newest = to;
         Answer::Done
     }
@@ -366,9 +370,10 @@ impl Moves {
             (Extent::Nothing, "never arrived", "failed before its effect", "crashed before the effect"),
             (Extent::Paused, "paused and lost", "failed after the pause", "crashed after the pause"),
             (Extent::HandedOver, "handed over and lost", "failed after the mark", "crashed after the mark"),
+            (Extent::Released, "let go and lost", "failed after it was let go", "crashed after it was let go"),
             (Extent::Whole, "done and lost", "failed after its effect", "crashed after the effect"),
         ] {
-            let half = matches!(extent, Extent::Paused | Extent::HandedOver);
+            let half = matches!(extent, Extent::Paused | Extent::HandedOver | Extent::Released);
             let mut world = troubled;
             if (half && open.job != Job::Send) || !matches!(self.act(&mut world, open, extent), Answer::Done) {
                 continue;
@@ -451,6 +456,9 @@ impl Moves {
                 let mut stopped = troubled;
                 *stopped.place(host) = Place { held: Held::Off, drifted: true, ..place };
                 changes.push(("the guest stops by itself", stopped));
+                let mut stalled = troubled;
+                *stalled.place(host) = Place { held: PAUSED, drifted: true, ..place };
+                changes.push(("its host's disk is full", stalled));
             }
             let busy = s.open.iter().any(Option::is_some);
             for (label, mut state) in changes {
@@ -552,8 +560,8 @@ impl Model for Moves {
         if !s.moving {
             return match (here.held, there.held) {
                 _ if any_silent => None,
-                (RUNNING | Held::Off, ABSENT) if s.newest == s.wish => None,
-                (RUNNING | Held::Off, ABSENT) => Some("it ended with an older disk"),
+                (RUNNING | PAUSED | Held::Off, ABSENT) if s.newest == s.wish => None,
+                (RUNNING | PAUSED | Held::Off, ABSENT) => Some("it ended with an older disk"),
                 (_, ABSENT) => Some("it ended where no guest is"),
                 _ => Some("something is left on the other host"),
             };

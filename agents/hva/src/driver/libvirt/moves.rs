@@ -3,14 +3,14 @@
 //! ```text
 //! waits:  the domain is defined, marked `waiting`; its overlay lies on the same image
 //! sent:   migrated, *paused* at the other host; here it is off, its definition stays
-//! let go: resumed at the other host
+//! let go: marked `released` at the other host, then resumed there
 //! ```
 //!
 //! Rule: libvirt never starts the guest at the other host by itself (VIR_MIGRATE_PAUSED). Should the two lose each other at
 //! the end of a migration, each may believe that it has the guest, and that is harmless: only one is let run.
 
 use super::{Libvirt, Told, described, failed, owned, power_of};
-use crate::driver::{DriverError, Machine, SeenPower, Sending};
+use crate::driver::{DriverError, Machine, Mark, SeenPower, Sending};
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::Retry;
 use std::time::Duration;
@@ -141,7 +141,8 @@ fn described_text(domain: &Domain, flags: u32) -> Told<String> {
     domain.get_xml_desc(flags).map_err(|e| failed("describe", &e))
 }
 
-/// The guest that arrived runs at the other host.
+/// The guest that arrived runs at the other host. It is marked as let go first: whatever pauses it from then on (a full disk,
+/// somebody's hand), it is whole and that host's.
 fn let_run(uri: &str, sending: &Sending) -> Told<()> {
     let other = reach(uri)?;
     let missing = || {
@@ -149,11 +150,14 @@ fn let_run(uri: &str, sending: &Sending) -> Told<()> {
         DriverError::new("not_waited_for", message, Retry::Later)
     };
     let (domain, _) = owned(&other.0, sending.instance.as_str())?.ok_or_else(missing)?;
-    let arrived = described(&domain, 0)?.mark.is_some_and(|mark| mark.arrived == Some(sending.generation));
-    match power_of(&domain)? {
-        SeenPower::On => Ok(()),
-        SeenPower::Paused if arrived => domain.resume().map(drop).map_err(|e| failed("resume", &e)),
-        SeenPower::Paused | SeenPower::Off => Err(missing()),
+    let arrived = described(&domain, 0)?.mark.filter(|mark| mark.arrived == Some(sending.generation));
+    match (power_of(&domain)?, arrived) {
+        (SeenPower::On, _) => Ok(()),
+        (SeenPower::Paused, Some(mark)) => {
+            super::remark(&domain, &Mark { released: mark.arrived, ..mark }, true)?;
+            domain.resume().map(drop).map_err(|e| failed("resume", &e))
+        }
+        (SeenPower::Paused | SeenPower::Off, _) => Err(missing()),
     }
 }
 

@@ -110,10 +110,9 @@ pub fn mark(mark: &Mark, inside_domain: bool) -> Element {
         Some(operation) => element.with("operation", operation),
         None => element,
     };
-    match mark.waiting {
-        Some(generation) => element.with("waiting", generation),
-        None => element,
-    }
+    let known = [("waiting", mark.waiting), ("arrived", mark.arrived), ("released", mark.released)];
+    let known = known.into_iter().filter_map(|(name, generation)| Some((name, generation?)));
+    known.fold(element, |element, (name, generation)| element.with(name, generation))
 }
 
 /// The guest's definition as it goes to a host that waits for it under this generation.
@@ -426,6 +425,7 @@ fn read_mark(start: &BytesStart<'_>) -> Option<Mark> {
         operation: attribute(start, "operation").and_then(|text| text.parse().ok()),
         waiting: attribute(start, "waiting").and_then(|text| text.parse().ok()),
         arrived: attribute(start, "arrived").and_then(|text| text.parse().ok()),
+        released: attribute(start, "released").and_then(|text| text.parse().ok()),
     })
 }
 
@@ -475,6 +475,7 @@ mod tests {
             operation: Some(Uuid::from_u128(9)),
             waiting: None,
             arrived: None,
+            released: None,
         }
     }
 

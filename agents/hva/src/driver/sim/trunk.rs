@@ -11,7 +11,7 @@
 
 use super::world::{Domain, Waiting, World};
 use super::{Sim, Told, lock};
-use crate::driver::{DriverError, Machine, SeenPower, Sending};
+use crate::driver::{DriverError, Machine, Mark, SeenPower, Sending};
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::InstanceId;
@@ -54,7 +54,8 @@ impl World {
     fn admit(&mut self, instance: &InstanceId, memory: Option<Domain>) {
         let Some(waiting) = self.waiting.remove(instance) else { return };
         let Some(memory) = memory else { return };
-        let mark = crate::driver::Mark { operation: memory.mark.operation, ..waiting.mark };
+        let received = Some(waiting.mark.generation);
+        let mark = Mark { operation: memory.mark.operation, arrived: received, released: received, ..waiting.mark };
         let domain = Domain { mark, power: SeenPower::On, left: false, died: false, ..memory };
         self.domains.insert(instance.clone(), domain);
     }
