@@ -161,7 +161,7 @@ impl Trouble {
             }
             50..=69 => self.cut(center, agent),
             70..=76 => self.lose_database(),
-            77..=82 => self.kill_guest(center),
+            77..=82 => self.stop_guest(center),
             _ => self.fail_once(center, agent),
         }
     }
@@ -187,15 +187,20 @@ impl Trouble {
         });
     }
 
-    /// A guest dies by itself: it is wished on, so it is started again.
-    fn kill_guest(&self, center: &Center) {
+    /// A guest dies by itself, or its CPUs stand still as on a full disk: it is wished on, so it is started again, or resumed.
+    fn stop_guest(&self, center: &Center) {
         let running = "SELECT a.id, i.id FROM instances i JOIN host_nodes h ON h.id = i.host_node_id \
                        JOIN agents a ON a.id = h.agent_id WHERE i.state IN ('running', 'migrating') ORDER BY i.id";
         let running = self.machine.rows(running).unwrap_or_default();
         let Some(guest) = running.choose(&mut *self.rng()).cloned() else { return };
         let (Some(Driver::Hva(sim)), Ok(instance)) = (center.driver(&guest[0]), guest[1].parse()) else { return };
-        self.count("guest dies");
-        tokio::spawn(async move { sim.kill_guest(&instance).await });
+        if self.rng().random_bool(0.4) {
+            self.count("guest stands still");
+            tokio::spawn(async move { sim.stall_guest(&instance).await });
+        } else {
+            self.count("guest dies");
+            tokio::spawn(async move { sim.kill_guest(&instance).await });
+        }
     }
 
     /// A driver's next step of some kind fails, or hangs until it fails, once.
