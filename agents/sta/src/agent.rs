@@ -5,6 +5,7 @@
 
 use crate::carry::Carrier;
 use crate::config::{Config, ExportKind, StaConfig, StoreKind};
+use crate::export::lio::{self, LioExport};
 use crate::export::marks::Marks;
 use crate::export::tgt::TgtExport;
 use crate::export::tgt::socket::Socket;
@@ -103,6 +104,10 @@ pub async fn build(config: Config) -> anyhow::Result<Arc<Sta>> {
         ExportKind::Tgt => {
             let socket = Socket::new(sta.export.ipc_socket.as_ref(), sta.export.control_port);
             Arc::new(TgtExport::new(socket, Marks::open(state_dir.join("exports"))?, prefix, portal, faults.clone()))
+        }
+        ExportKind::Lio => {
+            let marks = Marks::open(state_dir.join("exports"))?;
+            Arc::new(LioExport::new(lio::ROOT.into(), marks, prefix, portal, faults.clone()))
         }
         ExportKind::Sim => Arc::new(export::sim::SimExport::new(world.clone(), prefix, portal)),
     };

@@ -39,6 +39,7 @@ pub enum StoreKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportKind {
+    Lio,
     Tgt,
     Sim,
 }

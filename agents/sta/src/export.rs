@@ -10,6 +10,7 @@
 //! removal is answered only when target, sessions and account are read back absent (DESIGN 7: fenced).
 
 pub mod knock;
+pub mod lio;
 pub mod marks;
 pub mod sim;
 pub mod tgt;
@@ -121,7 +122,7 @@ impl Target {
 
 #[async_trait]
 pub trait Export: Send + Sync + 'static {
-    /// `tgt`, `sim`.
+    /// `lio`, `tgt`, `sim`.
     fn kind(&self) -> &'static str;
     /// Address and port initiators connect to.
     fn portal(&self) -> &str;

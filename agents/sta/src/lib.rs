@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! jobs/<verb_noun>.rs ──► store/{file,zfs,sim}   where bytes live, each thing marked as ours
-//!          └────────────► export/{tgt,sim}       who may reach a volume: one target per attachment and epoch
+//!          └────────────► export/{lio,tgt,sim}   who may reach a volume: one target per attachment and epoch
 //! fetch/{link,uploads} ──► store                 images from elsewhere; qemu-img looks at them in sandbox.rs
 //! carry.rs ──► store, store/backups               snapshots into backup storages, and back into volumes
 //! http.rs ──► store, fetch/uploads               images, read-only; uploads, with a ticket

@@ -14,6 +14,7 @@ macro_rules! contract {
         mod with_sim { $( #[tokio::test] async fn $name() { super::on(super::Drivers::Sim, async |kit| super::$name(kit).await).await } )* }
         mod with_file { $( #[tokio::test] async fn $name() { super::on(super::Drivers::File, async |kit| super::$name(kit).await).await } )* }
         mod with_zfs { $( #[tokio::test] #[ignore = "sent to the lab machine"] async fn $name() { super::on(super::Drivers::Zfs, async |kit| super::$name(kit).await).await } )* }
+        mod with_zfs_and_lio { $( #[tokio::test] #[ignore = "sent to the lab machine"] async fn $name() { super::on(super::Drivers::ZfsLio, async |kit| super::$name(kit).await).await } )* }
         mod with_file_and_tgt { $( #[tokio::test] async fn $name() { super::on(super::Drivers::FileTgt, async |kit| super::$name(kit).await).await } )* }
     };
 }
@@ -60,7 +61,7 @@ async fn a_volume_is_created_grown_exported_and_deleted(kit: &Kit) {
     let exported = kit.run(export("k1", 1), 1).await.unwrap();
     assert_eq!((exported[0].name, exported[0].value), (FactName::Exported, Fact::Yes));
     let target: ExportedTarget = serde_json::from_value(exported[0].detail.clone().unwrap()).unwrap();
-    assert_eq!(target.iqn, "iqn.2026-11.jp.arame:att-k1-1");
+    assert_eq!(target.iqn, format!("{}:att-k1-1", kit.place.iqn_prefix));
     assert_eq!((target.portal.as_str(), target.lun), (kit.place.portal.as_str(), 1));
 
     let listing = kit.list().await;
@@ -156,9 +157,9 @@ async fn a_newer_epoch_replaces_the_older_target(kit: &Kit) {
     kit.run(create("k1", MIB), 1).await.unwrap();
     kit.run(export("k1", 1), 1).await.unwrap();
     let second = kit.run(export("k1", 2), 2).await.unwrap();
-    assert_eq!(second[0].detail.as_ref().unwrap()["iqn"], "iqn.2026-11.jp.arame:att-k1-2");
+    assert_eq!(second[0].detail.as_ref().unwrap()["iqn"], format!("{}:att-k1-2", kit.place.iqn_prefix));
     let names: Vec<_> = kit.things().await.into_iter().map(|(_, name)| name).collect();
-    assert_eq!(names, ["k1", "iqn.2026-11.jp.arame:att-k1-2"]);
+    assert_eq!(names, ["k1".to_owned(), format!("{}:att-k1-2", kit.place.iqn_prefix)]);
 }
 
 async fn an_older_epoch_or_a_late_export_does_not_come_back(kit: &Kit) {
@@ -184,8 +185,8 @@ async fn a_fence_is_proved_as_often_as_asked_and_nothing_older_comes_back(kit: &
         let fact = &answer.unwrap()[0];
         let proof: FenceProof = serde_json::from_value(fact.detail.clone().unwrap()).unwrap();
         assert_eq!((fact.name, fact.generation), (FactName::Exported, 2));
-        assert_eq!((proof.target.as_str(), proof.epoch), ("iqn.2026-11.jp.arame:att-k1-1", 1));
-        assert_eq!((proof.initiator.as_str(), proof.refusal.as_str()), (INITIATOR, "0203"));
+        assert_eq!((proof.target, proof.epoch), (format!("{}:att-k1-1", kit.place.iqn_prefix), 1));
+        assert_eq!((proof.initiator.as_str(), proof.refusal.as_str()), (INITIATOR, kit.place.no_such_target()));
         assert!(proof.observed <= fact.observed, "the proof is older than the look that tells of it");
         assert_eq!(kit.things().await.len(), 3, "the other's volume is served as before");
     }
@@ -199,7 +200,8 @@ async fn a_fence_is_proved_as_often_as_asked_and_nothing_older_comes_back(kit: &
     for (key, epoch) in [("k1", 2), ("k3", 1)] {
         let answer = kit.run(fence(key, epoch), 4).await.unwrap();
         let told = answer[0].detail.as_ref().unwrap()["refusal"].clone();
-        assert_eq!(told, if key == "k1" { "0203" } else { "closed" }, "without any target nobody is answered");
+        let expected = if key == "k1" { kit.place.no_such_target() } else { "closed" };
+        assert_eq!(told, expected, "without any target nobody is answered");
     }
 }
 
@@ -366,6 +368,12 @@ mod across_a_restart {
         #[ignore = "sent to the lab machine"]
         async fn the_world_outlives_the_process() {
             super::outlives_the_process(super::Drivers::Zfs).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "sent to the lab machine"]
+        async fn the_world_with_its_exports_outlives_the_process() {
+            super::outlives_the_process(super::Drivers::ZfsLio).await;
         }
     }
 }

@@ -85,12 +85,23 @@ impl Drop for Counter {
 
 /// The highest value that is on the volume, with everything before it.
 fn counted(volume: &Path) -> u64 {
-    let bytes = std::fs::read(volume).unwrap();
+    let bytes = as_stored(volume);
     let is = |value: u64| {
         let sector = &bytes[(value * SECTOR) as usize..][..SECTOR as usize];
         sector.iter().all(|byte| u64::from(*byte) == value % 250 + 1)
     };
     (0..VALUES).take_while(|value| is(*value)).count() as u64
+}
+
+/// What is on the volume. A block device's is read past this machine's page cache: the kernel's target writes past it too.
+fn as_stored(volume: &Path) -> Vec<u8> {
+    if !volume.starts_with("/dev") {
+        return std::fs::read(volume).unwrap();
+    }
+    let copy = tempfile::NamedTempFile::new().unwrap();
+    let [from, to] = [volume, copy.path()].map(|path| path.display().to_string());
+    told("qemu-img", &["convert", "-f", "raw", "-O", "raw", "-T", "none", &from, &to]);
+    std::fs::read(copy.path()).unwrap()
 }
 
 /// Runs `qemu-io` once and answers what it says.
@@ -108,12 +119,44 @@ async fn once(options: String, words: &[&str]) -> Result<String, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_of_a_counter_is_acknowledged_after_the_proof_and_the_new_host_reads_the_last_one() {
     let Some(kit) = Kit::new(Drivers::FileTgt).await else { return };
+    a_counting_host_is_fenced(&kit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "sent to the lab machine"]
+async fn with_zfs_and_lio_no_value_of_a_counter_is_acknowledged_after_the_proof() {
+    let kit = Kit::new(Drivers::ZfsLio).await.expect("nothing is lacking there");
+    a_counting_host_is_fenced(&kit).await;
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn with_zfs_and_lio_a_portal_that_nobody_has_any_more_is_a_proof_and_one_that_is_elsewhere_is_none() {
+    let mut kit = Kit::new(Drivers::ZfsLio).await.expect("nothing is lacking there");
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.run(export("k1", 1), 1).await.unwrap();
+    let target = format!("{}:att-k1-1", kit.place.iqn_prefix);
+    let portal = kit.place.portal.clone();
+    assert_eq!(knock(&portal, INITIATOR, &target).await.unwrap(), Answer::Open, "control: the door was open");
+    // Somebody else listens there and says nothing that a target would say.
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    kit.place.portal = stranger.local_addr().unwrap().to_string();
+    let mut kit = kit.restart().await;
+    assert_eq!(code(&kit.run(fence("k1", 1), 2).await), "fence_unproved");
+    kit.place.portal = portal;
+    let kit = kit.restart().await;
+    let proved = kit.run(fence("k1", 1), 2).await;
+    assert_eq!(value(&proved), Fact::No);
+    assert_eq!(proved.unwrap()[0].detail.as_ref().unwrap()["refusal"], "closed");
+}
+
+async fn a_counting_host_is_fenced(kit: &Kit) {
     for key in ["k1", "k2"] {
         kit.run(create(key, 16 * MIB), 1).await.unwrap();
         kit.run(export(key, 1), 1).await.unwrap();
     }
     let file = kit.volume_file("k1");
-    let old = options(&kit, 1, INITIATOR, Some(("att-k1-1", SECRET)));
+    let old = options(kit, 1, INITIATOR, Some(("att-k1-1", SECRET)));
     let mut guest = Counter::start(&old);
     guest.count();
     assert!(wait_until(|| guest.acknowledged() >= 50), "control: the old host counts, and is told so");
@@ -123,7 +166,7 @@ async fn no_value_of_a_counter_is_acknowledged_after_the_proof_and_the_new_host_
     assert_eq!(value(&answer), Fact::No);
     let proof: FenceProof = serde_json::from_value(answer.unwrap()[0].detail.clone().unwrap()).unwrap();
     assert_eq!(proof.sessions_ended, [INITIATOR], "its session was open when the fence came");
-    assert_eq!(proof.refusal, "0203");
+    assert_eq!(proof.refusal, kit.place.no_such_target());
     assert!(at_the_proof < VALUES, "control: there was more to write");
 
     // The old host tries again by itself; the new one has a session of its own meanwhile.
@@ -131,7 +174,7 @@ async fn no_value_of_a_counter_is_acknowledged_after_the_proof_and_the_new_host_
     let mut other = export_body("k1", 2);
     other.initiator_iqn = "iqn.2026-11.jp.arame:h2".into();
     kit.run(arame_schema::jobs::Job::ExportVolume(other), 3).await.unwrap();
-    let new = options(&kit, 2, "iqn.2026-11.jp.arame:h2", Some(("att-k1-2", SECRET)));
+    let new = options(kit, 2, "iqn.2026-11.jp.arame:h2", Some(("att-k1-2", SECRET)));
     let last = at_the_proof - 1;
     let read = format!("read -P {} {} {SECTOR}", last % 250 + 1, last * SECTOR);
     let beyond = format!("read -P 0 {} {SECTOR}", at_the_proof * SECTOR);

@@ -44,6 +44,8 @@ pub enum Drivers {
     FileTgt,
     /// In the lab machine only: [`crate::lab`].
     Zfs,
+    /// The same.
+    ZfsLio,
 }
 
 /// What a second process needs to open the same agent.
@@ -58,20 +60,32 @@ pub struct Place {
     /// What images may be fetched from although it is on loopback.
     pub allowed: &'static str,
     pub keep_free_mib: Option<u64>,
+    /// The kernel has one tree of targets for all tests of a machine.
+    pub iqn_prefix: String,
 }
+
+/// Where each has a daemon of its own.
+pub const IQN_PREFIX: &str = "iqn.2026-11.jp.arame";
 
 /// One address of loopback: the others stand for the infrastructure's.
 pub const ALLOWED: &str = "127.0.0.1/32";
 
 impl Place {
+    /// How its target daemon refuses a login to a target that is not there (RFC 7143 section 11.13.5): *not found*, or LIO's
+    /// *service unavailable* (`iscsi_target_locate_portal`).
+    pub fn no_such_target(&self) -> &'static str {
+        if self.drivers == Drivers::ZfsLio { "0301" } else { "0203" }
+    }
+
     pub fn config(&self) -> String {
-        let Place { root, portal, .. } = self;
+        let Place { root, portal, iqn_prefix, .. } = self;
         let root = root.display();
         let (store, export) = match self.drivers {
             Drivers::Sim => ("sim", "sim"),
             Drivers::File => ("file", "sim"),
             Drivers::FileTgt => ("file", "tgt"),
             Drivers::Zfs => ("zfs", "sim"),
+            Drivers::ZfsLio => ("zfs", "lio"),
         };
         let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
         let kept = self.keep_free_mib.map(|mib| format!("keep_free_mib = {mib}\n")).unwrap_or_default();
@@ -98,6 +112,7 @@ keep_free_mib = 1
 [sta.export]
 driver = "{export}"
 portal = "{portal}"
+iqn_prefix = "{iqn_prefix}"
 control_port = 1
 ipc_socket = "{root}/tgtd"
 [sta.fetch]
@@ -204,10 +219,23 @@ impl Kit {
         let portal = format!("127.0.0.1:{}", free_port());
         let tgtd = match drivers {
             Drivers::FileTgt => Some(Tgtd::start(&root, &portal)?),
-            Drivers::Sim | Drivers::File | Drivers::Zfs => None,
+            Drivers::Sim | Drivers::File | Drivers::Zfs | Drivers::ZfsLio => None,
         };
-        let pool = (drivers == Drivers::Zfs).then(|| new_dataset(&pool()));
-        let place = Place { root, drivers, portal, faults: Vec::new(), pool, allowed: ALLOWED, keep_free_mib: None };
+        let pool = matches!(drivers, Drivers::Zfs | Drivers::ZfsLio).then(|| new_dataset(&pool()));
+        let iqn_prefix = match drivers {
+            Drivers::ZfsLio => format!("{IQN_PREFIX}.t{}", &Uuid::new_v4().simple().to_string()[..8]),
+            _ => IQN_PREFIX.to_owned(),
+        };
+        let place = Place {
+            root,
+            drivers,
+            portal,
+            faults: Vec::new(),
+            pool,
+            allowed: ALLOWED,
+            keep_free_mib: None,
+            iqn_prefix,
+        };
         let agent = Some(place.open().await.unwrap());
         Some(Kit { agent, place, standing: standing(), tgtd, _folder: folder })
     }
@@ -229,8 +257,15 @@ impl Kit {
         self
     }
 
-    /// Every account tgtd has.
+    /// Every account the target daemon has; of the kernel's, those under this kit's prefix.
     pub fn accounts(&self) -> Vec<String> {
+        if self.place.drivers == Drivers::ZfsLio {
+            let ours = format!("/sys/kernel/config/target/iscsi/{}*/tpgt_1/acls/*/auth/userid", self.place.iqn_prefix);
+            return told("sh", &["-c", &format!("cat {ours} 2>/dev/null || true")])
+                .lines()
+                .map(str::to_owned)
+                .collect();
+        }
         let output = Command::new("tgtadm")
             .args(["-C", "1", "--lld", "iscsi", "--op", "show", "--mode", "account"])
             .env("TGT_IPC_SOCKET", self.place.root.join("tgtd"))

@@ -6,8 +6,8 @@ use crate::kit::lacks;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Tests that are only run there: those named `with_zfs`, and all of [`crate::zfs`].
-const SENT: usize = 38;
+/// Tests that are only run there: those named `with_zfs` (also `with_zfs_and_lio`), and all of [`crate::zfs`].
+const SENT: usize = 61;
 
 fn machine() -> Option<PathBuf> {
     let cache = std::env::var_os("ARAME_TEST_CACHE").map(PathBuf::from);
