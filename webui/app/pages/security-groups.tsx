@@ -95,10 +95,11 @@ function Editor({ now, readOnly }: { now: Tagged<SecurityGroup>; readOnly: boole
   const set = (rules: Rule[]) => setText(write({ ...parsed, rules }));
   const group = base.one;
   const dirty = text !== group.rule;
-  const isOther = now.one.updated_at !== group.updated_at;
+  // What is saved here is the rules: a moment of whole seconds would hide two changes within one.
+  const isOther = now.one.rule !== group.rule;
   useEffect(() => {
     if (!dirty) begin(now);
-    // The same version in other words.
+    // The same rules: of another version, or in other words.
     else if (!isOther) setBase(now);
   }, [now.tag]);
   const reload = () => {
