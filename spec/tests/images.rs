@@ -9,7 +9,7 @@ mod stranger;
 
 use anyhow::{Context, ensure};
 use arame_schema::model::instance::InstanceState;
-use arame_spec::surface::{Answer, DEMO, OTHER, Surface};
+use arame_spec::surface::{ADMIN, Answer, DEMO, OTHER, Surface};
 use arame_spec::world::{Size, World};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -75,6 +75,25 @@ impl Story {
         Ok(self.world.db().rows(statement, ()).await?.len())
     }
 
+    /// What an account is told of it, each with the state it came to.
+    async fn told(&self, secret: &str, id: &str) -> anyhow::Result<Vec<String>> {
+        let events = self.surface.done(secret, "GET", &format!("/events?resource={id}"), &Value::Null).await?;
+        let word = |event: &Value| {
+            let to = event["values"]["to"].as_str().map(|to| format!(" {to}")).unwrap_or_default();
+            format!("{}{to}", event["code"].as_str().unwrap_or_default())
+        };
+        Ok(events.as_array().context("a list")?.iter().map(word).collect())
+    }
+
+    async fn tells(&self, secret: &str, id: &str, wanted: &[&str]) -> anyhow::Result<()> {
+        let so = async || Ok(self.told(secret, id).await? == wanted);
+        self.world.until(&format!("of {id} is told: {wanted:?}"), so).await
+    }
+
+    async fn change(&self, secret: &str, id: &str, change: Value) -> anyhow::Result<()> {
+        self.surface.done(secret, "PUT", &format!("/images/{id}"), &change).await.map(drop)
+    }
+
     async fn end(self) -> anyhow::Result<()> {
         self.world.ends_clean().await?;
         self.surface.end().await
@@ -107,6 +126,38 @@ async fn a_registered_image_is_fetched_once_copied_to_every_storage_node_and_lau
     story.surface.done(DEMO, "DELETE", &format!("/instances/{machine}"), &Value::Null).await?;
     story.world.instance_in(machine, InstanceState::Terminated).await?;
     story.delete(&id).await?;
+    story.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_an_image_is_told_to_who_sees_it_and_to_nobody_else() -> anyhow::Result<()> {
+    let stranger = Stranger::new(|path| match path {
+        "/none" => Say::Status(404),
+        _ => Say::Whole(disk()),
+    })
+    .await;
+    let story = Story::begin(1).await?;
+    let refused = story.register(json!({ "uri": stranger.url("/none"), "file_format": "raw" })).await?;
+    story.becomes(&refused, "failed").await?;
+    story.tells(DEMO, &refused, &["create_requested", "failed", "state_changed failed"]).await?;
+    ensure!(story.told(OTHER, &refused).await?.is_empty(), "another account is told of it");
+
+    let id = story.register(json!({ "uri": stranger.url("/there"), "file_format": "raw" })).await?;
+    story.becomes(&id, "available").await?;
+    let came = ["create_requested", "state_changed available"];
+    story.tells(DEMO, &id, &came).await?;
+    story.change(DEMO, &id, json!({ "display_name": "named" })).await?;
+    story.change(ADMIN, &id, json!({ "is_public": true })).await?;
+    // The control: what everybody sees is told to everybody, and what was before is not.
+    story.tells(OTHER, &id, &["image_shared"]).await?;
+    story.change(ADMIN, &id, json!({ "description": "for all" })).await?;
+    story.change(ADMIN, &id, json!({ "is_public": false })).await?;
+    story.delete(&id).await?;
+    let own = [&came[..], &["image_changed", "image_shared", "image_changed", "image_unshared", "delete_requested"]];
+    let own = [&own.concat()[..], &["state_changed deleted"]].concat();
+    story.tells(DEMO, &id, &own).await?;
+    story.tells(OTHER, &id, &["image_shared", "image_changed", "image_unshared"]).await?;
+    story.delete(&refused).await?;
     story.end().await
 }
 

@@ -17,6 +17,7 @@ import { InstancesPage } from "./pages/instances";
 import { JobsPage } from "./pages/jobs";
 import { KeysPage } from "./pages/keys";
 import { LaunchPage } from "./pages/launch";
+import { NamingPage } from "./pages/naming";
 import { NetworkPage } from "./pages/network";
 import { NetworksPage } from "./pages/networks";
 import { SecurityGroupPage, SecurityGroupsPage } from "./pages/security-groups";
@@ -70,6 +71,7 @@ function Pages() {
           <Route path="/hosts/:id">{({ id }) => <HostPage key={id} id={id} />}</Route>
           <Route path="/storage" component={StoragePage} />
           <Route path="/storage/:id">{({ id }) => <StorageNodePage key={id} id={id} />}</Route>
+          <Route path="/naming" component={NamingPage} />
           <Route path="/audit" component={AuditPage} />
           <Route path="/guide" component={GuidePage} />
           <Route>

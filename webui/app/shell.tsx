@@ -41,6 +41,7 @@ const GROUPS: { name: Key; places: Place[] }[] = [
     places: [
       { path: "/hosts", name: "hosts", needs: "inspect" },
       { path: "/storage", name: "storage", needs: "inspect" },
+      { path: "/naming", name: "naming", needs: "inspect" },
       { path: "/audit", name: "audit", needs: "inspect" },
       { path: "/accounts", name: "accounts", needs: "inspect" },
     ],

@@ -238,7 +238,7 @@ const PAGES = [
   "/", "/instances", "/instances/new", "/images", "/volumes", "/backups", "/networks", "/networks/nw-demo1", "/security-groups", "/keys", "/usage", "/jobs",
   "/audit-log", "/access", "/guide", "/nothing-here",
 ];
-const OPERATORS = ["/hosts", "/hosts/hn-h1", "/storage", "/audit", "/accounts"];
+const OPERATORS = ["/hosts", "/hosts/hn-h1", "/storage", "/naming", "/audit", "/accounts"];
 const KEYS = [...readFileSync(new URL("../app/words/en.ts", import.meta.url), "utf8").matchAll(/^ {2}"([a-z_]+\.[a-z_.]+)":/gm)].map((match) => match[1]);
 
 /** What a page says; ids and the API's own codes stand in `code` and are no words of ours. Runs in the page. */

@@ -144,6 +144,9 @@ test("a serial console takes what is pasted and what a Japanese keyboard makes, 
   await until(() => Buffer.concat(sent).toString().includes("荒布"));
   await page.getByRole("button", { name: "全画面" }).click();
   await page.waitForFunction(() => document.fullscreenElement?.classList.contains("console-frame"));
+  // The keyboard is the machine's there.
+  await page.keyboard.type("typed in full");
+  await until(() => Buffer.concat(sent).toString().includes("typed in full"));
   await page.evaluate(() => document.exitFullscreen());
   assert.deepEqual(complaints, []);
   await close();

@@ -1,7 +1,7 @@
 // A real guest in the page: its serial console is typed into, its screen is seen, its figures are drawn. It is given a data center
 // that runs (`spec/tests/real_road/browser.rs` does), and leaves it as it was.
 //
-//   ARAME_WEBUI_URL, ARAME_TOKEN_FILE, ARAME_INSTANCE, ARAME_TYPED (a name that nobody has): node --test e2e/guest.mjs
+//   ARAME_WEBUI_URL, ARAME_TOKEN_FILE, ARAME_INSTANCE, ARAME_TYPED, ARAME_TYPED_ON_SCREEN (names that nobody has): node --test e2e/guest.mjs
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import { OUTPUT, browser, visitor } from "./browser.mjs";
 const setting = (name) => process.env[name] ?? assert.fail(`${name} is not given`);
 const machine = setting("ARAME_INSTANCE");
 const typed = setting("ARAME_TYPED");
+const typedOnScreen = setting("ARAME_TYPED_ON_SCREEN");
 
 /** A guest under emulation on a busy machine answers a key within this. */
 const GUEST_MS = 60_000;
@@ -53,6 +54,20 @@ test("its screen is in the page", async () => {
   // A picture has come: QEMU's screens have a size of their own.
   await page.waitForFunction(() => (document.querySelector(".screen-place canvas")?.width ?? 0) >= 320, undefined, { timeout: GUEST_MS });
   await page.screenshot({ path: `${OUTPUT}real-screen.png` });
+  assert.deepEqual(complaints, []);
+});
+
+test("a text is typed into its screen by the page; whoever began this looks whether the guest has it", async () => {
+  const { page, complaints } = visit;
+  await page.getByRole("button", { name: "貼り付け" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("打ち込む文字").fill(typedOnScreen);
+  await dialog.getByLabel("マシンのキーボード配列").selectOption("us");
+  await dialog.getByRole("button", { name: "打ち込む" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  // All of it was sent when the button is back.
+  await page.getByRole("button", { name: "貼り付け" }).waitFor();
+  await page.screenshot({ path: `${OUTPUT}real-screen-typed.png` });
   assert.deepEqual(complaints, []);
 });
 

@@ -142,7 +142,7 @@ function keysIn(frames) {
 }
 
 /** Of noVNC's table, as PC keyboards number their keys (set 1). */
-const SCAN = { KeyA: 0x1e, ShiftLeft: 0x2a, BracketLeft: 0x1a, Digit2: 0x03, Digit8: 0x09, IntlRo: 0x73, Enter: 0x1c };
+const SCAN = { KeyA: 0x1e, Space: 0x39, ShiftLeft: 0x2a, BracketLeft: 0x1a, Digit2: 0x03, Digit8: 0x09, IntlRo: 0x73, Enter: 0x1c };
 
 test("text is typed into the screen key by key in the guest's own layout; what cannot be is told and nothing is typed", async () => {
   const { page, complaints, close } = await visitor(chromium, arame.url, arame.demo);
@@ -204,6 +204,41 @@ test("text is typed into the screen key by key in the guest's own layout; what c
   await page.getByText(/\d+ \/ 900 文字を打ち込んでいます/).waitFor();
   await page.getByRole("button", { name: "中止" }).click();
   await page.getByText(/900 文字のうち \d+ 文字で止めました/).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("the screen fills the whole display, takes the keyboard there, and gives both back", async () => {
+  const { page, complaints, close } = await visitor(chromium, arame.url, arame.demo);
+  const frames = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => frames.push(payload)));
+  await page.goto(`/instances/${machine}`);
+  await page.getByRole("tab", { name: "画面", exact: true }).click();
+  await page.locator(".screen-place[data-state=open] canvas").waitFor();
+  const sides = () =>
+    page.evaluate(() => {
+      const { width, height } = document.querySelector(".screen-place canvas").getBoundingClientRect();
+      return { width: width / window.innerWidth, height: height / window.innerHeight };
+    });
+  await page.waitForFunction(() => (document.querySelector(".screen-place canvas")?.width ?? 0) > 0);
+  const before = await sides();
+  assert.ok(before.width < 0.95 && before.height < 0.95, "the control: it is a part of the page");
+  await page.getByRole("button", { name: "全画面" }).click();
+  await page.waitForFunction(() => document.fullscreenElement?.classList.contains("screen-place"));
+  // As large as it can be without being drawn out: one of its sides is the display's.
+  await until(async () => {
+    const { width, height } = await sides();
+    return Math.abs(Math.max(width, height) - 1) < 0.02 && Math.min(width, height) <= 1.001;
+  });
+  await page.screenshot({ path: `${OUTPUT}screen-full.png` });
+  frames.length = 0;
+  await page.keyboard.press("Space");
+  await until(() => keysIn(frames).some((key) => key.down && key.place === SCAN.Space));
+  assert.ok(await page.evaluate(() => document.fullscreenElement !== null), "the key went to the machine and to nobody else");
+  await page.evaluate(() => document.exitFullscreen());
+  await page.waitForFunction(() => document.fullscreenElement === null);
+  await until(async () => (await sides()).height < 0.95);
+  await page.getByRole("button", { name: "全画面" }).waitFor();
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -6,8 +6,9 @@
 pub mod bringing;
 
 use super::advance::{self, Cause};
+use super::instances::record;
 use super::{App, AppError, Caller, labels, once};
-use crate::db::access::ImageRow;
+use crate::db::access::{ImageRow, Standing};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Image, ListFilter, Page, Refusal, UpdateImage};
 
@@ -57,22 +58,45 @@ pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateImage) -
     once::check_choice(caller, change.is_public.as_ref())?;
     crate::change!(app, "update image", Some(caller.request), |tx, _ringing| {
         lock_own(tx, caller, id).await?;
+        let before = db::access::image_standing(tx, id).await?;
         db::access::set_image_words(tx, id, &change).await?;
-        Ok(db::events::audit(tx, &caller.who(), "image.update", id).await?)
+        db::events::audit(tx, &caller.who(), "image.update", id).await?;
+        let after = db::access::image_standing(tx, id).await?;
+        match before.zip(after) {
+            Some((before, after)) => tell_change(tx, caller, id, (&before, &after)).await,
+            None => Ok(()),
+        }
     })?;
     get(app, caller, id).await
+}
+
+/// Who saw it before is told too that it is shared no more. Who changed it is its account's log to tell.
+async fn tell_change(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &str,
+    (before, after): (&Standing, &Standing),
+) -> Result<(), AppError> {
+    let code = match (before.is_public, after.is_public) {
+        (false, true) => "image_shared",
+        (true, false) => "image_unshared",
+        (true, true) | (false, false) => "image_changed",
+    };
+    let account = advance::image::audience(if before.is_public { before } else { after });
+    record(tx, caller, account, id, code, &[]).await
 }
 
 /// Ends an image of which no live instance was made; every storage node removes it.
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
     crate::change!(app, "delete image", Some(caller.request), |tx, ringing| {
-        lock_own(tx, caller, id).await?;
+        let row = lock_own(tx, caller, id).await?;
         let users = db::access::users_of_image(tx, id).await?;
         if !users.is_empty() {
             return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
         }
         db::access::set_image_deleted(tx, id).await?;
         db::events::audit(tx, &caller.who(), "image.delete", id).await?;
+        record(tx, caller, &row.account, id, "delete_requested", &[("by", caller.token.clone())]).await?;
         advance::image::advance(tx, ringing, id, Cause::request(caller.request)).await
     })?;
     Ok(vec![id.to_owned()])

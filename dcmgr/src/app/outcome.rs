@@ -335,8 +335,10 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
         _ => return Ok(()),
     }
     let values = [("code", reason.0.to_owned()), ("message", reason.1.to_owned())];
+    // The copies of an image are every storage node's work; that there is none is its owner's to know.
+    let owner = db::access::find_image(tx, &job.thing).await?.map(|image| image.account);
     let event = db::events::NewEvent {
-        account: job.account.as_deref(),
+        account: job.account.as_deref().or(owner.as_deref()),
         resource: &job.thing,
         code: "failed",
         values: &values,

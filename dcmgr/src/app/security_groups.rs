@@ -1,6 +1,7 @@
 //! Security groups. A change of rules raises the policy version of every host it concerns, in the same transaction.
 
 use super::advance::{Cause, snapshot};
+use super::instances::record;
 use super::{App, AppError, Caller, Ringing, labels, once};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, CreateSecurityGroup, ListFilter, Page, Refusal, SecurityGroup, UpdateSecurityGroup};
@@ -50,6 +51,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateSecurityGroup) ->
         let name = request.display_name.as_deref().unwrap_or_default();
         db::access::insert_group(tx, &id, &account, name, &request.description, &request.rule).await?;
         once::keep(tx, caller, "security_group.create", &id).await?;
+        tell(tx, caller, (&account, &id), "group_created").await?;
         Ok(id.clone())
     })
     .map_err(|error| once::taken(error, &id))?;
@@ -78,12 +80,18 @@ pub async fn update(
         let description = request.description.clone().unwrap_or(group.description);
         db::access::update_group(tx, id, &name, &description, &rule).await?;
         db::events::audit(tx, &caller.who(), "security_group.update", id).await?;
+        tell(tx, caller, (&group.account_id, id), "group_changed").await?;
         if request.rule.is_some() {
             send(tx, ringing, &hosts, Cause::request(caller.request)).await?;
         }
         Ok(())
     })?;
     get(app, caller, id).await
+}
+
+/// A line of the group's timeline: its account's pages follow it.
+async fn tell(tx: &mut Tx, caller: &Caller, (account, id): (&str, &str), code: &str) -> Result<(), AppError> {
+    record(tx, caller, account, id, code, &[("by", caller.token.clone())]).await
 }
 
 async fn send(tx: &mut Tx, ringing: &mut Ringing, hosts: &[String], cause: Cause) -> Result<(), AppError> {
@@ -95,7 +103,7 @@ async fn send(tx: &mut Tx, ringing: &mut Ringing, hosts: &[String], cause: Cause
 
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>, Refusal> {
     crate::change!(app, "delete security group", Some(caller.request), |tx, _ringing| {
-        db::access::lock_group(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
+        let group = db::access::lock_group(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
         let users = db::access::users_of_group(tx, id).await?;
         if !users.is_empty() {
             return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", users.join(", ")).into());
@@ -103,7 +111,7 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
         db::access::delete_group(tx, id).await?;
         db::labels::forget(tx, id).await?;
         db::events::audit(tx, &caller.who(), "security_group.delete", id).await?;
-        Ok(())
+        tell(tx, caller, (&group.account_id, id), "group_deleted").await
     })?;
     Ok(vec![id.to_owned()])
 }

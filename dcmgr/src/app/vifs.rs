@@ -4,6 +4,7 @@
 //! What such a host knew of the address stays remembered until it answers a policy without it (DESIGN 3.11).
 
 use super::advance::{Cause, snapshot};
+use super::instances::record;
 use super::{App, AppError, Caller, Ringing, placement};
 use crate::db::networks::changes::AnyVif;
 use crate::db::{self, Tx};
@@ -44,6 +45,9 @@ pub async fn change_group(
             Turn::Add | Turn::Remove => {}
         }
         db::events::audit(tx, &caller.who(), "network_vif.group", id).await?;
+        let code = if turn == Turn::Add { "group_joined" } else { "group_left" };
+        let values = [("group", group.to_owned()), ("by", caller.token.clone())];
+        record(tx, caller, &vif.account, id, code, &values).await?;
         set_groups(tx, ringing, &vif, &groups, Cause::request(caller.request)).await
     })?;
     get(app, caller, id).await

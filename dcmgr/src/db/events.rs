@@ -6,9 +6,13 @@ use arame_schema::api;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// In place of an account: every account sees the resource, and what happens to it. No account's id is written so.
+pub const EVERYBODY: &str = "*";
+
 /// What happened to a resource. Codes and their sentences are the catalogue's.
 #[derive(Debug, Clone)]
 pub struct NewEvent<'a> {
+    /// Who is told; none: only who sees all accounts.
     pub account: Option<&'a str>,
     pub resource: &'a str,
     pub code: &'a str,
@@ -112,7 +116,7 @@ pub async fn after(
     limit: u32,
 ) -> Result<Vec<api::Event>, DbError> {
     let statement = format!(
-        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id = ?) \
+        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id IN (?, '{EVERYBODY}')) \
          ORDER BY e.number LIMIT {limit}"
     );
     let found = db.rows(statement, (number, resource, resource, account, account)).await?;
@@ -128,7 +132,7 @@ pub async fn newest(
     limit: u32,
 ) -> Result<Vec<api::Event>, DbError> {
     let statement = format!(
-        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id = ?) \
+        "{VIEW} WHERE e.number > ? AND (? IS NULL OR e.resource = ?) AND (? IS NULL OR e.account_id IN (?, '{EVERYBODY}')) \
          ORDER BY e.number DESC LIMIT {limit}"
     );
     let found = db.rows(statement, (above, resource, resource, account, account)).await?;

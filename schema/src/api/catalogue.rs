@@ -216,7 +216,12 @@ mod tests {
             let entry = refusal(code);
             let ours = matches!(
                 code,
-                Code::Internal | Code::Unavailable | Code::HostSilent | Code::Recovering | Code::NotImplemented
+                Code::Internal
+                    | Code::Unavailable
+                    | Code::HostSilent
+                    | Code::NeverHeard
+                    | Code::Recovering
+                    | Code::NotImplemented
             );
             assert_eq!(entry.status >= 500, ours, "{}: {}", entry.wire, entry.status);
             assert!((400..=599).contains(&entry.status));

@@ -101,8 +101,10 @@ pub enum Code {
     CompatRefused,
     /// `{what}`: `database`, `broker`, an agent's id.
     Unavailable,
-    /// `{host}`, `{since}`: it is asked live and has not been heard since then.
+    /// `{host}` (or a storage node), `{since}`: it is asked live and has not been heard since then.
     HostSilent,
+    /// `{host}`: it is asked live, and its agent never joined.
+    NeverHeard,
     /// `{host}`: it is heard, and so is not lost.
     HostHeard,
     /// `{id}`, `{host}`: the host was declared lost; nothing but a deletion is asked of its machines.
@@ -168,7 +170,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 80] = [
+    pub const ALL: [Code; 81] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -218,6 +220,7 @@ impl Code {
         Code::CompatRefused,
         Code::Unavailable,
         Code::HostSilent,
+        Code::NeverHeard,
         Code::HostHeard,
         Code::HostLost,
         Code::GuestHoldsVolume,

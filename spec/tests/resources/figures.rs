@@ -1,7 +1,7 @@
 //! What guests use, as a tenant asks for it, and what hosts and storage nodes are busy with, as an operator does: live from the
 //! agent, old when it is off, refused with a moment when it is silent.
 
-use crate::support::{operator, refused, small, told};
+use crate::support::{json, operator, refused, small, told};
 use anyhow::ensure;
 use arame_dcmgr::app;
 use arame_dcmgr::app::instances::figures::usage;
@@ -83,6 +83,18 @@ async fn what_a_host_and_a_storage_node_are_busy_with_is_told_to_operators_and_o
     ensure!(host.disk.is_some_and(|disk| disk.bytes == 1_000_000 << 20), "{host:?}");
     ensure!(host.load.is_some_and(|load| load.one_minute > 0.0) && !host.history.is_empty(), "{host:?}");
     refused(of_host(&world.app, &who, "hn-nowhere").await, Code::UnknownResource)?;
+    for (id, agent) in [("hn-new", "hva.new"), ("sn-new", "sta.new")] {
+        let node = json(serde_json::json!({ "id": id, "node_id": agent }));
+        let found = if id.starts_with("hn") {
+            told(app::nodes::create_host(&world.app, &operator(&world), node).await)?;
+            of_host(&world.app, &who, id).await
+        } else {
+            told(app::nodes::create_storage(&world.app, &operator(&world), node).await)?;
+            of_storage(&world.app, &who, id).await
+        };
+        let refusal = refused(found, Code::NeverHeard)?;
+        ensure!(refusal.values["host"] == id, "{refusal:?}");
+    }
 
     let before = told(of_storage(&world.app, &who, "sn-s1").await)?.disk.map(|disk| disk.free_bytes);
     let volume = serde_json::from_value(serde_json::json!({ "volume_size": 64, "display_name": "data" }))?;

@@ -110,3 +110,35 @@ async fn a_group_is_deleted_when_no_interface_and_no_rule_names_it_its_own_inclu
     refused(app::security_groups::create(&world.app, &world.demo(), unknown).await, Code::UnknownResource)?;
     world.ends_clean().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_of_a_group_is_told_to_its_account_and_to_no_other() -> anyhow::Result<()> {
+    let world = small().await?;
+    let made = world.launch("one").await?;
+    let vif = made.vif.first().context("a vif")?.vif_id.clone();
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    let web = group(&world, "tcp:80,80,ip4:0.0.0.0").await?;
+    let change = UpdateSecurityGroup { rule: Some(String::new()), ..UpdateSecurityGroup::default() };
+    told(app::security_groups::update(&world.app, &world.demo(), &web, change).await)?;
+    for turn in [Turn::Add, Turn::Remove] {
+        told(app::vifs::change_group(&world.app, &world.demo(), &vif, &web, turn).await)?;
+    }
+    told(app::security_groups::delete(&world.app, &world.demo(), &web).await)?;
+    let stranger = world.caller("a-other", Role::Member);
+    let theirs = CreateSecurityGroup::default();
+    let theirs = told(app::security_groups::create(&world.app, &stranger, theirs).await)?.id;
+
+    let codes = async |who: &app::Caller, id: &str| -> anyhow::Result<Vec<String>> {
+        let found = told(app::events::after(&world.app, who, 0, Some(id)).await)?;
+        Ok(found.into_iter().map(|event| event.code).collect())
+    };
+    let (demo, group) = (world.demo(), ["group_created", "group_changed", "group_deleted"]);
+    world.until("the group's changes are told", async || Ok(codes(&demo, &web).await? == group)).await?;
+    let joined = async || Ok(codes(&demo, &vif).await?.ends_with(&["group_joined".into(), "group_left".into()]));
+    world.until("who joined and left is told", joined).await?;
+    let own = async || Ok(codes(&stranger, &theirs).await? == ["group_created"]);
+    world.until("the control: the other account is told of its own", own).await?;
+    ensure!(codes(&stranger, &web).await?.is_empty() && codes(&stranger, &vif).await?.is_empty());
+    ensure!(codes(&demo, &theirs).await?.is_empty());
+    Ok(())
+}

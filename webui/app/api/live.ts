@@ -27,7 +27,7 @@ const SHOWN_BY: Record<string, string[]> = {
   snap: ["volume_snapshots", "volumes"],
   wmi: ["images"],
   sg: ["security_groups"],
-  nw: ["networks"],
+  nw: ["networks", "naming_nodes"],
   vif: ["network_vifs", "networks", "instances"],
   hn: ["host_nodes"],
   sn: ["storage_nodes"],

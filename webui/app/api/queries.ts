@@ -22,17 +22,24 @@ export function useOne<T>(path: string, query: Query = {}, { enabled = true, eve
   });
 }
 
-/** With its tag, for what is edited in place. The tag is of one language's words. Looked at `every` so often: no event tells of it. */
-export function useTagged<T>(path: string, language: string, every: number) {
-  return useQuery<Tagged<T>, Refused>({ queryKey: [...keyOf(path, {}), "tagged", language], queryFn: ({ signal }) => getTagged<T>(path, signal), refetchInterval: every });
+/** With its tag, for what is edited in place. The tag is of one language's words. */
+export function useTagged<T>(path: string, language: string) {
+  return useQuery<Tagged<T>, Refused>({ queryKey: [...keyOf(path, {}), "tagged", language], queryFn: ({ signal }) => getTagged<T>(path, signal) });
 }
 
-export function useList<T>(path: string, query: Query = {}, { enabled = true, every }: Options = {}) {
+/** Looked at again, or not, by what was found. */
+export type Pace<T> = (rows: T[]) => number | false;
+
+interface ListOptions<T> extends Omit<Options, "every"> {
+  every?: number | Pace<T>;
+}
+
+export function useList<T>(path: string, query: Query = {}, { enabled = true, every }: ListOptions<T> = {}) {
   return useQuery<Page<T>, Refused>({
     queryKey: keyOf(path, query),
     queryFn: ({ signal }) => list<T>(path, query, signal),
     enabled,
-    refetchInterval: every ?? false,
+    refetchInterval: typeof every === "function" ? (one) => every(one.state.data?.results ?? []) : (every ?? false),
     placeholderData: keepPreviousData,
   });
 }

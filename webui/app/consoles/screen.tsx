@@ -60,6 +60,8 @@ export default function ScreenPage({ id }: { id: string }) {
       screen.current = null;
     };
   }, [id, turn]);
+  // The keyboard is the machine's there: what was pressed last would take the space bar and Enter.
+  const fill = () => void place.current?.requestFullscreen().then(() => screen.current?.focus(), () => {});
   return (
     <section className="console">
       <div className="console-bar">
@@ -75,7 +77,7 @@ export default function ScreenPage({ id }: { id: string }) {
           </button>
           <Paste open={state === "open"} send={(...key) => screen.current?.sendKey(...key)} done={() => screen.current?.focus()} />
           <Picture id={id} />
-          <button type="button" onClick={() => void place.current?.requestFullscreen()}>
+          <button type="button" onClick={fill}>
             {t("full_screen")}
           </button>
         </span>

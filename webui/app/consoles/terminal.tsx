@@ -77,6 +77,8 @@ export default function TerminalPage({ id }: { id: string }) {
     void navigator.clipboard.readText().then((words) => shown.current?.paste(words), () => {});
     shown.current?.focus();
   };
+  // The keyboard is the machine's there: what was pressed last would take the space bar and Enter.
+  const fill = () => void frame.current?.requestFullscreen().then(() => shown.current?.focus(), () => {});
   return (
     <section className="console">
       <div className="console-bar">
@@ -93,7 +95,7 @@ export default function TerminalPage({ id }: { id: string }) {
               {t("paste")}
             </button>
           )}
-          <button type="button" onClick={() => void frame.current?.requestFullscreen()}>
+          <button type="button" onClick={fill}>
             {t("full_screen")}
           </button>
         </span>

@@ -20,7 +20,7 @@ const HOSTS = 1000;
 export function DashboardPage() {
   const { t } = useWords();
   const { can, account } = useSession();
-  const instances = useList<Instance>("instances", { state: "without_terminated", limit: ONLY_COUNT });
+  const instances = useList<Instance>("instances", { state: "alive", limit: ONLY_COUNT });
   if (instances.error) return <Failed error={instances.error} again={() => void instances.refetch()} />;
   if (!instances.data) return <Loading />;
   const isNew = instances.data.total === 0;
@@ -96,7 +96,7 @@ export function troubled<T extends Thing>(...lists: (T[] | undefined)[]): T[] {
 }
 
 function useTroubled(path: string): { things: Thing[] | undefined; total: number } {
-  const newest = useList<Thing>(path, { state: path === "instances" ? "without_terminated" : undefined, sort_by: "updated_at.desc", limit: LOOKED_AT });
+  const newest = useList<Thing>(path, { state: path === "instances" ? "alive" : undefined, sort_by: "updated_at.desc", limit: LOOKED_AT });
   const failed = useList<Thing>(path, { state: "failed", limit: LOOKED_AT });
   const things = newest.data && failed.data ? troubled(failed.data.results, newest.data.results) : undefined;
   // More failed than were asked for are counted all the same.

@@ -43,7 +43,7 @@ function Draining({ host }: { host: HostNode }) {
     closed.current = false;
     Promise.all([
       list<HostNode>("host_nodes", { limit: 1000 }),
-      list<Instance>("instances", { host_node_id: host.id, state: "without_terminated", limit: 1000 }),
+      list<Instance>("instances", { host_node_id: host.id, state: "alive", limit: 1000 }),
     ]).then(([hosts, instances]) => setSteps(plan(host.id, hosts.results, instances.results)), setError);
     return () => {
       closed.current = true;

@@ -82,6 +82,13 @@ export function GuideEn() {
           reason.
         </li>
         <li>
+          A host that will not come back is declared lost at the bottom of its page. Cut its power first; what is lost and what is freed is shown
+          before anything is done.
+        </li>
+        <li>
+          <Link href="/naming">Naming services</Link> tells which of them serves which networks, and lets one give its networks to others.
+        </li>
+        <li>
           “Load now” of hosts and storage is how busy the computer itself is; “promised” is what machines and volumes were promised. Its name leads
           to charts of the last hour.
         </li>

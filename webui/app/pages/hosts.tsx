@@ -3,14 +3,15 @@
 import { Suspense, lazy } from "react";
 import { useChange, useOne } from "../api/queries";
 import type { HostNode, Instance } from "../api/types";
-import { Facts, Head, Help, Meter, Named, State, Time } from "../parts/basics";
-import { Busy, BusyCard } from "../parts/busy";
+import { Facts, Head, Help, Meter, Named, State } from "../parts/basics";
+import { Busy, BusyCard, Heard } from "../parts/busy";
 import { Empty, Failed, Loading } from "../parts/states";
 import { Listing } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { Drain } from "./drain";
 import { HostGroups } from "./host-groups";
+import { Loss } from "./loss";
 
 /** Brings the charts. */
 const NodeMetrics = lazy(() => import("./node-metrics"));
@@ -63,13 +64,21 @@ export function Health({ one }: { one: Pick<HostNode, "status" | "scheduling_ena
   );
 }
 
-export function Cordon({ path, enabled }: { path: string; enabled: boolean }) {
+interface CordonProps {
+  path: string;
+  enabled: boolean;
+  /** Where it is not machines that are placed. */
+  stop?: string;
+  go?: string;
+}
+
+export function Cordon({ path, enabled, stop, go }: CordonProps) {
   const { t } = useWords();
   const change = useChange();
   return (
     <>
       <button type="button" disabled={change.isPending} onClick={() => change.mutate({ method: "PUT", path, body: { scheduling_enabled: !enabled } })}>
-        {enabled ? t("cordon") : t("uncordon")}
+        {enabled ? (stop ?? t("cordon")) : (go ?? t("uncordon"))}
       </button>
       {change.error && <Failed error={change.error} />}
     </>
@@ -101,7 +110,7 @@ export function HostPage({ id }: { id: string }) {
               [t("hypervisor"), `${host.hypervisor} (${host.driver})`],
               [t("arch"), host.arch],
               [t("version"), host.version ?? "–"],
-              [t("last_seen"), <Time at={host.last_seen_at} />],
+              [t("last_seen"), <Heard at={host.last_seen_at} />],
             ]}
           />
         </section>
@@ -126,7 +135,7 @@ export function HostPage({ id }: { id: string }) {
         <Listing<Instance>
           label={t("instances")}
           path="instances"
-          query={{ host_node_id: id, state: "without_terminated" }}
+          query={{ host_node_id: id, state: "alive" }}
           id={(one) => one.id}
           empty={<Empty title={t("host.nobody")} />}
           columns={[
@@ -136,6 +145,7 @@ export function HostPage({ id }: { id: string }) {
           ]}
         />
       </section>
+      {can("operate") && <Loss key={id} host={host} />}
     </>
   );
 }

@@ -23,10 +23,10 @@ export function searched(text: string): Query {
 export function InstancesPage() {
   const { t, word } = useWords();
   const { can } = useSession();
-  const [state, setState] = useState("without_terminated");
+  const [state, setState] = useState("alive");
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const filtered = text !== "" || state !== "without_terminated";
+  const filtered = text !== "" || state !== "alive";
   return (
     <>
       <Head title={t("instances")}>
@@ -41,7 +41,7 @@ export function InstancesPage() {
         <label>
           {t("state")}
           <select value={state} onChange={(event) => setState(event.target.value)}>
-            <option value="without_terminated">{t("state.all_alive")}</option>
+            <option value="alive">{t("state.all_alive")}</option>
             {STATES.map((one) => (
               <option key={one} value={one}>
                 {word("state", one)}

@@ -12,6 +12,7 @@ import { Listing, Table } from "../parts/table";
 import { type Node, Topology } from "../parts/topology";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
+import { ServedBy } from "./naming";
 import { Why } from "./network-why";
 
 /** Drawn at most; beyond, the table has them. */
@@ -23,7 +24,7 @@ export function NetworkPage({ id }: { id: string }) {
   const { t, word } = useWords();
   const found = useOne<Network>(`networks/${id}`);
   const vifs = useList<NetworkVif>(`networks/${id}/vifs`, { limit: 1000 });
-  const instances = useList<Instance>("instances", { state: "without_terminated", limit: 1000 });
+  const instances = useList<Instance>("instances", { state: "alive", limit: 1000 });
   if (found.error && !found.data) return <Failed error={found.error} />;
   if (!found.data) return <Loading />;
   const network = found.data;
@@ -45,6 +46,7 @@ export function NetworkPage({ id }: { id: string }) {
           {rows.length === 0 ? <p className="quiet">{t("network.nobody")}</p> : <Addresses rows={rows} known={known} />}
         </section>
       </div>
+      <ServedBy network={network} />
       <Records network={network} />
       <Why network={id} vifs={rows} />
     </>

@@ -2,7 +2,7 @@
 // saved, as the API plans it.
 
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { Fragment, type ReactNode, useState } from "react";
 import { type Refused, send } from "../api/client";
 import { useChange, useList } from "../api/queries";
 import { type Every, KEEPS, type SchedulePlan, type VolumeSchedule, WEEKDAYS, type Weekday } from "../api/schedules";
@@ -65,11 +65,20 @@ function useWhen(): (one: VolumeSchedule) => string {
   };
 }
 
-function useKept(): (one: VolumeSchedule) => string {
+function useKept(): (one: VolumeSchedule) => ReactNode {
   const { t } = useWords();
   return (one) => {
-    const told = KEEPS.filter((keep) => one[keep] > 0).map((keep) => t(`${keep}.n`, { n: one[keep] }));
-    return told.join(t("schedule.and")) || t("schedule.keeps_all");
+    const told = KEEPS.filter((keep) => one[keep] > 0);
+    if (told.length === 0) return t("schedule.keeps_all");
+    // A line ends between two of them, never within one.
+    return told.map((keep, at) => (
+      <Fragment key={keep}>
+        <span className="unbroken">
+          {t(`${keep}.n`, { n: one[keep] })}
+          {at < told.length - 1 && t("schedule.and").trimEnd()}
+        </span>{" "}
+      </Fragment>
+    ));
   };
 }
 

@@ -15,9 +15,6 @@ import { Listing, Table } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 
-/** What somebody else changes of a group comes with no event. */
-const EVERY_MS = 5_000;
-
 export function SecurityGroupsPage() {
   const { t } = useWords();
   const { can } = useSession();
@@ -63,7 +60,7 @@ export function SecurityGroupPage({ id }: { id: string }) {
   const { t, language } = useWords();
   const { can } = useSession();
   const [, go] = useLocation();
-  const found = useTagged<SecurityGroup>(`security_groups/${id}`, language, EVERY_MS);
+  const found = useTagged<SecurityGroup>(`security_groups/${id}`, language);
   if (found.error && !found.data) return <Failed error={found.error} />;
   if (!found.data) return <Loading />;
   const group = found.data.one;
@@ -98,10 +95,11 @@ function Editor({ now, readOnly }: { now: Tagged<SecurityGroup>; readOnly: boole
   const set = (rules: Rule[]) => setText(write({ ...parsed, rules }));
   const group = base.one;
   const dirty = text !== group.rule;
-  const isOther = now.one.updated_at !== group.updated_at;
+  // What is saved here is the rules: a moment of whole seconds would hide two changes within one.
+  const isOther = now.one.rule !== group.rule;
   useEffect(() => {
     if (!dirty) begin(now);
-    // The same version in other words.
+    // The same rules: of another version, or in other words.
     else if (!isOther) setBase(now);
   }, [now.tag]);
   const reload = () => {
@@ -202,7 +200,7 @@ function RuleRows({ rules, set, readOnly }: { rules: Rule[]; set: (rules: Rule[]
 /** Whom a change would reach, before it is made. */
 function Touched({ id }: { id: string }) {
   const { t } = useWords();
-  const instances = useList<Instance>("instances", { state: "without_terminated", limit: 1000 });
+  const instances = useList<Instance>("instances", { state: "alive", limit: 1000 });
   const rows = (instances.data?.results ?? []).filter((one) => one.vif.some((vif) => vif.security_groups.includes(id)));
   return (
     <section className="card">

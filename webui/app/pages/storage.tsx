@@ -3,8 +3,8 @@
 import { Suspense, lazy } from "react";
 import { useOne } from "../api/queries";
 import type { StorageNode } from "../api/types";
-import { Facts, Head, Help, Meter, Named, Time } from "../parts/basics";
-import { Busy, BusyCard } from "../parts/busy";
+import { Facts, Head, Help, Meter, Named } from "../parts/basics";
+import { Busy, BusyCard, Heard } from "../parts/busy";
 import { Empty, Failed, Loading } from "../parts/states";
 import { Listing } from "../parts/table";
 import { useSession } from "../session";
@@ -75,7 +75,7 @@ export function StorageNodePage({ id }: { id: string }) {
               [t("kind"), node.storage_type],
               [t("volumes"), node.volumes],
               [t("version"), node.version ?? "–"],
-              [t("last_seen"), <Time at={node.last_seen_at} />],
+              [t("last_seen"), <Heard at={node.last_seen_at} />],
             ]}
           />
         </section>

@@ -5,8 +5,8 @@ import { Link } from "wouter";
 import { useWords } from "../words/use";
 
 const TONES: Record<string, string> = {
-  running: "good", available: "good", attached: "good", online: "good", done: "good",
-  failed: "bad", lost: "bad", offline: "bad", dead: "bad",
+  running: "good", available: "good", attached: "good", online: "good", done: "good", serving: "good",
+  failed: "bad", lost: "bad", offline: "bad", dead: "bad", silent: "bad",
   halted: "still", terminated: "still", deleted: "still", superseded: "still", cancelled: "still", refused: "still",
 };
 const MARKS: Record<string, string> = { good: "●", bad: "✕", still: "○", moving: "◐" };

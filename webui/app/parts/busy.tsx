@@ -39,6 +39,12 @@ export function loadOf(usage: NodeUsage): Load {
   };
 }
 
+/** When it was heard last, or that it never was. */
+export function Heard({ at }: { at: string | null | undefined }) {
+  const { t } = useWords();
+  return at ? <Time at={at} /> : <span className="quiet">{t("node.never")}</span>;
+}
+
 interface BusyProps {
   path: string;
   one: Pick<HostNode, "status" | "last_seen_at">;
@@ -53,7 +59,7 @@ export function Busy({ path, one, disk }: BusyProps) {
   if (!heard) {
     return (
       <span className="quiet">
-        {t("node.silent")} <Time at={one.last_seen_at} />
+        {one.last_seen_at && t("node.silent")} <Heard at={one.last_seen_at} />
       </span>
     );
   }
@@ -77,7 +83,7 @@ export function Busy({ path, one, disk }: BusyProps) {
 export function BusyCard({ path, one }: Omit<BusyProps, "disk">) {
   const { t, number } = useWords();
   const found = useNodeUsage(path, one.status === "online");
-  const load = found.data?.load;
+  const load = one.status === "online" ? found.data?.load : undefined;
   return (
     <section className="card">
       <h2>{t("node.busy")}</h2>

@@ -2,7 +2,7 @@
 
 import { type ReactNode, useEffect, useState } from "react";
 import type { Page, Query } from "../api/client";
-import { useList } from "../api/queries";
+import { type Pace, useList } from "../api/queries";
 import { useWords } from "../words/use";
 import { Empty, Failed, Loading } from "./states";
 
@@ -88,7 +88,7 @@ export const PAGE_ROWS = 50;
 interface ListingProps<T> extends Omit<TableProps<T>, "rows"> {
   path: string;
   query?: Query;
-  every?: number;
+  every?: number | Pace<T>;
   empty: ReactNode;
   /** What of a page is shown, where the server has no filter for it. */
   keep?: (row: T) => boolean;

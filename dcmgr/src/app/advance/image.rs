@@ -1,8 +1,8 @@
-//! Advances an image at every storage node that is heard.
+//! Advances an image at every storage node that is heard, and tells its timeline what it became.
 
 use super::super::{AppError, Ringing};
 use super::{At, Cause, capture, queue};
-use crate::db::access::ImageRow;
+use crate::db::access::{ImageRow, Standing};
 use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
@@ -12,9 +12,38 @@ use arame_schema::model::{Fact, FactName};
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
     for sta in db::agents::online_of_kind(tx, "sta").await? {
-        advance_at(tx, ringing, id, &sta, cause).await?;
+        step_at(tx, ringing, id, &sta, cause).await?;
     }
-    capture::advance(tx, ringing, id, cause).await
+    capture::advance(tx, ringing, id, cause).await?;
+    tell_state(tx, id, cause).await
+}
+
+pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
+    step_at(tx, ringing, id, sta, cause).await?;
+    tell_state(tx, id, cause).await
+}
+
+/// Whom an image's timeline is for: its account, or everybody where it is public.
+pub fn audience(standing: &Standing) -> &str {
+    if standing.is_public { db::events::EVERYBODY } else { &standing.account }
+}
+
+/// The state that users see follows from facts: where it is another than was told, its timeline says so.
+async fn tell_state(tx: &mut Tx, id: &str, cause: Cause) -> Result<(), AppError> {
+    let Some(standing) = db::access::image_standing(tx, id).await?.filter(|one| one.told != one.state) else {
+        return Ok(());
+    };
+    db::access::set_image_told(tx, id, &standing.state).await?;
+    let values = [("from", standing.told.clone()), ("to", standing.state.clone())];
+    let event = db::events::NewEvent {
+        account: Some(audience(&standing)),
+        resource: id,
+        code: "state_changed",
+        values: &values,
+        job: None,
+        request: cause.request,
+    };
+    Ok(db::events::insert(tx, &event).await?)
 }
 
 /// Whether a guest may be made from an image.
@@ -63,7 +92,7 @@ pub async fn peer(tx: &mut Tx, row: &ImageRow, sta: &str) -> Result<Option<Strin
     Ok(stored.map(|stored: StoredImage| stored.url))
 }
 
-pub async fn advance_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
+async fn step_at(tx: &mut Tx, ringing: &mut Ringing, id: &str, sta: &str, cause: Cause) -> Result<(), AppError> {
     let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(()) };
     if capture::is_host(sta) {
         return capture::advance(tx, ringing, id, cause).await;

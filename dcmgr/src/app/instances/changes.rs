@@ -4,7 +4,7 @@
 
 use super::super::advance::Cause;
 use super::super::{App, AppError, Caller, labels, vifs};
-use super::{get, lock_own, refuse_state};
+use super::{get, lock_own, record, refuse_state};
 use crate::db::instances::{Shown, Words};
 use crate::db::{self, Tx};
 use arame_schema::api::{Code, Instance, InstancePassword, Refusal, UpdateInstance};
@@ -60,6 +60,7 @@ pub async fn update(app: &App, caller: &Caller, id: &str, change: UpdateInstance
         };
         db::instances::set_words(tx, id, &words).await?;
         db::events::audit(tx, &caller.who(), "instance.update", id).await?;
+        record(tx, caller, &row.account, id, "update_requested", &[("by", caller.token.clone())]).await?;
         let Some(groups) = &change.security_groups else { return Ok(()) };
         let groups: BTreeSet<String> = groups.iter().map(ToString::to_string).collect();
         for group in &groups {

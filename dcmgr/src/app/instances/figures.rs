@@ -3,6 +3,7 @@
 //! Rule: a host that is not heard has no figures, and that is told with the moment it was heard last: an old number is never
 //! shown as a new one.
 
+use super::super::nodes::figures::silent;
 use super::super::{App, AppError, Caller};
 use super::{agent_of, get};
 use crate::db;
@@ -35,12 +36,9 @@ pub async fn usage(app: &App, caller: &Caller, id: &str) -> Result<InstanceUsage
 async fn unheard(app: &App, instance: &Instance, sentence: String) -> Result<Refusal, Refusal> {
     let host = instance.host_node.clone().unwrap_or_default();
     let found = db::nodes::host(app.db(), &host).await.map_err(AppError::from)?;
-    let silent = found.filter(|host| host.status != "online");
-    Ok(match silent {
-        Some(silent) => {
-            let since = silent.last_seen_at.map_or_else(|| "-".to_owned(), |since| since.to_string());
-            Refusal::new(Code::HostSilent).with("host", host).with("since", since)
-        }
+    let unheard = found.filter(|host| host.status != "online");
+    Ok(match unheard {
+        Some(found) => silent(&host, found.last_seen_at),
         None => Refusal::new(Code::Unavailable).with("what", sentence),
     })
 }

@@ -47,8 +47,10 @@ struct Asked<'a> {
 /// `Err`: why there is no answer.
 async fn ask(app: &App, of: Asked<'_>) -> Result<NodeUsage, String> {
     if of.status != "online" {
-        let since = of.seen.map_or_else(|| "-".to_owned(), |since| since.to_string());
-        return Err(format!("{} is silent since {since}", of.agent));
+        return Err(match of.seen {
+            Some(since) => format!("{} is silent since {since}", of.agent),
+            None => format!("{} was never heard", of.agent),
+        });
     }
     let agent = of.agent.parse().map_err(|_| format!("{} is no agent", of.agent))?;
     let answer = app.questions().ask(agent, MACHINE, serde_json::Value::Null).await?;
@@ -58,11 +60,16 @@ async fn ask(app: &App, of: Asked<'_>) -> Result<NodeUsage, String> {
 
 fn unheard(id: &str, now: Option<(String, Option<Timestamp>)>, sentence: String) -> Refusal {
     match now.filter(|(status, _)| status != "online") {
-        Some((_, seen)) => {
-            let since = seen.map_or_else(|| "-".to_owned(), |since| since.to_string());
-            Refusal::new(Code::HostSilent).with("host", id).with("since", since)
-        }
+        Some((_, seen)) => silent(id, seen),
         None => Refusal::new(Code::Unavailable).with("what", sentence),
+    }
+}
+
+/// A host or storage node that is not heard: since when, or that it never was.
+pub fn silent(id: &str, seen: Option<Timestamp>) -> Refusal {
+    match seen {
+        Some(since) => Refusal::new(Code::HostSilent).with("host", id).with("since", since),
+        None => Refusal::new(Code::NeverHeard).with("host", id),
     }
 }
 

@@ -136,12 +136,15 @@ pub struct NewImage<'a> {
 
 pub async fn insert_image(tx: &mut Tx, new: &NewImage<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO images (id, account_id, display_name, description, is_public, arch, source, format, sha256, \
-                     brought_by, size_bytes, created_at, updated_at) \
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+                     brought_by, told_state, size_bytes, created_at, updated_at) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let n = new;
     let words = (n.id, n.account, n.display_name, n.description, n.is_public);
     let (id, account, name, description, is_public) = words;
-    let values = (id, account, name, description, is_public, n.arch, n.source, n.format, n.sha256, n.brought_by);
+    let told = if n.source == UPLOAD { "pending" } else { "creating" };
+    let bytes = (n.arch, n.source, n.format, n.sha256, n.brought_by);
+    let (arch, source, format, sha256, brought_by) = bytes;
+    let values = (id, account, name, description, is_public, arch, source, format, sha256, brought_by, told);
     run(tx, statement, values).await?;
     Ok(())
 }
@@ -296,6 +299,31 @@ fn image_view(row: &mysql_async::Row) -> Result<api::Image, DbError> {
             Some(api::Progress { percent: percent.parse().ok()?, note: note.to_owned() })
         }),
     })
+}
+
+/// Who sees an image, and as what.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub account: String,
+    /// Every account sees it.
+    pub is_public: bool,
+    /// The state that was told last.
+    pub told: String,
+    /// The state that follows from its row and facts now.
+    pub state: String,
+}
+
+/// The image's row is locked: its facts are written under it.
+pub async fn image_standing(tx: &mut Tx, id: &str) -> Result<Option<Standing>, DbError> {
+    let Some(row) = first(tx, format!("{IMAGE_VIEW} WHERE m.id = ?"), (id,)).await? else { return Ok(None) };
+    let view = image_view(&row)?;
+    let told = row.text("told_state")?;
+    Ok(Some(Standing { account: view.account_id, is_public: view.is_public, told, state: view.state }))
+}
+
+pub async fn set_image_told(tx: &mut Tx, id: &str, state: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE images SET told_state = ? WHERE id = ?", (state, id)).await?;
+    Ok(())
 }
 
 pub async fn images(db: &Db, account: Option<&str>) -> Result<Vec<api::Image>, DbError> {

@@ -41,6 +41,14 @@ pub static ALL: &[Sentence] = sentences! {
     "schedule_refused": "スケジュール {schedule} の回は断られました（{code}、続けて {count} 回目）", "a run of schedule {schedule} was refused ({code}, {count} in a row)";
     "schedule_skipped": "スケジュール {schedule} の回は行われませんでした（{code}）", "a run of schedule {schedule} was skipped ({code})";
     "schedule_pruned": "スケジュール {schedule} が古い {object} を削除します", "schedule {schedule} deletes {object}, which is older than what is kept";
+    "image_changed": "名前か説明が変わりました", "its name or its description is another now";
+    "image_shared": "すべてのアカウントに公開されました", "it is shared with every account now";
+    "image_unshared": "公開が終わり、持ち主のアカウントだけが使えます", "it is shared no more: only its own account has it";
+    "group_created": "セキュリティグループが作られました（{by}）", "the security group was made by {by}";
+    "group_changed": "セキュリティグループが変更されました（{by}）", "the security group was changed by {by}";
+    "group_deleted": "セキュリティグループが削除されました（{by}）", "the security group was deleted by {by}";
+    "group_joined": "セキュリティグループ {group} に加わりました（{by}）", "it was put into security group {group} by {by}";
+    "group_left": "セキュリティグループ {group} から外れました（{by}）", "it was taken out of security group {group} by {by}";
     "image_requested": "このマシンからイメージ {image} を作る依頼がありました（{by}）", "an image of this machine, {image}, was asked for by {by}";
     "copy_requested": "{of} の写しが依頼されました（{by}）", "a copy of {of} was asked for by {by}";
     "restore_requested": "バックアップ {object} からの作成が依頼されました（{by}）", "creation from backup {object} was asked for by {by}";

@@ -460,6 +460,7 @@ pub fn refusal(code: Code) -> RefusalEntry {
             )
         ),
         Code::HostSilent => consoles::host_silent(),
+        Code::NeverHeard => consoles::never_heard(),
         Code::HostHeard => moves::host_heard(),
         Code::HostLost => moves::host_lost(),
         Code::GuestHoldsVolume => volumes::guest_holds_volume(),

@@ -99,6 +99,7 @@ pub(super) fn origin_refused() -> RefusalEntry {
     )
 }
 
+/// Of hosts and storage nodes: which of them it is says the id.
 pub(super) fn host_silent() -> RefusalEntry {
     entry!(
         "host_silent",
@@ -106,14 +107,33 @@ pub(super) fn host_silent() -> RefusalEntry {
         171,
         503,
         (
-            "ホスト {host} から連絡がないため、今の値はわかりません。",
-            "ホスト {host} のエージェントからの最後の連絡は {since} です。",
-            "ホストが戻るのを待ってください。続く場合は管理者がホストの電源とネットワークを確認してください。"
+            "{host} から連絡がないため、今の値はわかりません。",
+            "{host} のエージェントからの最後の連絡は {since} です。",
+            "連絡が戻るのを待ってください。続く場合は管理者がその機器の電源とネットワークを確認してください。"
         ),
         (
-            "What is true now cannot be told: host {host} is silent.",
-            "The agent of host {host} was heard last at {since}.",
-            "Wait until it is back. If it stays so, an operator should look at the host's power and network."
+            "What is true now cannot be told: {host} is silent.",
+            "The agent of {host} was heard last at {since}.",
+            "Wait until it is back. If it stays so, an operator should look at that machine's power and network."
+        )
+    )
+}
+
+pub(super) fn never_heard() -> RefusalEntry {
+    entry!(
+        "never_heard",
+        "MessagingFailed",
+        171,
+        503,
+        (
+            "{host} はまだ参加していないため、今の値はわかりません。",
+            "{host} のエージェントからは、これまで一度も連絡がありません。",
+            "管理者がその機器でエージェントを起動してください。起動している場合は、設定の ID と鍵を確認してください。"
+        ),
+        (
+            "What is true now cannot be told: {host} has not joined yet.",
+            "The agent of {host} was never heard.",
+            "An operator should start the agent on that machine, or look at the id and key in its configuration."
         )
     )
 }
