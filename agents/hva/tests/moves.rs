@@ -6,6 +6,8 @@
 
 #[path = "support/fixtures.rs"]
 mod fixtures;
+#[path = "support/forecasts.rs"]
+mod forecasts;
 #[path = "support/lab.rs"]
 mod lab;
 
@@ -14,10 +16,12 @@ use arame_hva::driver::sim::{Action, FailsAs, Fault, Point, Sim};
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::*;
-use arame_schema::jobs::report::FactReport;
+use arame_schema::jobs::report::{Ask, FactReport};
 use arame_schema::model::{Fact, FactName, HostNodeId};
 use fixtures::*;
-use lab::{Answer, Host, Lab};
+use forecasts::*;
+use lab::{Answer, Console, Host, Lab};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +38,13 @@ trait Pair {
     fn prepared(&self, spec: InstanceSpec) -> InstanceSpec;
     /// What a host's hello says of where it takes guests.
     fn endpoints(&self, host: usize) -> BTreeMap<String, String>;
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String>;
+    /// Whether a move takes the time that its figures say; a simulated one takes none.
+    fn takes_time(&self) -> bool;
+    /// From now on the link from this host to others carries less than half a MiB in a second.
+    fn narrow_link(&self, host: usize);
+    /// The guest changes more of its memory than that, without end.
+    fn keep_busy(&self, host: usize, spec: &InstanceSpec);
 
     fn apply(&self, host: usize, spec: &InstanceSpec, generation: u64) -> Answer {
         let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
@@ -145,6 +156,22 @@ impl Pair for SimPair {
     fn endpoints(&self, _: usize) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String> {
+        let ask = Ask { question: question.to_owned(), arguments };
+        self.runtime.block_on(self.hosts[host].0.ask(ask))
+    }
+
+    fn takes_time(&self) -> bool {
+        false
+    }
+
+    fn narrow_link(&self, host: usize) {
+        self.hosts[host].1.narrow_link(400_000);
+    }
+
+    // A simulated guest always does.
+    fn keep_busy(&self, _: usize, _: &InstanceSpec) {}
 }
 
 struct RealPair {
@@ -163,6 +190,28 @@ impl Pair for RealPair {
 
     fn endpoints(&self, host: usize) -> BTreeMap<String, String> {
         BTreeMap::from([("libvirt".to_owned(), lab::migration_uri(HOSTS[host]))])
+    }
+
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String> {
+        self.hosts[host].question(question, arguments)
+    }
+
+    fn takes_time(&self) -> bool {
+        true
+    }
+
+    fn narrow_link(&self, host: usize) {
+        let line = "qdisc replace dev up0 root tbf rate 3200kbit burst 16k latency 50ms";
+        let argv: Vec<&str> = std::iter::once("tc").chain(line.split(' ')).collect();
+        let (done, said) = self.lab.inside(HOSTS[host], &argv);
+        assert!(done, "{said}");
+    }
+
+    fn keep_busy(&self, host: usize, spec: &InstanceSpec) {
+        let console = Console::booted(&self.lab, HOSTS[host], &self.hosts[host], spec.instance.as_str());
+        let busy = "(while :; do head -c 20000000 /dev/urandom > /busy; echo again; done) & :";
+        assert!(console.shell(busy).0);
+        console.until("again", std::time::Duration::from_secs(60));
     }
 }
 
@@ -274,6 +323,9 @@ contract![
     a_guest_that_is_kept_refuses_an_older_send,
     repeated_jobs_change_nothing,
     a_guest_goes_and_comes_back,
+    a_move_is_forecast_from_what_was_measured,
+    what_cannot_be_measured_says_why,
+    a_guest_that_changes_faster_than_the_link_carries_is_seen,
 ];
 
 /// A guest that came from another host and whose sending on fails when it is paused already is told as whole: taken for one
