@@ -75,7 +75,9 @@ impl<T: Copy + Send + Sync + 'static> Kept<T> {
                 Some(Err(_)) => None,
             };
             let oldest = kept.iter().min_by_key(|(_, one)| age(one)).map(|(name, _)| name.clone());
-            oldest.map(|name| kept.remove(&name));
+            if let Some(oldest) = oldest {
+                kept.remove(&oldest);
+            }
         }
     }
 }

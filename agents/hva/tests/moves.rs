@@ -15,6 +15,7 @@ use arame_framework::agent::{Agent, Standing};
 use arame_hva::driver::sim::{Action, FailsAs, Fault, Point, Sim};
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
+use arame_schema::jobs::forecast::{Measured, Unmeasured};
 use arame_schema::jobs::hva::*;
 use arame_schema::jobs::report::{Ask, FactReport};
 use arame_schema::model::{Fact, FactName, HostNodeId};
@@ -209,8 +210,9 @@ impl Pair for RealPair {
 
     fn keep_busy(&self, host: usize, spec: &InstanceSpec) {
         let console = Console::booted(&self.lab, HOSTS[host], &self.hosts[host], spec.instance.as_str());
-        let busy = "(while :; do head -c 20000000 /dev/urandom > /busy; echo again; done) & :";
-        assert!(console.shell(busy).0);
+        // Copied from one to the other each page changes; made anew each time it would take the emulated guest too long.
+        assert!(console.shell("for one in a b; do head -c 8000000 /dev/urandom > /$one; done").0);
+        assert!(console.shell("(while :; do cat /a > /busy; cat /b > /busy; echo again; done) & :").0);
         console.until("again", std::time::Duration::from_secs(60));
     }
 }
@@ -353,6 +355,34 @@ fn a_guest_that_came_and_could_not_be_sent_on_is_whole() {
     pair.send(1, &spec, 3).done();
     assert_eq!(pair.places(&spec), [Seen::Running, HANDED]);
     pair.clear(&spec, 4);
+}
+
+/// Sabotage: a measure is believed for no time, or a failed one is believed.
+#[test]
+fn who_asks_again_is_answered_from_memory_and_a_failed_measure_is_not_kept() {
+    let pair = SimPair::new();
+    let (known, other) = (spec("known", 100, 43), spec("other", 100, 44));
+    for one in [&known, &other] {
+        pair.apply(0, one, 1).done();
+    }
+    let first = measured(&pair, &known, "hn-h2");
+    let fails = Fault {
+        kind: Some("measure_load".into()),
+        thing: None,
+        point: Point::BeforeEffect,
+        action: Action::Fail,
+        times: 1,
+        fails_as: FailsAs::Simulated,
+    };
+    pair.hosts[0].1.inject(fails);
+    assert_eq!(measured(&pair, &known, "hn-h2"), first, "it was measured again");
+    let failed = ask(&pair, &other, "hn-h2", None).load;
+    assert!(matches!(failed, Measured::Unknown { why: Unmeasured::Failed, .. }), "{failed:?}");
+    let again = ask(&pair, &other, "hn-h2", None).load;
+    assert!(matches!(again, Measured::Known { .. }), "{again:?}");
+    for one in [&known, &other] {
+        pair.clear(one, 2);
+    }
 }
 
 /// Every step of a move, failing before and after its effect: the guest runs on one host at most at any time, and the same

@@ -79,7 +79,7 @@ impl ForecastReason {
 pub enum MovedOrPlan {
     /// `{instance_id}`
     Moved(BTreeMap<String, String>),
-    Plan(MovePlan),
+    Plan(Box<MovePlan>),
 }
 
 impl Localise for MovePlan {

@@ -1,7 +1,7 @@
 //! What simulated guests are and do, and what the links between simulated hosts carry: the same for the same names each time.
 //!
 //! ```text
-//! <trunk>/<host>/<word>.link   made by the host that opened an end; removed by who measures, or with the next ends
+//! <trunk>/links/<host>.<word>   made by the host that opened an end; removed by who measures, or with its host's next end
 //! ```
 //!
 //! Rule: as on a real host a link is measured only to an end that was opened, and once.
@@ -15,7 +15,7 @@ use arame_schema::jobs::forecast::{GuestLoad, LinkEnd, LinkRate};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::InstanceId;
 use async_trait::async_trait;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A second of a simulated link, unless its configuration says otherwise: that of 10 Gbit/s, nearly full.
 pub const LINK_BYTES_PER_SECOND: u64 = 1 << 30;
@@ -32,14 +32,27 @@ fn broken(path: &Path, error: &std::io::Error) -> DriverError {
     DriverError::new("host_disk_error", format!("{}: {error}", path.display()), Retry::Later)
 }
 
-/// Ends that were opened before and that nobody came to.
-fn sweep(dir: &Path) -> std::io::Result<()> {
+/// The folder of the ends that are open, on a trunk.
+const LINKS: &str = "links";
+
+/// The ends whose names are like this.
+fn ends(dir: &Path, like: impl Fn(&str) -> bool) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|kind| kind == "link") {
-            // Who measures may have been quicker.
-            let _ = std::fs::remove_file(path);
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(&like) {
+            found.push(entry.path());
         }
+    }
+    Ok(found)
+}
+
+/// Those of a host that were opened before and that nobody came to.
+fn sweep(dir: &Path, host: &str) -> std::io::Result<()> {
+    let own = format!("{host}.");
+    for path in ends(dir, |name| name.starts_with(&own))? {
+        // Who measures may have been quicker.
+        let _ = std::fs::remove_file(path);
     }
     Ok(())
 }
@@ -69,23 +82,25 @@ impl Gauges for Sim {
 
     async fn open_link(&self) -> Told<LinkEnd> {
         self.fault(Point::BeforeEffect, "open_link", None).await?;
-        let dir = self.trunk()?.join(&self.inner.host);
+        let (dir, host) = (self.trunk()?.join(LINKS), &self.inner.host);
         let mut bytes = [0; 16];
         rehearsal::fill_bytes(&mut bytes);
         let end = LinkEnd { port: PORT, word: hex::encode(bytes) };
-        let made = std::fs::create_dir_all(&dir).and_then(|()| sweep(&dir));
-        let made = made.and_then(|()| std::fs::write(dir.join(format!("{}.link", end.word)), []));
+        let made = std::fs::create_dir_all(&dir).and_then(|()| sweep(&dir, host));
+        let made = made.and_then(|()| std::fs::write(dir.join(format!("{host}.{}", end.word)), []));
         made.map_err(|e| broken(&dir, &e))?;
         Ok(end)
     }
 
     async fn measure_link(&self, to: &LinkTo) -> Told<LinkRate> {
         self.fault(Point::BeforeEffect, "measure_link", None).await?;
-        let end = self.trunk()?.join(to.host.as_str()).join(format!("{}.link", to.end.word));
-        std::fs::remove_file(&end).map_err(|error| {
-            let message = format!("{} opened no such end: {error}", to.host);
-            DriverError::new("link_unreachable", message, Retry::Later)
-        })?;
+        let (dir, word) = (self.trunk()?.join(LINKS), format!(".{}", to.end.word));
+        let open = ends(&dir, |name| name.ends_with(&word)).unwrap_or_default();
+        let taken = open.first().is_some_and(|end| std::fs::remove_file(end).is_ok());
+        if !taken {
+            let message = format!("{} opened no such end", to.host);
+            return Err(DriverError::new("link_unreachable", message, Retry::Later));
+        }
         let rate = *lock(&self.inner.link_bytes_per_second);
         Ok(LinkRate {
             bytes_per_second: rate,
