@@ -95,7 +95,7 @@ fn end(link: &Connect, name: &str, begun: &Begun) -> Told<Option<GuestLoad>> {
 /// libvirt's MiB a second; its highest number is no limit.
 fn limit(mib: u64) -> Option<u64> {
     const NONE: u64 = (i64::MAX >> 20) as u64;
-    (mib > 0 && mib < NONE).then(|| mib << 20)
+    (mib > 0 && mib < NONE).then_some(mib << 20)
 }
 
 /// The host of a URI such as `qemu+tls://root@h2.example:16514/system`, RFC 3986 section 3.2.2.
