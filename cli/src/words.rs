@@ -103,6 +103,12 @@ messages! {
     ChoseGroup: "セキュリティグループ {group} を使います（--security-group で変更できます）", "using security group {group} (--security-group chooses another)";
     Accepted: "{id}: 受け付けました（--wait で完了まで待てます）", "{id}: accepted (--wait follows it to its end)";
     Moving: "{id}: ホスト {host} へ移動します", "{id}: moving to host {host}";
+    ForecastTime: "約 {seconds} 秒（±{span} 秒）", "{seconds} s ± {span}";
+    ForecastLeast: "{seconds} 秒以上", "{seconds} s or more";
+    ForecastNever: "終わりません", "it would not end";
+    ForecastUnknown: "不明", "not known";
+    ForecastWithout: "うち {count} 台は時間が分からず、合計に含みません", "{count} of them without a time: not in the sum";
+    InAll: "合計", "in all";
     NotRunning: "{state} です（動いているものだけを移せます）", "it is {state}; only running ones are moved";
     NoHostTakes: "受け入れられるホストがありません", "no other host takes it";
     WouldBeLost: "まだ何もしていません。ホスト {host} の電源を必ず切ってから、arame host declare-lost {host} --confirm {host} を実行してください。動いたままのホストのマシンは、ボリュームを断たれても動き続けます。", "Nothing was done. Make sure that the power of {host} is cut, then run arame host declare-lost {host} --confirm {host}. A host that still runs goes on running its machines, cut off from their volumes.";
@@ -163,6 +169,11 @@ messages! {
     Driver: "方式", "DRIVER";
     Cpu: "CPU 使用", "CPU";
     CpuAllocation: "CPU の約束", "CPU PROMISED";
+    Forecast: "見込み時間", "EXPECTED";
+    Pause: "停止時間", "PAUSE";
+    Changes: "メモリーの変化", "CHANGES";
+    LinkRate: "経路の速さ", "LINK";
+    MeasuredAt: "計測時刻", "MEASURED";
     Memory: "メモリー", "MEMORY";
     MemoryKept: "予約メモリー", "MEMORY KEPT";
     DiskKept: "予約ディスク", "DISK KEPT";

@@ -3,6 +3,7 @@
 pub mod attachment;
 pub mod backup;
 pub mod capture;
+pub mod forecast;
 pub mod image;
 pub mod instance;
 pub mod interface;

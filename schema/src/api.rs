@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod failure;
 pub mod figures;
+pub mod forecast;
 pub mod health;
 pub mod host_loss;
 pub mod image;
@@ -59,6 +60,7 @@ pub use figures::{
     CpuUsage, DiskUsage, InstanceUsage, LoadAverage, MemoryUsage, NodeCpu, NodeDisk, NodeMemory, NodeUsage,
     NodeUsagePoint, UsagePoint, VifUsage,
 };
+pub use forecast::{ForecastReason, MoveForecast, MovePlan, MovedOrPlan};
 pub use health::Health;
 pub use host_loss::{DeclareLost, FreedVolume, HostLoss, InstanceFate, LostInstance};
 pub use image::{CreateImage, Image, ImageFormat, UpdateImage};

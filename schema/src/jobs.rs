@@ -5,6 +5,7 @@
 //! answered `unsupported`. Golden files in `schema/messages/` pin the form.
 
 pub mod figures;
+pub mod forecast;
 pub mod hva;
 pub mod nsa;
 pub mod report;

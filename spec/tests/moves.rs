@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use arame_dcmgr::app;
 use arame_hva::driver::sim::{Action, FailsAs, Fault, Point};
-use arame_schema::api::{Code, CreateInstance, Instance, Refusal, Role};
+use arame_schema::api::{Code, CreateInstance, Instance, MovePlan, Refusal, Role};
 use arame_schema::model::instance::{InstanceState, Shutdown};
 use arame_spec::world::{Size, World};
 use serde_json::Value;
@@ -259,5 +259,77 @@ async fn a_machine_that_has_arrived_does_not_wait_for_the_host_it_came_from() ->
     world.start_agent("hva.h1", 0).await?;
     world.until("nothing is left where it was", async || Ok(places(&world, &made.id)? == ["hva.h2"])).await?;
     is_only_on(&world, &made.id, TO).await?;
+    ends(&world, &made.id).await
+}
+
+/// Asked again while it is measured, as people do.
+async fn foretold(world: &World, id: &str) -> anyhow::Result<MovePlan> {
+    let mut plan = MovePlan::default();
+    for _ in 0..20 {
+        let told = app::moves::forecast::plan(&world.app, &world.demo(), id, TO).await;
+        plan = told.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        if why(&plan) != Some("measuring") {
+            break;
+        }
+    }
+    Ok(plan)
+}
+
+fn why(plan: &MovePlan) -> Option<&str> {
+    plan.forecast.as_ref()?.why.as_ref().map(|why| why.code.as_str())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_move_takes_is_told_before_and_nothing_is_changed_by_asking() -> anyhow::Result<()> {
+    let world = World::start(Size::default()).await?;
+    let made = running(&world, "web1").await?;
+    let before = (world.jobs_of(&made.id).await?, codes(&world, &made.id).await?);
+    let plan = foretold(&world, &made.id).await?;
+    let forecast = plan.forecast.clone().unwrap_or_default();
+    ensure!(plan.refusals.is_empty() && why(&plan).is_none(), "{plan:?}");
+    ensure!(forecast.converges == Some(true) && forecast.measured_at.is_some(), "{forecast:?}");
+    let times = (forecast.seconds, forecast.plus_minus_seconds, forecast.pause_ms);
+    // 3/4 of 256 MiB over 1 GiB a second, with what comes before and after.
+    ensure!(matches!(times, (Some(2..=3), Some(1..=3), Some(300..=600))), "{forecast:?}");
+    ensure!(before == (world.jobs_of(&made.id).await?, codes(&world, &made.id).await?), "it was only asked");
+    let moves = world.count("SELECT COUNT(*) AS n FROM instance_moves").await?;
+    ensure!(moves == 0, "{moves} moves");
+    begun(&world, &made.id).await?;
+    is_only_on(&world, &made.id, TO).await?;
+    ends(&world, &made.id).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_would_not_converge_is_told_with_its_rates() -> anyhow::Result<()> {
+    let world = World::start(Size::default()).await?;
+    let made = running(&world, "web1").await?;
+    let source = world.hypervisor("hva.h1").ok_or_else(|| anyhow::anyhow!("no h1"))?;
+    source.narrow_link(512 << 10);
+    let forecast = foretold(&world, &made.id).await?.forecast.unwrap_or_default();
+    ensure!(forecast.converges == Some(false) && forecast.seconds.is_none(), "{forecast:?}");
+    ensure!(forecast.dirty_bytes_per_second >= forecast.link_bytes_per_second, "{forecast:?}");
+    ensure!(forecast.why.is_some_and(|why| why.code == "will_not_converge"));
+    ends(&world, &made.id).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_refused_is_not_measured_and_a_silent_host_is_told_as_silent() -> anyhow::Result<()> {
+    let mut world = World::start(Size::default()).await?;
+    let made = running(&world, "web1").await?;
+    let there = app::moves::forecast::plan(&world.app, &world.demo(), &made.id, FROM).await;
+    let there = there.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    ensure!(there.forecast.is_none() && there.refusals.len() == 1, "it is there already: {there:?}");
+    ensure!(foretold(&world, &made.id).await?.forecast.is_some_and(|told| told.seconds.is_some()), "the control");
+    world.kill_agent("hva.h1").await;
+    world
+        .until("h1 is told as offline", async || {
+            let host = app::nodes::host(&world.app, &world.caller("a-demo", Role::Admin), FROM).await;
+            Ok(host.is_ok_and(|host| host.status == "offline"))
+        })
+        .await?;
+    let plan = foretold(&world, &made.id).await?;
+    ensure!(why(&plan) == Some("host_silent"), "{plan:?}");
+    ensure!(plan.forecast.is_some_and(|told| told.seconds.is_none() && told.memory_bytes.is_none()));
+    world.start_agent("hva.h1", 0).await?;
     ends(&world, &made.id).await
 }

@@ -195,12 +195,31 @@ test("the serial console opens in the page, takes what is typed, and ends with t
   await page.screenshot({ path: `${OUTPUT}console.png` });
 });
 
+test("an operator moves a machine: how long it takes first, then it is elsewhere", async () => {
+  const { page, complaints, close } = await visitor(chromium, arame.url, arame.admin);
+  const { host_node: host } = await arame.ask("GET", `instances/${machine}`);
+  await page.goto(`/instances/${machine}`);
+  await page.getByRole("button", { name: "移動", exact: true }).click();
+  await page.getByRole("dialog").getByText(/約 \d+ 秒（±\d+ 秒）/).waitFor();
+  await page.screenshot({ path: `${OUTPUT}move-plan.png` });
+  assert.equal((await arame.ask("GET", `instances/${machine}`)).host_node, host, "it was only asked");
+  await page.getByRole("button", { name: "移動する" }).click();
+  await until(async () => {
+    const { host_node: at, state } = await arame.ask("GET", `instances/${machine}`);
+    return at !== host && state === "running";
+  });
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test("an operator drains a host: the plan first, then every machine elsewhere", async () => {
   const { page, complaints, close } = await visitor(chromium, arame.url, arame.admin);
   const { host_node: host } = await arame.ask("GET", `instances/${machine}`);
   await page.goto(`/hosts/${host}`);
   await page.getByRole("button", { name: "退避" }).click();
   await page.getByRole("dialog").getByText(/台を、1 台ずつほかのホストへ移します/).waitFor();
+  await page.getByRole("dialog").getByText(/約 \d+ 秒（±\d+ 秒）/).first().waitFor();
+  await page.getByRole("dialog").getByText(/^合計 約 \d+ 秒/).waitFor();
   await page.screenshot({ path: `${OUTPUT}drain-plan.png` });
   await page.getByRole("button", { name: "退避を始める" }).click();
   await page.getByRole("dialog").getByText(/へ移しました/).first().waitFor();

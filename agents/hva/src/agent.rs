@@ -9,11 +9,13 @@ use crate::driver::captures::disks::Disks;
 use crate::driver::captures::{Captures, serve};
 use crate::driver::consoles::{Consoles, NotShown};
 use crate::driver::files::Files;
+use crate::driver::gauges::Gauges;
 use crate::driver::libvirt::Libvirt;
 use crate::driver::meters::Meters;
 use crate::driver::sim::{Point, Sim};
 use crate::driver::{Compute, DriverError, Store};
 use crate::figures::{self, Figures};
+use crate::forecast::Forecasts;
 use crate::metadata::Directory;
 use crate::policy::Policy;
 use crate::records::Record;
@@ -28,6 +30,7 @@ use arame_framework::rehearsal;
 use arame_framework::stream::BoxedWire;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::figures::{FIGURES, MACHINE};
+use arame_schema::jobs::forecast::{FORECAST, LINK, NOT_UNDERSTOOD};
 use arame_schema::jobs::hva::CAPTURES;
 use arame_schema::jobs::report::{Ask, FactReport, Retry};
 use arame_schema::model::{ConsoleKind, InstanceId, NoConsole, Observation};
@@ -62,6 +65,7 @@ pub struct Hva {
     consoles: Arc<dyn Consoles>,
     viewers: Viewers,
     figures: Arc<Figures>,
+    forecasts: Forecasts,
     machine: Arc<Machine>,
     sim: Option<Sim>,
 }
@@ -81,6 +85,7 @@ struct Drivers {
     compute: Arc<dyn Compute>,
     consoles: Arc<dyn Consoles>,
     meters: Arc<dyn Meters>,
+    gauges: Arc<dyn Gauges>,
     store: Arc<dyn Store>,
     switch: Arc<dyn Switch>,
     captures: Arc<dyn Captures>,
@@ -105,6 +110,7 @@ impl Hva {
             compute: Arc::new(sim.clone()),
             consoles: Arc::new(sim.clone()),
             meters: Arc::new(sim.clone()),
+            gauges: Arc::new(sim.clone()),
             store: Arc::new(sim.clone()),
             switch: Arc::new(sim.clone()),
             captures: Arc::new(sim.clone()),
@@ -126,10 +132,11 @@ impl Hva {
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
         let captures = Disks::open(&data_dir, compute.clone(), config.captures.clone())?;
         let captured = config.captures.as_ref().map(|captures| (captures.listen, data_dir.join("captures")));
-        let (consoles, meters) = (compute.clone(), compute.clone());
+        let (consoles, meters, gauges) = (compute.clone(), compute.clone(), compute.clone());
         let drivers = Drivers {
             consoles,
             meters,
+            gauges,
             compute,
             store: Arc::new(files),
             switch: Arc::new(switch),
@@ -152,7 +159,7 @@ impl Hva {
         policy: Policy,
         sim: Option<Sim>,
     ) -> Result<Arc<Self>, DriverError> {
-        let Drivers { compute, consoles, meters, store, switch, captures } = drivers;
+        let Drivers { compute, consoles, meters, gauges, store, switch, captures } = drivers;
         let guests = Arc::new(Directory::default());
         for record in store.list().await? {
             guests.put(&record);
@@ -180,6 +187,7 @@ impl Hva {
             consoles,
             viewers: Viewers::default(),
             figures,
+            forecasts: Forecasts::new(gauges),
             machine: Machine::watched(every, meter),
             sim,
         });
@@ -336,6 +344,14 @@ impl Agent for Hva {
                 serde_json::to_value(answer).map_err(|e| e.to_string())
             }
             MACHINE => serde_json::to_value(self.machine.answer(Instant::now())).map_err(|e| e.to_string()),
+            LINK => {
+                let end = self.forecasts.open_link().await?;
+                serde_json::to_value(end).map_err(|e| e.to_string())
+            }
+            FORECAST => {
+                let ask = serde_json::from_value(ask.arguments).map_err(|e| e.to_string())?;
+                serde_json::to_value(self.forecasts.answer(ask).await).map_err(|e| e.to_string())
+            }
             "hva.screenshot" => {
                 let picture = self.consoles.picture(&instance_of(&ask)?).await.map_err(NotShown::told)?;
                 Ok(Value::String(STANDARD.encode(picture.png()?)))
@@ -347,7 +363,7 @@ impl Agent for Hva {
                 let record = record.ok_or_else(|| format!("{instance} is not here"))?;
                 serde_json::to_value(record).map_err(|e| e.to_string())
             }
-            other => Err(format!("this host does not understand the question `{other}`")),
+            other => Err(format!("this host {NOT_UNDERSTOOD} `{other}`")),
         }
     }
 

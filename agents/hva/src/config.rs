@@ -169,6 +169,9 @@ pub struct SimConfig {
     /// A folder shared by simulated hosts: by it guests are moved from one to another. Unsaid: none are.
     #[serde(default)]
     pub trunk: Option<PathBuf>,
+    /// What a link to another simulated host is measured to carry.
+    #[serde(default)]
+    pub link_bytes_per_second: Option<u64>,
     #[serde(default)]
     pub faults: Vec<crate::driver::sim::Fault>,
 }

@@ -6,8 +6,10 @@
 pub mod captures;
 pub mod consoles;
 pub mod files;
+pub mod gauges;
 pub mod images;
 pub mod libvirt;
+pub mod links;
 pub mod meters;
 pub mod sim;
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod console;
 pub mod driver;
 pub mod figures;
+pub mod forecast;
 pub mod host;
 pub mod jobs;
 pub mod metadata;

@@ -6,6 +6,8 @@
 
 #[path = "support/fixtures.rs"]
 mod fixtures;
+#[path = "support/forecasts.rs"]
+mod forecasts;
 #[path = "support/lab.rs"]
 mod lab;
 
@@ -13,11 +15,14 @@ use arame_framework::agent::{Agent, Standing};
 use arame_hva::driver::sim::{Action, FailsAs, Fault, Point, Sim};
 use arame_hva::{Hva, config};
 use arame_schema::jobs::Job;
+use arame_schema::jobs::forecast::{Measured, Unmeasured};
 use arame_schema::jobs::hva::*;
-use arame_schema::jobs::report::FactReport;
+use arame_schema::jobs::report::{Ask, FactReport};
 use arame_schema::model::{Fact, FactName, HostNodeId};
 use fixtures::*;
-use lab::{Answer, Host, Lab};
+use forecasts::*;
+use lab::{Answer, Console, Host, Lab};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +41,13 @@ trait Pair {
     fn endpoints(&self, host: usize) -> BTreeMap<String, String>;
     /// Its CPUs stand still, by nobody's wish: a full disk, or a hand.
     fn stall(&self, host: usize, spec: &InstanceSpec);
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String>;
+    /// Whether a move takes the time that its figures say; a simulated one takes none.
+    fn takes_time(&self) -> bool;
+    /// From now on the link from this host to others carries less than half a MiB in a second.
+    fn narrow_link(&self, host: usize);
+    /// The guest changes more of its memory than that, without end.
+    fn keep_busy(&self, host: usize, spec: &InstanceSpec);
 
     fn apply(&self, host: usize, spec: &InstanceSpec, generation: u64) -> Answer {
         let job = Job::ApplyInstance(Box::new(ApplyInstance { spec: spec.clone() }));
@@ -152,6 +164,22 @@ impl Pair for SimPair {
     fn stall(&self, host: usize, spec: &InstanceSpec) {
         self.runtime.block_on(self.hosts[host].1.stall_guest(&spec.instance)).unwrap();
     }
+
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String> {
+        let ask = Ask { question: question.to_owned(), arguments };
+        self.runtime.block_on(self.hosts[host].0.ask(ask))
+    }
+
+    fn takes_time(&self) -> bool {
+        false
+    }
+
+    fn narrow_link(&self, host: usize) {
+        self.hosts[host].1.narrow_link(400_000);
+    }
+
+    // A simulated guest always does.
+    fn keep_busy(&self, _: usize, _: &InstanceSpec) {}
 }
 
 struct RealPair {
@@ -175,6 +203,29 @@ impl Pair for RealPair {
     fn stall(&self, host: usize, spec: &InstanceSpec) {
         let suspend = ["virsh", "-c", "qemu:///system", "suspend", spec.instance.as_str()];
         assert!(self.lab.inside(HOSTS[host], &suspend).0);
+    }
+
+    fn question(&self, host: usize, question: &str, arguments: Value) -> Result<Value, String> {
+        self.hosts[host].question(question, arguments)
+    }
+
+    fn takes_time(&self) -> bool {
+        true
+    }
+
+    fn narrow_link(&self, host: usize) {
+        let line = "qdisc replace dev up0 root tbf rate 3200kbit burst 16k latency 50ms";
+        let argv: Vec<&str> = std::iter::once("tc").chain(line.split(' ')).collect();
+        let (done, said) = self.lab.inside(HOSTS[host], &argv);
+        assert!(done, "{said}");
+    }
+
+    fn keep_busy(&self, host: usize, spec: &InstanceSpec) {
+        let console = Console::booted(&self.lab, HOSTS[host], &self.hosts[host], spec.instance.as_str());
+        // Copied from one to the other each page changes; made anew each time it would take the emulated guest too long.
+        assert!(console.shell("for one in a b; do head -c 8000000 /dev/urandom > /$one; done").0);
+        assert!(console.shell("(while :; do cat /a > /busy; cat /b > /busy; echo again; done) & :").0);
+        console.until("again", std::time::Duration::from_secs(60));
     }
 }
 
@@ -308,6 +359,9 @@ contract![
     repeated_jobs_change_nothing,
     a_guest_goes_and_comes_back,
     a_guest_that_came_is_whole_also_where_it_stands_still,
+    a_move_is_forecast_from_what_was_measured,
+    what_cannot_be_measured_says_why,
+    a_guest_that_changes_faster_than_the_link_carries_is_seen,
 ];
 
 /// A guest that came from another host and whose sending on fails when it is paused already is told as whole: taken for one
@@ -335,6 +389,34 @@ fn a_guest_that_came_and_could_not_be_sent_on_is_whole() {
     pair.send(1, &spec, 3).done();
     assert_eq!(pair.places(&spec), [Seen::Running, HANDED]);
     pair.clear(&spec, 4);
+}
+
+/// Sabotage: a measure is believed for no time, or a failed one is believed.
+#[test]
+fn who_asks_again_is_answered_from_memory_and_a_failed_measure_is_not_kept() {
+    let pair = SimPair::new();
+    let (known, other) = (spec("known", 100, 43), spec("other", 100, 44));
+    for one in [&known, &other] {
+        pair.apply(0, one, 1).done();
+    }
+    let first = measured(&pair, &known, "hn-h2");
+    let fails = Fault {
+        kind: Some("measure_load".into()),
+        thing: None,
+        point: Point::BeforeEffect,
+        action: Action::Fail,
+        times: 1,
+        fails_as: FailsAs::Simulated,
+    };
+    pair.hosts[0].1.inject(fails);
+    assert_eq!(measured(&pair, &known, "hn-h2"), first, "it was measured again");
+    let failed = ask(&pair, &other, "hn-h2", None).load;
+    assert!(matches!(failed, Measured::Unknown { why: Unmeasured::Failed, .. }), "{failed:?}");
+    let again = ask(&pair, &other, "hn-h2", None).load;
+    assert!(matches!(again, Measured::Known { .. }), "{again:?}");
+    for one in [&known, &other] {
+        pair.clear(one, 2);
+    }
 }
 
 /// Every step of a move, failing before and after its effect: the guest runs on one host at most at any time, and the same

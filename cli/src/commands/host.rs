@@ -31,6 +31,9 @@ pub enum Command {
     /// Take no new instances and move away what runs; nothing is stopped / 受け入れを止め、動いているものを他へ移す
     Drain {
         host: String,
+        /// Move nothing, say where each would go and how long that takes / 移動せず、行き先と見込み時間だけを表示する
+        #[arg(long)]
+        plan: bool,
         /// Seconds for each instance / 一台あたりの待ち時間（秒）
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         timeout: u64,
@@ -81,7 +84,8 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Enable { host } => set(session, &host, json!({ "scheduling_enabled": true })).await,
         Command::Disable { host } => set(session, &host, json!({ "scheduling_enabled": false })).await,
         Command::DeclareLost { host, confirm } => loss::run(session, &host, confirm).await,
-        Command::Drain { host, timeout } => drain::run(session, &host, Duration::from_secs(timeout)).await,
+        Command::Drain { host, plan: true, .. } => drain::plan(session, &host).await,
+        Command::Drain { host, timeout, .. } => drain::run(session, &host, Duration::from_secs(timeout)).await,
     }
 }
 

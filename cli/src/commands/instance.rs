@@ -1,6 +1,7 @@
 //! `arame instance …`
 
 mod create;
+pub(crate) mod forecast;
 mod show;
 pub mod usage;
 
@@ -68,6 +69,9 @@ pub enum Command {
         /// Take the move back / 移動を取りやめる
         #[arg(long, conflicts_with = "to")]
         cancel: bool,
+        /// Move nothing, say how long it would take / 移動せず、見込み時間と影響だけを表示する
+        #[arg(long, requires = "to", conflicts_with = "cancel")]
+        plan: bool,
         #[command(flatten)]
         waiting: Waiting,
     },
@@ -135,6 +139,12 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
         Command::Poweron { instance, waiting } => {
             let wish = Wish { path: "/poweron", body: json!({}), states: &["running"] };
             change(session, &instance, wish, waiting).await
+        }
+        Command::Move { instance, to: Some(to), plan: true, .. } => {
+            let id = names::id_of::<Instance>(&session.client, &instance).await?;
+            let to = names::id_of::<HostNode>(&session.client, &to).await?;
+            let plan = forecast::ask(session, &id, &to).await?;
+            session.print(&plan, |language| forecast::plan(language, &plan))
         }
         Command::Move { instance, to, waiting, .. } => move_to(session, &instance, to.as_deref(), waiting).await,
         Command::Backup(asked) => copies::back_up(session, asked).await,

@@ -3,10 +3,12 @@
 //! Rule: what is refused here would fail for a reason that is known before; what is accepted has room on the other host from
 //! then on. Nothing is stopped by any of this.
 
+pub mod forecast;
+
 use super::advance::{self, Cause, snapshot};
 use super::instances::{lock_own, record, refuse_state};
 use super::placement::company::Wishes;
-use super::{App, AppError, Caller, placement};
+use super::{App, AppError, Caller, Ringing, placement};
 use crate::db::instances::InstanceRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
@@ -18,35 +20,39 @@ use arame_schema::model::instance::{DesiredInstance, InstanceState};
 /// Brings a running instance to another host.
 pub async fn start(app: &App, caller: &Caller, id: &str, to: &str) -> Result<(), Refusal> {
     crate::change!(app, "move instance", Some(caller.request), |tx, ringing| {
-        super::recovery::refuse_new(tx).await?;
-        let row = lock_own(tx, caller, id).await?;
-        if let Some(open) = db::moves::of_instance(tx, id).await? {
-            if open.to() == to && open.wish == Host::B {
-                return Ok(());
-            }
-            return Err(refuse_moving(id, open.to()));
-        }
-        super::losses::refuse_lost(tx, &row).await?;
-        if row.state != InstanceState::Running || row.desired != DesiredInstance::On {
-            return Err(refuse_state(&row, "running"));
-        }
-        refuse_volumes(tx, id).await?;
-        let copies = db::access::captures_of(tx, id).await?;
-        if !copies.is_empty() {
-            return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", copies.join(", ")).into());
-        }
-        let from = row.host.clone().unwrap_or_default();
-        choose(tx, &row, &from, to).await?;
-        let version = db::nodes::bump_policy(tx, to).await?;
-        db::instances::bump(tx, id).await?;
-        db::moves::insert(tx, id, (&from, to), row.generation, version).await?;
-        db::events::audit(tx, &caller.who(), "instance.move", id).await?;
-        let values = [("by", caller.token.clone()), ("from", from), ("to", to.to_owned())];
-        record(tx, caller, &row.account, id, "move_requested", &values).await?;
-        snapshot::policy(tx, ringing, to, Cause::request(caller.request)).await?;
-        advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
+        start_in(tx, ringing, caller, id, to).await
     })
     .map_err(Refusal::from)
+}
+
+async fn start_in(tx: &mut Tx, ringing: &mut Ringing, caller: &Caller, id: &str, to: &str) -> Result<(), AppError> {
+    super::recovery::refuse_new(tx).await?;
+    let row = lock_own(tx, caller, id).await?;
+    if let Some(open) = db::moves::of_instance(tx, id).await? {
+        if open.to() == to && open.wish == Host::B {
+            return Ok(());
+        }
+        return Err(refuse_moving(id, open.to()));
+    }
+    super::losses::refuse_lost(tx, &row).await?;
+    if row.state != InstanceState::Running || row.desired != DesiredInstance::On {
+        return Err(refuse_state(&row, "running"));
+    }
+    refuse_volumes(tx, id).await?;
+    let copies = db::access::captures_of(tx, id).await?;
+    if !copies.is_empty() {
+        return Err(Refusal::new(Code::ResourceInUse).with("id", id).with("by", copies.join(", ")).into());
+    }
+    let from = row.host.clone().unwrap_or_default();
+    choose(tx, &row, &from, to).await?;
+    let version = db::nodes::bump_policy(tx, to).await?;
+    db::instances::bump(tx, id).await?;
+    db::moves::insert(tx, id, (&from, to), row.generation, version).await?;
+    db::events::audit(tx, &caller.who(), "instance.move", id).await?;
+    let values = [("by", caller.token.clone()), ("from", from), ("to", to.to_owned())];
+    record(tx, caller, &row.account, id, "move_requested", &values).await?;
+    snapshot::policy(tx, ringing, to, Cause::request(caller.request)).await?;
+    advance::instance::advance(tx, ringing, id, Cause::request(caller.request)).await
 }
 
 /// Takes a move back: the instance stays on, or comes back to, the host it is from.

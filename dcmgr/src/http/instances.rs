@@ -9,8 +9,8 @@ use super::fields::{Fields, short};
 use super::list::{self, ListQuery};
 use arame_schema::api::instance::{DeletedOrPlan, InstanceOrPlan};
 use arame_schema::api::{
-    CreateInstance, Event, Instance, InstancePassword, InstanceUsage, MoveInstance, Nothing, Page, Placement, PowerOff,
-    Refusal, UpdateInstance, UpdateMonitoring, VifRequest, Volume,
+    CreateInstance, Event, Instance, InstancePassword, InstanceUsage, MoveInstance, MovedOrPlan, Nothing, Page,
+    Placement, PowerOff, Refusal, UpdateInstance, UpdateMonitoring, VifRequest, Volume,
 };
 use arame_schema::limits::{CPU_CORES, HOSTNAME_LENGTH_MAX, MEMORY_MIB, NICS_MAX, USER_DATA_BYTES_MAX};
 use arame_schema::model::instance::Shutdown;
@@ -184,16 +184,23 @@ pub async fn reboot(asked: Asked) -> Answer<Vec<String>> {
     asked.answer(vec![id.to_string()])
 }
 
-/// Bring a running instance to another host while it runs. Answers when that was begun; see its state.
+/// Bring a running instance to another host while it runs. Answers when that was begun; see its state. With `plan=true` only
+/// say how long it would take, by what its host measures now, and what would refuse it.
 #[utoipa::path(put, path = "/instances/{id}/move", tag = "instances", request_body = MoveInstance,
-    responses((status = 200, description = "`{instance_id}`")))]
-pub async fn move_to(mut asked: Asked) -> Result<Json<BTreeMap<&'static str, String>>, Refused> {
+    params(("plan" = Option<bool>, Query, description = "Answer how long it would take and what would refuse it, and move nothing.")),
+    responses((status = 200, body = MovedOrPlan)))]
+pub async fn move_to(mut asked: Asked) -> Result<Response, Refused> {
     let id: InstanceId = asked.id(ID)?;
+    let plan = asked.fields.flag("plan")?.unwrap_or(false);
     let host: Option<HostNodeId> = asked.fields.parsed("host_node_id", "hn-…")?;
     let host = asked.fields.needed("host_node_id", host)?;
     asked.fields.clone().finish()?;
+    if plan {
+        let plan = app::moves::forecast::plan(asked.app(), &asked.caller, id.as_str(), host.as_str()).await?;
+        return Ok(asked.answer(plan)?.into_response());
+    }
     app::moves::start(asked.app(), &asked.caller, id.as_str(), host.as_str()).await?;
-    Ok(Json(BTreeMap::from([("instance_id", id.to_string())])))
+    Ok(Json(BTreeMap::from([("instance_id", id.to_string())])).into_response())
 }
 
 /// Take a move back: the instance stays on, or comes back to, the host it is from.

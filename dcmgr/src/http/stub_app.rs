@@ -482,7 +482,19 @@ absent!(usage:
         }
     }
 );
-absent!(moves: start(id: &str, host: &str) -> (); cancel(id: &str) -> (););
+absent!(moves:
+    start(id: &str, host: &str) -> ();
+    cancel(id: &str) -> ();
+    {
+        pub mod forecast {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            pub async fn plan(_: &App, _: &Caller, id: &str, _: &str) -> Result<MovePlan, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+    }
+);
 absent!(volumes:
     of_instance(id: &str) -> Vec<Volume>;
     update(id: &str, change: UpdateVolume) -> Volume;

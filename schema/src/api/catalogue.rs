@@ -7,6 +7,7 @@ mod changes;
 mod events;
 mod failures;
 mod findings;
+mod forecasts;
 mod refusals;
 mod rules;
 mod silences;
@@ -18,6 +19,7 @@ pub use changes::change;
 pub use events::event;
 pub use failures::failure;
 pub use findings::{finding_kind, finding_rule};
+pub use forecasts::forecast;
 pub use refusals::refusal;
 pub use rules::placement_rule;
 pub use silences::silence;
@@ -163,7 +165,7 @@ mod tests {
         let kinds = FindingKind::ALL.map(finding_kind);
         let finding_rules = FindingRule::ALL.map(finding_rule);
         let sentences = events::ALL.iter().chain(changes::ALL).chain([&changes::GENERIC]).chain(rules::ALL);
-        let sentences = sentences.chain(silences::ALL);
+        let sentences = sentences.chain(silences::ALL).chain(forecasts::ALL);
         for entry in sentences.chain(kinds.iter()).chain(finding_rules.iter()) {
             texts.push((entry.code.to_owned(), entry.ja, entry.en));
         }
@@ -202,7 +204,7 @@ mod tests {
             assert!(seen.insert(refusal(code).wire), "{} twice", refusal(code).wire);
             assert_eq!(code_of(refusal(code).wire), Some(code));
         }
-        for list in [events::ALL, changes::ALL, rules::ALL, silences::ALL] {
+        for list in [events::ALL, changes::ALL, rules::ALL, silences::ALL, forecasts::ALL] {
             let codes: BTreeSet<_> = list.iter().map(|entry| entry.code).collect();
             assert_eq!(codes.len(), list.len());
         }

@@ -78,7 +78,7 @@ export function GuideEn() {
       <h2>8. For operators</h2>
       <ul>
         <li>
-          To work on a <Link href="/hosts">host</Link>, drain it: running machines move without stopping; what cannot be moved stays, with its
+          To work on a <Link href="/hosts">host</Link>, drain it (or move one machine from its page): how long it takes is shown first; running machines move without stopping; what cannot be moved stays, with its
           reason.
         </li>
         <li>

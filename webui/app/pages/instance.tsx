@@ -16,6 +16,7 @@ import { useWords } from "../words/use";
 import { Timeline } from "./dashboard";
 import { BackUp } from "./instance-backup";
 import { Overview } from "./instance-overview";
+import { Move } from "./move";
 
 const Terminal = lazy(() => import("../consoles/terminal"));
 const Screen = lazy(() => import("../consoles/screen"));
@@ -73,6 +74,7 @@ function NeedsRunning({ one, children }: { one: Instance; children: ReactNode })
 
 function Verbs({ one }: { one: Instance }) {
   const { t } = useWords();
+  const { can } = useSession();
   const change = useChange();
   const [asked, setAsked] = useState<"poweroff" | "delete" | null>(null);
   const put = (verb: string, body?: unknown) => change.mutate({ method: "PUT", path: `instances/${one.id}/${verb}`, body });
@@ -92,6 +94,7 @@ function Verbs({ one }: { one: Instance }) {
           <button type="button" onClick={() => setAsked("poweroff")}>
             {t("poweroff")}
           </button>
+          {can("operate") && <Move one={one} />}
         </>
       )}
       {(one.state === "running" || one.state === "halted") && <BackUp one={one} />}

@@ -2,13 +2,14 @@
 import { describe, expect, it } from "vitest";
 import { reader } from "../api/frames";
 import { concerned } from "../api/live";
-import type { HostNode, Instance, Job, UsageInterval, UsagePoint } from "../api/types";
+import type { HostNode, Instance, Job, MoveForecast, UsageInterval, UsagePoint } from "../api/types";
 import { troubled } from "../pages/dashboard";
 import { body } from "../pages/launch";
 import { searched } from "../pages/instances";
 import { loadOf } from "../parts/busy";
 import { plan } from "../parts/draining";
 import { history, late, summary } from "../parts/figures";
+import { sum, timeWords } from "../parts/forecasting";
 import { isGone, isMoving } from "../parts/moving";
 import { parse, write } from "../parts/rules";
 import { bodyOf, fresh, time, weekdayIn, wishOf } from "../parts/schedules";
@@ -17,6 +18,7 @@ import { usually, waits } from "../parts/underway";
 import { days } from "../parts/usage";
 import { permits } from "../session";
 import { ago, bytes, duration, moment } from "../words/format";
+import { say } from "../words/say";
 
 describe("an event stream", () => {
   it("gives whole frames however the text is cut, and none for comments", () => {
@@ -127,6 +129,23 @@ describe("what needs somebody", () => {
     const failed = one("i-1", "failed");
     const found: { id: string }[] = troubled([failed], [failed, one("i-2", "running"), one("i-3", "running", { code: "guest_died" }), one("vol-1", "lost")], undefined);
     expect(found.map((thing) => thing.id)).toEqual(["i-1", "i-3", "vol-1"]);
+  });
+});
+
+describe("the forecast of a move", () => {
+  const of = (seconds: number | null, span: number | null, converges: boolean | null = null) =>
+    ({ seconds, plus_minus_seconds: span, converges }) as MoveForecast;
+  const told = (language: "ja" | "en", forecast: MoveForecast) => timeWords((key, values) => say(language, key, values), forecast);
+  it("is told with its uncertainty, and what is not known as that", () => {
+    expect(told("en", of(14, 4))).toBe("14 s ± 4");
+    expect(told("ja", of(14, 4))).toBe("約 14 秒（±4 秒）");
+    expect(told("en", of(22, null))).toBe("22 s or more");
+    expect(told("en", of(null, null, false))).toBe("it would not end");
+    expect(told("ja", of(null, null))).toBe("不明");
+  });
+  it("of several is their sum, without those that have none", () => {
+    expect(sum([of(14, 4), of(3, 1), of(null, null)])).toMatchObject({ forecast: { seconds: 17, plus_minus_seconds: 5 }, without: 1 });
+    expect(told("en", sum([of(14, 4), of(3, null)]).forecast)).toBe("17 s or more");
   });
 });
 

@@ -6,6 +6,7 @@
 
 mod copies;
 mod events;
+mod gauges;
 mod interfaces;
 mod moves;
 mod screens;

@@ -5,6 +5,7 @@
 //! machine but that file.
 
 mod captures;
+mod gauges;
 mod meters;
 mod picture;
 mod rfb;
@@ -128,6 +129,8 @@ struct Inner {
     stopped: Mutex<Option<mpsc::Receiver<InstanceId>>>,
     /// Since when each guest is seen running, and which of its starts that was.
     running: Mutex<BTreeMap<InstanceId, (u32, Instant)>>,
+    /// What its links to other hosts carry.
+    link_bytes_per_second: Mutex<u64>,
 }
 
 #[derive(Clone)]
@@ -187,6 +190,9 @@ impl Sim {
                 tell,
                 stopped: Mutex::new(Some(stopped)),
                 running: Mutex::default(),
+                link_bytes_per_second: Mutex::new(
+                    config.link_bytes_per_second.unwrap_or(gauges::LINK_BYTES_PER_SECOND),
+                ),
             }),
         })
     }
@@ -239,6 +245,11 @@ impl Sim {
             world.disks.remove(instance);
         })
         .await
+    }
+
+    /// Its links to other hosts carry this much in a second from now on.
+    pub fn narrow_link(&self, bytes_per_second: u64) {
+        *lock(&self.inner.link_bytes_per_second) = bytes_per_second;
     }
 
     /// How often a guest began from its disk here.

@@ -340,6 +340,12 @@ impl Host {
         serde_json::from_value(self.ask_for(json!({ "do": "figures", "instance": instance }))).unwrap()
     }
 
+    /// Any question, as dcmgr asks it.
+    pub fn question(&self, question: &str, arguments: Value) -> Result<Value, String> {
+        let asked = self.ask_for(json!({ "do": "question", "question": question, "arguments": arguments }));
+        serde_json::from_value(asked).unwrap()
+    }
+
     /// Kills the process as SIGKILL does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -480,6 +486,10 @@ async fn perform(
         "figures" => {
             let arguments = json!({ "instance": message["instance"] });
             hva.ask(Ask { question: FIGURES.into(), arguments }).await.unwrap()
+        }
+        "question" => {
+            let question = message["question"].as_str().unwrap().to_owned();
+            json!(hva.ask(Ask { question, arguments: message["arguments"].clone() }).await)
         }
         "screenshot" => {
             let arguments = json!({ "instance": message["instance"] });

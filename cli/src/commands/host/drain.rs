@@ -2,6 +2,8 @@
 //!
 //! Rule: nothing is ever stopped. What cannot be moved is told with its reason, and the command then ends in failure.
 
+mod plan;
+
 use crate::commands::instance::follow_move;
 use crate::failure::{CliError, REFUSED};
 use crate::names;
@@ -28,10 +30,8 @@ struct Moved {
 pub async fn run(session: &mut Session<'_>, host: &str, timeout: Duration) -> Result<(), CliError> {
     let id = names::id_of::<HostNode>(&session.client, host).await?;
     let _: HostNode = session.client.put(&format!("/host_nodes/{id}"), &json!({ "scheduling_enabled": false })).await?;
-    let instances: Vec<Instance> = session.client.list("/instances").await?;
     let mut told = Vec::new();
-    for one in instances.into_iter().filter(|one| one.host_node.as_deref() == Some(&id) && one.terminated_at.is_none())
-    {
+    for one in of_host(session, &id).await? {
         told.push(away(session, &one, &id, timeout).await?);
     }
     let left = told.iter().filter(|moved| moved.reason.is_some()).count().to_string();
@@ -49,6 +49,19 @@ pub async fn run(session: &mut Session<'_>, host: &str, timeout: Duration) -> Re
     }
     let words = [Message::NotDrained, Message::NotDrainedCause, Message::NotDrainedNext];
     Err(CliError::own(REFUSED, session.language(), words, &[("host", &id), ("count", &left)]))
+}
+
+/// Says what would be done.
+pub async fn plan(session: &mut Session<'_>, host: &str) -> Result<(), CliError> {
+    let id = names::id_of::<HostNode>(&session.client, host).await?;
+    let instances = of_host(session, &id).await?;
+    plan::run(session, &id, &instances).await
+}
+
+async fn of_host(session: &Session<'_>, host: &str) -> Result<Vec<Instance>, CliError> {
+    let mut instances: Vec<Instance> = session.client.list("/instances").await?;
+    instances.retain(|one| one.host_node.as_deref() == Some(host) && one.terminated_at.is_none());
+    Ok(instances)
 }
 
 /// Hosts that may take it, the emptiest first.

@@ -101,7 +101,12 @@ fn effects(language: Language, quotas: &[QuotaEffect], refusals: &[PlannedRefusa
     let row =
         |quota: &QuotaEffect| vec![quota.quota.clone(), quota.used.to_string(), quota.after.to_string(), limit(quota)];
     let head = [Message::Quota, Message::Used, Message::Then, Message::Limit];
-    let mut text = table(language, &head, quotas.iter().map(row).collect());
+    table(language, &head, quotas.iter().map(row).collect()) + &self::refusals(language, refusals)
+}
+
+/// What would refuse it, with the next step.
+pub fn refusals(language: Language, refusals: &[PlannedRefusal]) -> String {
+    let mut text = String::new();
     for refusal in refusals {
         text.push_str(&format!("{}: {}\n", word(language, Message::Error), refusal.message));
         text.push_str(&format!("{}: {}\n", word(language, Message::NextStep), refusal.next_step));

@@ -1,7 +1,7 @@
 //! What a launch or a deletion would do, without doing it.
 //!
 //! Rule: nothing is changed. A launch is carried out in a transaction that is always rolled back, so that what is told is
-//! what the real request would meet, to the last address; nothing that it queued is rung. A move would stand here too.
+//! what the real request would meet, to the last address; nothing that it queued is rung.
 
 use super::launch::{
     New, check_hostname, check_request, create_in, demand, duplicate_of, entropy, image_of, size_of, wishes,

@@ -1,4 +1,4 @@
-//! The counters of all running guests, by one call of libvirt, and what they mean. The second file of this crate with
+//! The counters of running guests, by one call of libvirt for all, and what they mean. The second file of this crate with
 //! `unsafe`: the binding neither reads the records nor gives their memory back.
 //!
 //! Rule: the call waits for no guest that is busy with something else (`NOWAIT`): of that one less is known this time. What
@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error as VirtError;
@@ -44,7 +45,46 @@ fn all(connection: &Connect) -> Result<Vec<(String, Fields)>, VirtError> {
     let mut records: *mut virt_sys::virDomainStatsRecordPtr = std::ptr::null_mut();
     // SAFETY: the connection is open as long as the reference; libvirt writes the list's address.
     let count = unsafe { virt_sys::virConnectGetAllDomainStats(connection.as_ptr(), WANTED, &mut records, flags) };
-    let Ok(count) = usize::try_from(count) else { return Err(VirtError::last_error()) };
+    let count = usize::try_from(count).map_err(|_| VirtError::last_error())?;
+    // SAFETY: libvirt filled `count` records just now.
+    Ok(unsafe { taken(records, count) })
+}
+
+/// The fields of one guest. Of one that is busy with something else less is known.
+pub(super) fn of(domain: &Domain, wanted: u32) -> Result<Fields, VirtError> {
+    let mut domains = [domain.as_ptr(), std::ptr::null_mut()];
+    let mut records: *mut virt_sys::virDomainStatsRecordPtr = std::ptr::null_mut();
+    let flags = virt_sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+    // SAFETY: the list is ended by a null and outlives the call, as the domain does.
+    let count = unsafe { virt_sys::virDomainListGetStats(domains.as_mut_ptr(), wanted, &mut records, flags) };
+    let count = usize::try_from(count).map_err(|_| VirtError::last_error())?;
+    // SAFETY: libvirt filled `count` records just now.
+    let found = unsafe { taken(records, count) };
+    Ok(found.into_iter().next().map(|(_, fields)| fields).unwrap_or_default())
+}
+
+/// QEMU begins to look for so many seconds at how fast the guest's memory changes, by samples of its pages.
+pub(super) fn begin_dirty_rate(domain: &Domain, looked: Duration) -> Result<(), VirtError> {
+    let seconds = i32::try_from(looked.as_secs()).unwrap_or(1);
+    let mode = virt_sys::VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING;
+    // SAFETY: the pointer is the domain's own and lives as long as the reference.
+    let answer = unsafe { virt_sys::virDomainStartDirtyRateCalc(domain.as_ptr(), seconds, mode) };
+    if answer == 0 { Ok(()) } else { Err(VirtError::last_error()) }
+}
+
+/// For how many milliseconds a migration may let the guest stand still.
+pub(super) fn pause_limit(domain: &Domain) -> Result<u64, VirtError> {
+    let mut limit = 0;
+    // SAFETY: the pointer is the domain's own; libvirt writes one number.
+    let answer = unsafe { virt_sys::virDomainMigrateGetMaxDowntime(domain.as_ptr(), &mut limit, 0) };
+    if answer == 0 { Ok(limit) } else { Err(VirtError::last_error()) }
+}
+
+/// Copies the records and gives them back.
+///
+/// # Safety
+/// libvirt filled so many records and they were not freed.
+unsafe fn taken(records: *mut virt_sys::virDomainStatsRecordPtr, count: usize) -> Vec<(String, Fields)> {
     let mut found = Vec::with_capacity(count);
     for place in 0..count {
         // SAFETY: libvirt filled `count` records; each lives until the list is freed below.
@@ -56,9 +96,9 @@ fn all(connection: &Connect) -> Result<Vec<(String, Fields)>, VirtError> {
             }
         }
     }
-    // SAFETY: given by the call above, freed once; nothing of it was kept.
+    // SAFETY: given by the caller, freed once; nothing of it was kept.
     unsafe { virt_sys::virDomainStatsRecordListFree(records) };
-    Ok(found)
+    found
 }
 
 /// # Safety
@@ -91,12 +131,16 @@ unsafe fn copied(record: &virt_sys::virDomainStatsRecord) -> Fields {
 }
 
 impl Fields {
+    pub(super) fn known(&self, name: &str) -> Option<u64> {
+        self.numbers.get(name).copied()
+    }
+
     fn number(&self, name: &str) -> u64 {
-        self.numbers.get(name).copied().unwrap_or(0)
+        self.known(name).unwrap_or(0)
     }
 
     /// The devices of a kind, as libvirt numbers them, with their names: `block` or `net`.
-    fn devices(&self, kind: &str) -> Vec<(u64, String)> {
+    pub(super) fn devices(&self, kind: &str) -> Vec<(u64, String)> {
         let named = |number| Some((number, self.texts.get(&format!("{kind}.{number}.name"))?.clone()));
         (0..self.number(&format!("{kind}.count"))).filter_map(named).collect()
     }
@@ -132,7 +176,7 @@ impl Fields {
             };
             Some((vif_of(&tap)?, totals))
         });
-        let known = |name: &str| self.numbers.get(name).copied();
+        let known = |name: &str| self.known(name);
         let memory = MemoryNow {
             kib: self.number("balloon.current"),
             resident_kib: known("balloon.rss"),

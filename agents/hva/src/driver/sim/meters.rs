@@ -13,13 +13,13 @@ use tokio::time::Instant;
 const BUSY_MAX: u64 = 400;
 
 /// A number that a name always has.
-fn number(name: &str) -> u64 {
+pub(super) fn number(name: &str) -> u64 {
     // FNV-1a: no more than an even spread is asked of it.
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Between `least` and twice that.
-fn rate(name: &str, least: u64) -> u64 {
+pub(super) fn rate(name: &str, least: u64) -> u64 {
     least + number(name) % least.max(1)
 }
 

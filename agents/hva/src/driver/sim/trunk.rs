@@ -62,7 +62,7 @@ impl World {
 }
 
 impl Sim {
-    fn trunk(&self) -> Told<&Path> {
+    pub(super) fn trunk(&self) -> Told<&Path> {
         let none = || DriverError::new("no_trunk", "simulated hosts move guests only over a trunk", Retry::Never);
         self.inner.trunk.as_deref().ok_or_else(none)
     }
