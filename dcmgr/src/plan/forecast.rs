@@ -14,8 +14,8 @@
 use arame_schema::jobs::forecast::{GuestLoad, LinkRate};
 use arame_schema::limits::JOB_BUDGET_MAX;
 
-/// Until the other host's hypervisor has started its half and both agree; by how much that may be wrong. Measured with
-/// libvirt 9 and QEMU 7.2: 0.7 to 1.6 s.
+/// Until the other host's hypervisor has started its half and both agree; by how much that may be wrong. An estimate, of whole
+/// moves of small guests that took some two seconds (libvirt 9, QEMU 7.2, emulated).
 const SET_UP_SECONDS: f64 = 1.5;
 const SET_UP_ERROR_SECONDS: f64 = 1.0;
 

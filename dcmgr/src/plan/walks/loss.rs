@@ -216,7 +216,7 @@ impl Loss {
         let around = instance::Surroundings { ready: true, ran_before: row.ran, failed: false };
         let Some(kind) = self.want(s, Place::Host(row.own), instance::next_job(wish, facts, around)) else { return };
         let known = &mut s.known[row.own];
-        if kind == Kind::DeleteInstance || !(known.power == Fact::Yes && !row.off) {
+        if kind == Kind::DeleteInstance || known.power != Fact::Yes || row.off {
             (known.domain, known.power) = (Fact::Maybe, Fact::Maybe);
         }
         let Some((wish, facts)) = asked else { return };

@@ -442,26 +442,21 @@ impl Moves {
                 continue;
             }
             let troubled = State { troubles: s.troubles - 1, ..*s };
-            let mut changes = Vec::new();
-            let mut down = troubled;
             // What is defined there outlives the host's death; memory does not.
             let stops = matches!(place.held, RUNNING | PAUSED);
-            let held = if stops { Held::Off } else { place.held };
-            *down.place(host) = Place { life: Life::Down, drifted: true, held, ..place };
-            changes.push(("a host loses power", down));
-            let mut cut = troubled;
-            cut.place(host).life = Life::Cut;
-            changes.push(("a host is cut off", cut));
+            let down =
+                Place { life: Life::Down, drifted: true, held: if stops { Held::Off } else { place.held }, ..place };
+            let mut changes =
+                vec![("a host loses power", down), ("a host is cut off", Place { life: Life::Cut, ..place })];
             if place.held == RUNNING {
-                let mut stopped = troubled;
-                *stopped.place(host) = Place { held: Held::Off, drifted: true, ..place };
-                changes.push(("the guest stops by itself", stopped));
-                let mut stalled = troubled;
-                *stalled.place(host) = Place { held: PAUSED, drifted: true, ..place };
-                changes.push(("its host's disk is full", stalled));
+                let now = |held| Place { held, drifted: true, ..place };
+                changes
+                    .extend([("the guest stops by itself", now(Held::Off)), ("its host's disk is full", now(PAUSED))]);
             }
             let busy = s.open.iter().any(Option::is_some);
-            for (label, mut state) in changes {
+            for (label, place) in changes {
+                let mut state = troubled;
+                *state.place(host) = place;
                 self.advance(&mut state);
                 if busy { steps.trouble(label, state) } else { steps.trouble_at_rest(label, state) }
             }
