@@ -443,15 +443,12 @@ impl Moves {
             }
             let troubled = State { troubles: s.troubles - 1, ..*s };
             // What is defined there outlives the host's death; memory does not.
-            let stops = matches!(place.held, RUNNING | PAUSED);
-            let down =
-                Place { life: Life::Down, drifted: true, held: if stops { Held::Off } else { place.held }, ..place };
-            let mut changes =
-                vec![("a host loses power", down), ("a host is cut off", Place { life: Life::Cut, ..place })];
+            let now = |held| Place { held, drifted: true, ..place };
+            let left = if matches!(place.held, RUNNING | PAUSED) { Held::Off } else { place.held };
+            let (down, cut) = (Place { life: Life::Down, ..now(left) }, Place { life: Life::Cut, ..place });
+            let mut changes = vec![("a host loses power", down), ("a host is cut off", cut)];
             if place.held == RUNNING {
-                let now = |held| Place { held, drifted: true, ..place };
-                changes
-                    .extend([("the guest stops by itself", now(Held::Off)), ("its host's disk is full", now(PAUSED))]);
+                changes.extend([("the guest stops by itself", now(Held::Off)), ("its disk is full", now(PAUSED))]);
             }
             let busy = s.open.iter().any(Option::is_some);
             for (label, place) in changes {
