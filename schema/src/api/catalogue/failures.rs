@@ -126,6 +126,11 @@ pub static ALL: &[FailureEntry] = failures! {
          "もう一度試してください。続く場合は管理者がそのホストの libvirt のログを確認してください。"),
         ("The virtual machine could not be changed.", "libvirt answered an error: {message}",
          "Try again. If it stays so, an operator should read the libvirt log of that host.");
+    "link_unreachable":
+        ("ホスト間の経路を測れませんでした。", "移動先のホストにつながらないか、応答がありません: {message}",
+         "2 台のホストの間で移動に使うポート（49152〜49215）が通ることを確かめてください。"),
+        ("The link between the two hosts could not be measured.", "The other host was not reached, or said nothing: {message}",
+         "See that the ports of migrations (49152 to 49215) are open between the two hosts.");
     "switch_error" | "switch_unavailable" | "link_failed" | "port_taken":
         ("仮想スイッチの設定に失敗しました。", "Open vSwitch がエラーを返しました: {message}",
          "管理者がホストの Open vSwitch の稼働を確認してください。復帰後に自動で再試行します。"),
