@@ -369,7 +369,7 @@ impl Writer<'_> {
         let hosts = u64::from(self.wish.hosts.max(1));
         let (cpu_cores, memory_mib, disk_mib) = if real {
             let memory = self.capacity.memory_mib.saturating_sub(MEMORY_KEPT_MIB) / hosts;
-            (self.capacity.cpus, memory.max(512), (self.capacity.disk_mib / 2 / hosts).max(1024))
+            (self.capacity.cpus, memory.max(512), (self.capacity.disk_mib * 3 / 4 / hosts).max(1024))
         } else {
             (SIM_CPU_CORES, SIM_MEMORY_MIB, SIM_DISK_MIB)
         };
