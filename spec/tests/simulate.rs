@@ -114,9 +114,7 @@ fn whatever_goes_wrong_for_a_while_everything_ends_as_wished_in_every_seed() {
     assert!(hits * 2 >= times, "only {hits} of {times} strokes met an open job");
     let moved = summary.ends.get("move: moved").copied().unwrap_or(0);
     let back = summary.ends.get("move: move_ended_back").copied().unwrap_or(0);
-    // Two of three moves arrive; in the few seeds of `make test` chance makes it fewer.
-    assert!(moved * 4 >= summary.seeds, "only {moved} machines were moved in {} seeds", summary.seeds);
-    assert!((moved + back) * 2 >= summary.seeds, "only {moved} and {back} moves ended in {} seeds", summary.seeds);
+    assert!(moved * 2 >= summary.seeds, "only {moved} machines were moved in {} seeds", summary.seeds);
     assert!(back * 20 >= summary.seeds, "only {back} moves ended where they began in {} seeds", summary.seeds);
     assert!(times >= summary.seeds * 3, "only {times} strokes in {} seeds", summary.seeds);
 }

@@ -180,14 +180,14 @@ impl Clients {
                 Some(Order::Launch { name: self.name("m"), damaged })
             }
             (18..=23, Some(machine)) => Some(Order::PowerOff { machine }),
-            (24..=30, Some(machine)) => Some(Order::PowerOn { machine }),
-            (31..=34, Some(machine)) => Some(Order::Reboot { machine }),
-            (35..=47, Some(_)) => {
+            (24..=28, Some(machine)) => Some(Order::PowerOn { machine }),
+            (29..=31, Some(machine)) => Some(Order::Reboot { machine }),
+            (32..=50, Some(_)) => {
                 let movable = wishes.without_disks(wishes.free_machines(account, &[End::Running]));
                 let machine = movable.choose(&mut *self.rng()).cloned()?;
                 Some(Order::Move { machine })
             }
-            (48..=59, Some(machine)) => Some(Order::Delete { machine }),
+            (51..=59, Some(machine)) => Some(Order::Delete { machine }),
             (60..=64, _) => {
                 let rule = format!("tcp:{0},{0},ip4:0.0.0.0", self.rng().random_range(1..1000));
                 let group = format!("sg-{}", account.trim_start_matches("a-"));
