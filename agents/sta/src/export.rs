@@ -229,6 +229,31 @@ pub fn parse_iqn(prefix: &str, iqn: &str) -> Option<(AttachmentId, u64)> {
 }
 
 impl Wish {
+    /// What could break out of its place at a target daemon is refused: names are words of a request, or folders; a path ends at a
+    /// comma, and a listing's line at a space.
+    ///
+    /// # Errors
+    /// [`ExportError::BadValue`] with what is wrong.
+    pub fn check(&self) -> Result<(), ExportError> {
+        let bad = |what: &str, reason| Err(ExportError::BadValue { what: what.to_owned(), reason });
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_');
+        for name in [&self.initiator_iqn, &self.chap_user, &self.key] {
+            // RFC 7143 section 4.2.7.1: an iSCSI name has at most 223 bytes.
+            if name.is_empty() || name.len() > 223 || name.starts_with('.') || !name.bytes().all(plain) {
+                return bad(name, "only letters, digits and . : - _ are allowed, and no . at the begin");
+            }
+        }
+        let secret = self.chap_secret.expose();
+        if !(12..=16).contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
+            return bad("the CHAP secret", "12 to 16 visible ASCII characters without a comma are allowed");
+        }
+        let path = self.path.to_string_lossy();
+        if path.bytes().any(|b| b == b',' || b.is_ascii_whitespace()) || path.len() > 500 {
+            return bad(&path, "a path with commas or spaces cannot be served");
+        }
+        Ok(())
+    }
+
     pub fn mark(&self, stage: Stage) -> TargetMark {
         TargetMark {
             installation: self.installation,

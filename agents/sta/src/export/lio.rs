@@ -174,7 +174,7 @@ impl Export for LioExport {
     }
 
     async fn ensure(&self, wish: &Wish) -> Result<(), ExportError> {
-        check(wish)?;
+        wish.check()?;
         let _changing = self.changing.lock().await;
         let name = iqn(&self.prefix, &wish.attachment, wish.epoch);
         let (standing, others): (Vec<_>, Vec<_>) = self.found().await?.into_iter().partition(|one| one.iqn == name);
@@ -230,25 +230,4 @@ impl Export for LioExport {
     async fn forget(&self, mark: &TargetMark) -> Result<(), ExportError> {
         self.marks.write(&TargetMark { stage: Stage::Removed, ..mark.clone() })
     }
-}
-
-/// What could break out of its place is refused: a name is a folder's, a path ends at a comma.
-fn check(wish: &Wish) -> Result<(), ExportError> {
-    let bad = |what: &str, reason| Err(ExportError::BadValue { what: what.to_owned(), reason });
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_');
-    for name in [&wish.initiator_iqn, &wish.chap_user, &wish.key] {
-        // RFC 7143 section 4.2.7.1: an iSCSI name has at most 223 bytes.
-        if name.is_empty() || name.len() > 223 || name.starts_with('.') || !name.bytes().all(plain) {
-            return bad(name, "only letters, digits and . : - _ are allowed");
-        }
-    }
-    let secret = wish.chap_secret.expose();
-    if !(12..=16).contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
-        return bad("the CHAP secret", "12 to 16 visible ASCII characters without a comma are allowed");
-    }
-    let path = wish.path.to_string_lossy();
-    if path.bytes().any(|b| b == b',' || b.is_ascii_whitespace()) || path.len() > 500 {
-        return bad(&path, "a path with commas or spaces cannot be served");
-    }
-    Ok(())
 }

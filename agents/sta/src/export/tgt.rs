@@ -201,7 +201,7 @@ impl Export for TgtExport {
     }
 
     async fn ensure(&self, wish: &Wish) -> Result<(), ExportError> {
-        check(wish)?;
+        wish.check()?;
         let _changing = self.changing.lock().await;
         let listed = self.listed().await?;
         let name = iqn(&self.prefix, &wish.attachment, wish.epoch);
@@ -263,25 +263,4 @@ impl Export for TgtExport {
 
 fn free_number(listed: &[Listed]) -> i32 {
     (1..).find(|tid| listed.iter().all(|one| one.tid != *tid)).unwrap_or(i32::MAX)
-}
-
-/// What could break out of its place in a request is refused: commas end a value, spaces end a listing's line.
-fn check(wish: &Wish) -> Result<(), ExportError> {
-    let bad = |what: &str, reason| Err(ExportError::BadValue { what: what.to_owned(), reason });
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_');
-    for name in [&wish.initiator_iqn, &wish.chap_user] {
-        if name.is_empty() || name.len() > 223 || !name.bytes().all(plain) {
-            return bad(name, "only letters, digits and . : - _ are allowed");
-        }
-    }
-    let secret = wish.chap_secret.expose();
-    if !(12..=16).contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
-        return bad("the CHAP secret", "12 to 16 visible ASCII characters without a comma are allowed");
-    }
-    // The daemon cuts a path at a comma and takes spaces for the end of the word.
-    let path = wish.path.to_string_lossy();
-    if path.bytes().any(|b| b == b',' || b.is_ascii_whitespace()) || path.len() > 500 {
-        return bad(&path, "a path with commas or spaces cannot be served");
-    }
-    Ok(())
 }
