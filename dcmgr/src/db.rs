@@ -60,6 +60,17 @@ fn prefix(text: &str) -> String {
     format!("{}%", text.replace('%', "").replace('_', "\\_"))
 }
 
+/// For LIKE: texts that contain this, whatever it holds. The escape is LIKE's own, the backslash.
+fn containing(text: &str) -> String {
+    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
+
+/// For `(? IS NULL OR id LIKE ? OR display_name LIKE ?)`.
+fn searched(filter: &ListFilter) -> [Value; 3] {
+    let text = filter.search.as_deref();
+    [text.into(), text.map(|text| prefix(&text.to_lowercase())).into(), text.map(containing).into()]
+}
+
 /// Since and until of creation and of the end. A moment on the wire is a whole second: until includes all of it.
 fn moments(filter: &ListFilter) -> [Option<String>; 4] {
     let text = |moment: Option<Timestamp>, seconds: i64| {

@@ -92,6 +92,7 @@ fn fits(columns: &Value, filter: &ListFilter) -> bool {
         (Some(value), Nil::IsNotNil) => !value.is_null(),
     };
     is("display_name", &filter.display_name)
+        && filter.search.as_ref().is_none_or(|text| found(columns, text))
         && filter.id.as_ref().is_none_or(begins)
         && filter.nil.iter().all(nil)
         && (columns.get("created_at").is_none() || filter.created.holds(moment(&columns["created_at"])))
@@ -99,6 +100,16 @@ fn fits(columns: &Value, filter: &ListFilter) -> bool {
             Some(column) => filter.ended.holds(moment(&columns[column])),
             None => true,
         }
+}
+
+/// Columns in which a part of what is searched for counts; of an id its beginning does.
+const SEARCHED: [&str; 4] = ["display_name", "name", "hostname", "ipv4_network"];
+
+fn found(columns: &Value, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let word = |column: &str| columns[column].as_str().map(str::to_lowercase);
+    word("id").is_some_and(|id| id.starts_with(&text))
+        || SEARCHED.iter().any(|column| word(column).is_some_and(|word| word.contains(&text)))
 }
 
 fn moment(value: &Value) -> Option<Timestamp> {
@@ -148,6 +159,10 @@ mod tests {
         assert_eq!(ids(&filter()), ["nw-b", "nw-a", "nw-c"], "control: as it came");
         assert_eq!(ids(&ListFilter { display_name: Some("two".into()), ..filter() }), ["nw-b", "nw-c"]);
         assert_eq!(ids(&ListFilter { id: Some("nw-a".into()), ..filter() }), ["nw-a"]);
+        let search = |text: &str| ids(&ListFilter { search: Some(text.into()), ..filter() });
+        assert_eq!(search("NW-A"), ["nw-a"]);
+        assert_eq!(search("Tw"), ["nw-b", "nw-c"]);
+        assert_eq!(search("w-a"), [""; 0], "of an id its beginning");
         let since = Span { since: at("2026-01-02 00:00:00 UTC"), until: None };
         assert_eq!(ids(&ListFilter { created: since, ..filter() }), ["nw-b", "nw-c"]);
         assert_eq!(ids(&ListFilter { ended: since, ..filter() }), ["nw-c"]);

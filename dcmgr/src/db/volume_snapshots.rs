@@ -179,6 +179,7 @@ pub async fn list(db: &Db, to: Narrowed<'_>, f: &api::ListFilter) -> Result<(u64
     let filter = "(? IS NULL OR p.account_id = ?) AND (? IS NULL OR p.volume_id = ?) AND \
                   (? = 0 OR p.deleted_at IS NULL) AND (? IS NULL OR p.state = ?) \
                   AND (? IS NULL OR p.id LIKE ?) AND (? IS NULL OR p.display_name = ?) \
+                  AND (? IS NULL OR p.id LIKE ? OR p.display_name LIKE ?) \
                   AND (? IS NULL OR p.created_at >= ?) AND (? IS NULL OR p.created_at < ?) \
                   AND (? IS NULL OR p.deleted_at >= ?) AND (? IS NULL OR p.deleted_at < ?)";
     let mut values: Vec<mysql_async::Value> = Vec::new();
@@ -188,6 +189,7 @@ pub async fn list(db: &Db, to: Narrowed<'_>, f: &api::ListFilter) -> Result<(u64
     values.extend(super::twice(to.state));
     values.extend(super::twice(f.id.as_deref().map(super::prefix).as_deref()));
     values.extend(super::twice(f.display_name.as_deref()));
+    values.extend(super::searched(f));
     values.extend(super::spans(f));
     let count = format!("SELECT COUNT(*) AS n FROM volume_snapshots p WHERE {filter}");
     let total = db.rows(count, mysql_async::Params::Positional(values.clone())).await?;

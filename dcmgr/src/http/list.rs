@@ -25,6 +25,8 @@ pub struct ListQuery {
     display_name: Option<String>,
     /// Ids that begin with this.
     id: Option<String>,
+    /// What somebody would type to find one: ids that begin with it, and names, host names and addresses that contain it.
+    search: Option<String>,
     host_node_id: Option<String>,
     /// Id of the last row of the page before: goes on behind it, in the order the list is sorted by. Of the audit log
     /// its request.
@@ -61,6 +63,7 @@ pub fn filter(fields: &mut Fields) -> Result<ListFilter, Refusal> {
         state: present(fields.text_within("state", 64)?),
         display_name: present(fields.text_within("display_name", 255)?),
         id: present(fields.text_within("id", 63)?),
+        search: present(fields.text_within("search", 255)?.map(|text| text.trim().to_owned())),
         host_node_id: fields.parsed("host_node_id", "hn-…")?,
         after: present(fields.text_within("after", 63)?),
         start,

@@ -299,6 +299,9 @@ pub struct ListFilter {
     pub display_name: Option<String>,
     /// Ids that begin with this.
     pub id: Option<String>,
+    /// Ids that begin with this, and names, host names and addresses that contain it; letters of either case.
+    #[serde(default)]
+    pub search: Option<String>,
     /// Only of this host.
     pub host_node_id: Option<HostNodeId>,
     /// Goes on behind this row, wherever it is by now: for long lists cheaper than a great `start`.
@@ -346,6 +349,7 @@ impl Default for ListFilter {
             state: None,
             display_name: None,
             id: None,
+            search: None,
             host_node_id: None,
             after: None,
             start: 0,

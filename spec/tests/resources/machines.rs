@@ -116,7 +116,7 @@ async fn an_image_in_use_stays_and_one_that_goes_is_launched_no_more() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_volume_is_renamed_listed_by_its_machine_and_found_by_name() -> anyhow::Result<()> {
+async fn a_volume_is_renamed_and_listed_by_its_machine_and_both_are_found_by_what_somebody_types() -> anyhow::Result<()> {
     let world = small().await?;
     let one = world.launch("web1").await?;
     world.instance_in(&one.id, InstanceState::Running).await?;
@@ -132,6 +132,23 @@ async fn a_volume_is_renamed_listed_by_its_machine_and_found_by_name() -> anyhow
     let by_name = |name: &str| ListFilter { display_name: Some(name.into()), ..ListFilter::default() };
     ensure!(told(app::volumes::list(&world.app, &world.demo(), by_name("data")).await)?.total == 1);
     ensure!(told(app::volumes::list(&world.app, &world.demo(), by_name("other")).await)?.total == 0);
+    let typed = |text: &str| ListFilter { search: Some(text.into()), ..ListFilter::default() };
+    for (text, volumes, machines) in [
+        ("AT", 1, 0),
+        (&disk.id[..6], 1, 0),
+        ("Eb1", 0, 1),
+        (&one.id[..5], 0, 1),
+        ("10.100.0.", 0, 1),
+        ("データ", 0, 0),
+        ("%", 0, 0),
+        ("_", 0, 0),
+        ("\\", 0, 0),
+    ] {
+        let found = told(app::volumes::list(&world.app, &world.demo(), typed(text)).await)?.total;
+        ensure!(found == volumes, "{text}: {found} volumes");
+        let found = told(app::instances::list(&world.app, &world.demo(), typed(text)).await)?.total;
+        ensure!(found == machines, "{text}: {found} machines");
+    }
     told(app::instances::delete(&world.app, &world.demo(), &one.id).await)?;
     world.instance_in(&one.id, InstanceState::Terminated).await?;
     world.volume_in(&disk.id, "available").await?;

@@ -235,6 +235,17 @@ impl Filter<'_> {
                 .push("(i.terminated_at IS NULL OR i.terminated_at > UTC_TIMESTAMP(3) - INTERVAL 900 SECOND)".into()),
             Ended::All => {}
         }
+        if let Some(text) = &f.search {
+            terms.push(
+                "(i.id LIKE ? OR i.display_name LIKE ? OR i.hostname LIKE ? OR EXISTS (SELECT 1 FROM network_vifs y \
+                 WHERE y.instance_id = i.id AND y.deleted_at IS NULL AND INET_NTOA(y.ipv4) LIKE ?))"
+                    .into(),
+            );
+            // Names are compared without case by their column; ids and host names have small letters only.
+            let (part, small) = (super::super::containing(text), text.to_lowercase());
+            let word = super::super::containing(&small);
+            values.extend([super::super::prefix(&small), part, word.clone(), word].map(mysql_async::Value::from));
+        }
         if !self.states.is_empty() {
             terms.push(format!("i.state IN ({})", vec!["?"; self.states.len()].join(", ")));
             values.extend(self.states.iter().map(|state| mysql_async::Value::from(*state)));
@@ -253,6 +264,7 @@ impl Filter<'_> {
         let f = self.filter;
         let narrow = f.id.is_some()
             || f.display_name.is_some()
+            || f.search.is_some()
             || self.host.is_some()
             || super::super::sorted(f, COLUMNS).is_some();
         match (self.account, &self.ended, &f.after) {
