@@ -13,7 +13,7 @@ use arame_schema::model::{AccountId, UserId};
 const ID: &str = "u-…";
 
 /// What is typed at sign-in.
-pub const NAME: &str = "[a-z0-9][a-z0-9._-]{0,62}";
+const NAME: &str = "[a-z0-9][a-z0-9._-]{0,62}";
 
 /// Accounts of one user: bounds a request.
 const MEMBERSHIPS_MAX: usize = 100;
@@ -81,7 +81,7 @@ pub async fn delete(asked: Asked) -> Answer<Vec<String>> {
 }
 
 /// Whether somebody can have this name.
-pub fn is_name(text: &str) -> bool {
+fn is_name(text: &str) -> bool {
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 63
         && text.bytes().next().is_some_and(plain)
