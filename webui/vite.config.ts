@@ -6,5 +6,6 @@ import { defineConfig } from "vite";
 export default defineConfig({
   plugins: [react()],
   build: { target: "es2022", modulePreload: { polyfill: false }, assetsInlineLimit: 0, reportCompressedSize: false },
-  server: { port: 9100, proxy: { "/api": { target: "http://127.0.0.1:9000", ws: true }, "/session": "http://127.0.0.1:9000" } },
+  // Tests compare the words with what the program writes: its sources are beside.
+  server: { port: 9100, fs: { allow: [".."] }, proxy: { "/api": { target: "http://127.0.0.1:9000", ws: true }, "/session": "http://127.0.0.1:9000" } },
 });

@@ -50,9 +50,11 @@ test("several machines are found, chosen and stopped at once, and what cannot be
   for (const name of ["web1", "web2", "db1"]) await launched(name);
   await page.goto("/instances");
   await page.getByRole("link", { name: "db1" }).waitFor();
-  await page.getByLabel("検索").fill("web2");
+  await page.getByLabel("検索").fill("EB");
   await page.getByRole("link", { name: "db1" }).waitFor({ state: "detached" });
-  await page.getByRole("link", { name: "web2" }).waitFor();
+  for (const name of ["web1", "web2"]) await page.getByRole("link", { name }).waitFor();
+  await page.getByLabel("検索").fill("10.100.0.");
+  await page.getByRole("link", { name: "db1" }).waitFor();
   await page.getByLabel("検索").fill("");
   for (const name of ["web1", "web2"]) await page.getByRole("checkbox", { name: `${name} を選択` }).check();
   const verb = (name) => page.locator(".bulk").getByRole("button", { name, exact: true });
@@ -72,6 +74,68 @@ test("several machines are found, chosen and stopped at once, and what cannot be
   await dialog.getByText("2 件は実行できませんでした").waitFor();
   assert.equal(await dialog.locator(".failed li").count(), 2);
   tenant.complaints.length = 0;
+});
+
+test("a reboot is asked about first, and how one gets in is told", async () => {
+  const { page, complaints } = tenant;
+  const id = await launched("shop1");
+  await page.getByText(/^ssh root@10\.100\.0\.\d+$/).waitFor({ state: "detached" });
+  const key = (await arame.ask("GET", "ssh_key_pairs"))[0].results[0].id;
+  await arame.ask("PUT", `instances/${id}`, { ssh_key_id: key });
+  await page.getByText(/^ssh root@10\.100\.0\.\d+$/).waitFor();
+  const reboots = async () => (await arame.ask("GET", "audit_log"))[0].results.filter((one) => one.verb === "instance.reboot" && one.resource === id).length;
+  const dialog = page.getByRole("dialog");
+  await page.locator(".head").getByRole("button", { name: "再起動" }).click();
+  await dialog.getByText("1 台を再起動しますか？").waitFor();
+  await dialog.getByRole("button", { name: "キャンセル" }).click();
+  assert.equal(await reboots(), 0, "it was only asked");
+  await page.locator(".head").getByRole("button", { name: "再起動" }).click();
+  await dialog.getByRole("button", { name: "再起動", exact: true }).click();
+  await until(async () => (await reboots()) === 1);
+  await page.goto("/audit-log");
+  await page.getByRole("row", { name: /インスタンス: 再起動/ }).first().getByRole("link", { name: id }).click();
+  await page.getByRole("heading", { name: "shop1" }).waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test("a network is made by a form that refuses a range in place, and is deleted again", async () => {
+  const { page } = tenant;
+  await page.goto("/networks");
+  await page.getByRole("button", { name: "ネットワークを作成" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("名前").fill("dev");
+  await dialog.getByLabel("範囲").fill("10.1.0.5/24");
+  await dialog.getByRole("button", { name: "ネットワークを作成" }).click();
+  await dialog.getByText("この形の値が必要です: 10.1.0.0").waitFor();
+  await dialog.getByLabel("範囲").fill("10.1.0.0/24");
+  await dialog.getByLabel("ゲートウェイ").fill("10.1.0.1");
+  await page.screenshot({ path: `${OUTPUT}network-new.png` });
+  await dialog.getByRole("button", { name: "ネットワークを作成" }).click();
+  await page.getByRole("heading", { name: "dev" }).waitFor();
+  await page.getByText("セキュリティグループで保護").waitFor();
+  const { results } = (await arame.ask("GET", "networks"))[0];
+  const made = results.find((one) => one.display_name === "dev");
+  assert.deepEqual([made.ipv4_network, made.prefix, made.ipv4_gw, made.dhcp_ranges.length], ["10.1.0.0", 24, "10.1.0.1", 1], JSON.stringify(made));
+  await page.getByRole("button", { name: "dev を削除" }).click();
+  await dialog.getByRole("button", { name: "削除する" }).click();
+  await page.getByRole("heading", { name: "ネットワーク" }).waitFor();
+  await page.getByRole("link", { name: "dev" }).waitFor({ state: "detached" });
+  tenant.complaints.length = 0;
+});
+
+test("a usual rule is one press, and none twice", async () => {
+  const { page, complaints } = tenant;
+  const group = await arame.ask("POST", "security_groups", { display_name: "front", rule: "tcp:22,22,ip4:0.0.0.0/0" });
+  await page.goto(`/security-groups/${group.id}`);
+  assert.ok(await page.getByRole("button", { name: "+ SSH" }).isDisabled());
+  await page.getByRole("button", { name: "+ HTTPS" }).click();
+  await page.getByRole("button", { name: "+ ping" }).click();
+  assert.ok(await page.getByRole("button", { name: "+ HTTPS" }).isDisabled());
+  await page.getByRole("button", { name: "保存する" }).click();
+  await page.getByText("保存しました").waitFor();
+  const { rule } = await arame.ask("GET", `security_groups/${group.id}`);
+  assert.deepEqual(rule.trim().split("\n"), ["tcp:22,22,ip4:0.0.0.0/0", "tcp:443,443,ip4:0.0.0.0/0", "icmp:8,0,ip4:0.0.0.0/0"]);
+  assert.deepEqual(complaints, []);
 });
 
 test("a token is shown once, lets in, is in the audit log, and its end ends what was open with it", async () => {

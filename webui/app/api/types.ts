@@ -4,6 +4,7 @@ export type Account = Schemas["Account"];
 export type AuditEntry = Schemas["AuditEntry"];
 export type BackupObject = Schemas["BackupObject"];
 export type BackupStorage = Schemas["BackupStorage"];
+export type DcNetwork = Schemas["DcNetwork"];
 export type DeletePlan = Schemas["DeletePlan"];
 export type DhcpExchange = Schemas["DhcpExchange"];
 export type DhcpOption = Schemas["DhcpOption"];

@@ -7,6 +7,7 @@ import { useList, useOne } from "../api/queries";
 import type { Account, Event, Finding, HostNode, Image, Instance, Volume } from "../api/types";
 import { Head, Meter, Named, State, Time } from "../parts/basics";
 import { Empty, Failed, Loading } from "../parts/states";
+import { Thing } from "../parts/thing";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 
@@ -221,7 +222,7 @@ export function Timeline({ events }: { events: Event[] }) {
         <li key={event.id}>
           <Time at={event.at} />
           <span>{told(event, t, word)}</span>
-          <code className="quiet">{event.resource}</code>
+          <Thing id={event.resource} />
         </li>
       ))}
     </ol>

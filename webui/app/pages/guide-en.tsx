@@ -19,7 +19,7 @@ export function GuideEn() {
       <h2>2. Entering it</h2>
       <ul>
         <li>
-          From where the network reaches, by SSH: <code>ssh -i private-key login@address</code>. The login is in the list of images.
+          From where the network reaches, by SSH: what to type stands on its page under “To get in”.
         </li>
         <li>From elsewhere, by the tabs “Console” (text) and “Screen” (picture) of its page.</li>
         <li>
@@ -42,7 +42,7 @@ export function GuideEn() {
       <Picture name="volume" shows="A volume's page: take snapshots and backups, go back to one, restore another." />
       <h2>4. Letting traffic in</h2>
       <p>
-        What is in no <Link href="/security-groups">security group</Link> does not reach a machine. A web server needs tcp 80 and 443. Saved, a
+        What is in no <Link href="/security-groups">security group</Link> does not reach a machine. For a web server press “+ HTTP” and “+ HTTPS”. Saved, a
         rule takes effect at once on every machine that uses the group.
       </p>
       <Picture name="rules" shows="A security group: each row lets something in; beneath are the machines it touches." />

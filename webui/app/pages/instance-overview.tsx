@@ -1,8 +1,9 @@
 // What one machine is: its size and place, its addresses, its disks, and what of it may be changed while it runs.
 
+import { Link } from "wouter";
 import { useList, useOne } from "../api/queries";
-import type { Instance, SecurityGroup, SshKeyPair, Volume } from "../api/types";
-import { Facts, Field, Help, Named, State, Time } from "../parts/basics";
+import type { Image, Instance, SecurityGroup, SshKeyPair, Volume } from "../api/types";
+import { Copy, Facts, Field, Help, Named, State, Time } from "../parts/basics";
 import { Edit } from "../parts/edit";
 import { Maker } from "../parts/maker";
 import { isGone } from "../parts/moving";
@@ -17,6 +18,8 @@ export const RESTART_POLICIES = ["always", "on-failure", "never"] as const;
 export function Overview({ one }: { one: Instance }) {
   const { t, word, mebibytes } = useWords();
   const { can } = useSession();
+  // It may be gone by now: then its id is all there is.
+  const image = useOne<Image>(`images/${one.image_id}`);
   return (
     <div className="columns">
       <section className="card">
@@ -24,7 +27,7 @@ export function Overview({ one }: { one: Instance }) {
         <Facts
           rows={[
             [t("id"), <code>{one.id}</code>],
-            [t("image"), <code>{one.image_id}</code>],
+            [t("image"), <Named id={one.image_id} name={image.data?.display_name} />],
             [t("instance_type"), one.instance_type ?? "–"],
             [t("size"), t("size.words", { n: one.cpu_cores, memory: mebibytes(one.memory_size) })],
             [t("disk"), mebibytes(one.disk_size)],
@@ -43,15 +46,23 @@ export function Overview({ one }: { one: Instance }) {
         )}
       </section>
       <div>
-        <Addresses one={one} />
+        <Addresses one={one} login={image.data?.login_user} />
         <Volumes one={one} />
       </div>
     </div>
   );
 }
 
-function Addresses({ one }: { one: Instance }) {
+/** How one gets in, as it is typed. Without a key nobody does. */
+export function sshLine(one: Instance, login: string | null | undefined): string | undefined {
+  const first = one.vif[0]?.ipv4;
+  const address = first?.nat_address ?? first?.address;
+  return one.ssh_key_pair && address ? `ssh ${login ? `${login}@` : ""}${address}` : undefined;
+}
+
+function Addresses({ one, login }: { one: Instance; login: string | null | undefined }) {
   const { t } = useWords();
+  const ssh = sshLine(one, login);
   return (
     <section className="card">
       <h2>{t("addresses")}</h2>
@@ -73,6 +84,21 @@ function Addresses({ one }: { one: Instance }) {
           ]}
         />
       ))}
+      {ssh && one.state === "running" && (
+        <>
+          <Facts
+            rows={[
+              [
+                t("instance.ssh"),
+                <>
+                  <code>{ssh}</code> <Copy text={ssh} />
+                </>,
+              ],
+            ]}
+          />
+          <p className="hint">{t("instance.ssh_hint")}</p>
+        </>
+      )}
     </section>
   );
 }
@@ -183,7 +209,11 @@ function AttachOne({ one }: { one: Instance }) {
   const volumes = useList<Volume>("volumes", { state: "available", limit: 1000 });
   if (!volumes.data) return null;
   const free = volumes.data.results.filter((volume) => volume.account_id === one.account_id);
-  if (free.length === 0) return <p className="hint">{t("instance.no_free_volume")}</p>;
+  if (free.length === 0) return (
+    <p className="hint">
+      {t("instance.no_free_volume")} <Link href="/volumes">{t("volume.create")}</Link>
+    </p>
+  );
   return (
     <div className="actions">
       <Maker label={t("instance.attach")} change={(field) => ({ method: "PUT", path: `volumes/${field("volume")}/attach`, body: { instance_id: one.id } })}>

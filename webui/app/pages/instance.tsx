@@ -76,7 +76,7 @@ function Verbs({ one }: { one: Instance }) {
   const { t } = useWords();
   const { can } = useSession();
   const change = useChange();
-  const [asked, setAsked] = useState<"poweroff" | "delete" | null>(null);
+  const [asked, setAsked] = useState<"poweroff" | "reboot" | "delete" | null>(null);
   const put = (verb: string, body?: unknown) => change.mutate({ method: "PUT", path: `instances/${one.id}/${verb}`, body });
   const gone = isGone(one.state);
   return (
@@ -88,7 +88,7 @@ function Verbs({ one }: { one: Instance }) {
       )}
       {one.state === "running" && (
         <>
-          <button type="button" disabled={change.isPending} onClick={() => put("reboot")}>
+          <button type="button" onClick={() => setAsked("reboot")}>
             {t("reboot")}
           </button>
           <button type="button" onClick={() => setAsked("poweroff")}>
@@ -106,12 +106,24 @@ function Verbs({ one }: { one: Instance }) {
       {change.error && <Failed error={change.error} />}
       <Dialog title={t("poweroff")} open={asked === "poweroff"} close={() => setAsked(null)}>
         <p>{t("poweroff.ask", { n: 1 })}</p>
+        <p className="hint">{t("poweroff.force_what")}</p>
         <div className="actions">
           <button type="button" onClick={() => { put("poweroff", { force: true }); setAsked(null); }}>
             {t("poweroff.force")}
           </button>
           <button type="button" className="primary" onClick={() => { put("poweroff", { force: false }); setAsked(null); }}>
             {t("poweroff")}
+          </button>
+        </div>
+      </Dialog>
+      <Dialog title={t("reboot")} open={asked === "reboot"} close={() => setAsked(null)}>
+        <p>{t("reboot.ask", { n: 1 })}</p>
+        <div className="actions">
+          <button type="button" onClick={() => setAsked(null)}>
+            {t("cancel")}
+          </button>
+          <button type="button" className="primary" onClick={() => { put("reboot"); setAsked(null); }}>
+            {t("reboot")}
           </button>
         </div>
       </Dialog>

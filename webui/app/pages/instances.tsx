@@ -13,11 +13,10 @@ import { useWords } from "../words/use";
 
 const STATES = ["running", "halted", "failed", "pending", "initializing", "starting", "halting", "shuttingdown", "terminated"];
 
-/** The API looks for a whole name, or for the beginning of an id. */
+/** What is looked for: the API finds parts of names and addresses, and beginnings of ids. */
 export function searched(text: string): Query {
   const word = text.trim();
-  if (!word) return {};
-  return /^[a-z]+-/.test(word) ? { id: word } : { display_name: word };
+  return word ? { search: word } : {};
 }
 
 export function InstancesPage() {

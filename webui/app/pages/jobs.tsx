@@ -5,6 +5,7 @@ import type { Job } from "../api/types";
 import { Head, Help, State, Time } from "../parts/basics";
 import { Empty } from "../parts/states";
 import { Listing } from "../parts/table";
+import { Thing } from "../parts/thing";
 import { moment } from "../words/format";
 import { useWords } from "../words/use";
 
@@ -49,7 +50,7 @@ export function JobsPage() {
         columns={[
           { title: t("created"), cell: (one) => <Time at={one.created_at} /> },
           { title: t("kind"), cell: (one) => <Kind kind={one.kind} /> },
-          { title: t("thing"), cell: (one) => <code>{one.thing}</code> },
+          { title: t("thing"), cell: (one) => <Thing id={one.thing} /> },
           { title: t("agent"), cell: (one) => one.agent },
           {
             title: t("state"),

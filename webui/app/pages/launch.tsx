@@ -34,7 +34,7 @@ export function body(choice: Choice): Record<string, unknown> {
     image_id: choice.image,
     instance_type: choice.type,
     display_name: choice.name,
-    ...(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(choice.name) ? { hostname: choice.name } : {}),
+    ...(/^[0-9a-z][0-9a-z-]{0,31}$/.test(choice.name) ? { hostname: choice.name } : {}),
     security_groups: choice.groups,
     vifs: { eth0: { index: 0, network: choice.network } },
     ...(choice.key ? { ssh_key_id: choice.key } : {}),

@@ -1,6 +1,7 @@
 // One network: drawn with who is on it, what its machines are told, its names, and why one is (not) answered.
 
 import { useState } from "react";
+import { useLocation } from "wouter";
 import { useChange, useList, useOne } from "../api/queries";
 import type { DnsRecord, Instance, Network, NetworkVif } from "../api/types";
 import { Dialog, Facts, Field, Head, Help, Meter, Named } from "../parts/basics";
@@ -22,6 +23,8 @@ const RECORD_TYPES = ["A", "CNAME", "TXT", "SRV"];
 
 export function NetworkPage({ id }: { id: string }) {
   const { t, word } = useWords();
+  const { can } = useSession();
+  const [, go] = useLocation();
   const found = useOne<Network>(`networks/${id}`);
   const vifs = useList<NetworkVif>(`networks/${id}/vifs`, { limit: 1000 });
   const instances = useList<Instance>("instances", { state: "alive", limit: 1000 });
@@ -32,7 +35,9 @@ export function NetworkPage({ id }: { id: string }) {
   const rows = vifs.data?.results ?? [];
   return (
     <>
-      <Head title={network.display_name || network.id} back={["/networks", t("networks")]} />
+      <Head title={network.display_name || network.id} back={["/networks", t("networks")]}>
+        {can("change") && <Remove path={`networks/${id}`} name={network.display_name || id} done={() => go("/networks")} />}
+      </Head>
       <Topology
         name={network.display_name || network.id}
         range={`${network.ipv4_network}/${network.prefix}`}
@@ -54,7 +59,7 @@ export function NetworkPage({ id }: { id: string }) {
 }
 
 function Overview({ network }: { network: Network }) {
-  const { t, duration } = useWords();
+  const { t, word, duration } = useWords();
   const { can } = useSession();
   return (
     <section className="card">
@@ -69,7 +74,7 @@ function Overview({ network }: { network: Network }) {
           [t("domain"), network.domain_name ?? "–"],
           [t("routes"), network.routes.join(", ") || "–"],
           [t("lease"), duration(network.lease_seconds)],
-          [t("mode"), network.network_mode],
+          [t("mode"), word("mode", network.network_mode)],
           [t("vlan"), network.vlan_tag ?? "–"],
           [t("mtu"), network.mtu],
           [t("dhcp_ranges"), network.dhcp_ranges.map((range) => range.join(" – ")).join(", ") || "–"],

@@ -153,6 +153,18 @@ function Editor({ now, readOnly }: { now: Tagged<SecurityGroup>; readOnly: boole
 
 const FRESH: Rule = { protocol: "tcp", first: "80", last: "80", source: "ip4:0.0.0.0/0", comment: "" };
 
+/** What most machines are asked for, by its name everywhere (RFC 4251, RFC 9110, RFC 792: echo request). */
+const USUAL: (Pick<Rule, "protocol" | "first" | "last"> & { name: string })[] = [
+  { name: "SSH", protocol: "tcp", first: "22", last: "22" },
+  { name: "HTTP", protocol: "tcp", first: "80", last: "80" },
+  { name: "HTTPS", protocol: "tcp", first: "443", last: "443" },
+  { name: "ping", protocol: "icmp", first: "8", last: "0" },
+];
+
+function isSame(one: Rule, other: Pick<Rule, "protocol" | "first" | "last">): boolean {
+  return one.protocol === other.protocol && one.first === other.first && one.last === other.last;
+}
+
 function RuleRows({ rules, set, readOnly }: { rules: Rule[]; set: (rules: Rule[]) => void; readOnly: boolean }) {
   const { t } = useWords();
   const edit = (at: number, change: Partial<Rule>) => set(rules.map((rule, n) => (n === at ? { ...rule, ...change } : rule)));
@@ -179,7 +191,7 @@ function RuleRows({ rules, set, readOnly }: { rules: Rule[]; set: (rules: Rule[]
           </label>
           <label className="wide">
             {t("source")}
-            <input value={rule.source} spellCheck={false} onChange={(event) => edit(at, { source: event.target.value })} />
+            <input aria-describedby="source-hint" value={rule.source} spellCheck={false} onChange={(event) => edit(at, { source: event.target.value })} />
           </label>
           {!readOnly && (
             <button type="button" aria-label={t("rule.remove", { n: at + 1 })} onClick={() => set(rules.filter((_, n) => n !== at))}>
@@ -188,10 +200,22 @@ function RuleRows({ rules, set, readOnly }: { rules: Rule[]; set: (rules: Rule[]
           )}
         </fieldset>
       ))}
+      {rules.length > 0 && (
+        <p className="hint" id="source-hint">
+          {t("rules.source_hint")}
+        </p>
+      )}
       {!readOnly && (
-        <button type="button" onClick={() => set([...rules, FRESH])}>
-          {t("rule.add")}
-        </button>
+        <div className="actions">
+          <button type="button" onClick={() => set([...rules, FRESH])}>
+            {t("rule.add")}
+          </button>
+          {USUAL.map(({ name, ...rule }) => (
+            <button key={name} type="button" className="plain" disabled={rules.some((one) => isSame(one, rule))} onClick={() => set([...rules, { ...FRESH, ...rule }])}>
+              + {name}
+            </button>
+          ))}
+        </div>
       )}
     </div>
   );

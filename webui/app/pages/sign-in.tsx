@@ -49,6 +49,7 @@ export function SignIn({ entered, expired }: { entered: () => void; expired: boo
             <Field label={t("password")}>
               {(id) => <input id={id} name="password" type="password" autoComplete="current-password" required />}
             </Field>
+            <p className="hint">{t("door.first")}</p>
           </>
         ) : (
           <Field label={t("token")} hint={t("door.token_hint")}>

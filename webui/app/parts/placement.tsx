@@ -3,8 +3,18 @@
 import type { HostVerdict } from "../api/types";
 import { useWords } from "../words/use";
 
+/** What a rule compares, as people read it: the API writes sizes in MiB and states in its own words. */
+function useJudged() {
+  const { word, mebibytes } = useWords();
+  return (text: string) => {
+    const size = /^(\d+) MiB$/.exec(text);
+    return size ? mebibytes(Number(size[1])) : word("judged", text);
+  };
+}
+
 export function Verdicts({ verdicts, left }: { verdicts: HostVerdict[]; left: number }) {
   const { t, word } = useWords();
+  const judged = useJudged();
   return (
     <div className="verdicts">
       {verdicts.map((verdict) => (
@@ -25,8 +35,8 @@ export function Verdicts({ verdicts, left }: { verdicts: HostVerdict[]; left: nu
               {verdict.rules.map((rule) => (
                 <tr key={rule.rule}>
                   <td>{word("rule", rule.rule)}</td>
-                  <td>{rule.needed}</td>
-                  <td>{rule.had}</td>
+                  <td>{judged(rule.needed)}</td>
+                  <td>{judged(rule.had)}</td>
                   <td>{rule.ok ? `✓ ${t("placement.ok")}` : `✕ ${t("placement.not_ok")}`}</td>
                 </tr>
               ))}

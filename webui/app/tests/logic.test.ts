@@ -5,13 +5,16 @@ import { concerned } from "../api/live";
 import type { HostNode, Instance, Job, MoveForecast, UsageInterval, UsagePoint } from "../api/types";
 import { troubled } from "../pages/dashboard";
 import { body } from "../pages/launch";
+import { sshLine } from "../pages/instance-overview";
 import { searched } from "../pages/instances";
+import { rangeOf } from "../pages/networks";
 import { loadOf } from "../parts/busy";
 import { plan } from "../parts/draining";
 import { history, late, summary } from "../parts/figures";
 import { sum, timeWords } from "../parts/forecasting";
 import { isGone, isMoving } from "../parts/moving";
 import { parse, write } from "../parts/rules";
+import { pageOf } from "../parts/thing";
 import { bodyOf, fresh, time, weekdayIn, wishOf } from "../parts/schedules";
 import { BOX, layout } from "../parts/topology";
 import { usually, waits } from "../parts/underway";
@@ -187,11 +190,32 @@ describe("small decisions", () => {
     expect(wish).not.toHaveProperty("ssh_key_id");
     expect(wish["volumes"]).toEqual({ "00": { volume_size: 2048 } });
     expect(body({ ...choice, name: "web1" })["hostname"]).toBe("web1");
+    // As long as a host name may be, and longer.
+    expect(body({ ...choice, name: "w".repeat(32) })["hostname"]).toBe("w".repeat(32));
+    expect(body({ ...choice, name: "w".repeat(33) })).not.toHaveProperty("hostname");
   });
-  it("a search is of an id's beginning or of a whole name", () => {
-    expect(searched(" i-ab ")).toEqual({ id: "i-ab" });
-    expect(searched("web1")).toEqual({ display_name: "web1" });
-    expect(searched("")).toEqual({});
+  it("a search is what was typed, without the spaces around it", () => {
+    expect(searched(" web-1 ")).toEqual({ search: "web-1" });
+    expect(searched("  ")).toEqual({});
+  });
+  it("a thing has a page by its id, and those of the data center only for operators", () => {
+    expect(pageOf("i-abc", false)).toBe("/instances/i-abc");
+    expect(pageOf("vol-a-b", false)).toBe("/volumes/vol-a-b");
+    expect(pageOf("hn-h1", false)).toBeUndefined();
+    expect(pageOf("hn-h1", true)).toBe("/hosts/hn-h1");
+    for (const id of ["wmi-tiny", "tok-demo", "plain", ""]) expect([id, pageOf(id, true)]).toEqual([id, undefined]);
+  });
+  it("how to get in is told of a machine with a key, by its outer address where it has one", () => {
+    const machine = (nat_address: string | null, key = true) =>
+      ({ vif: [{ ipv4: { address: "10.0.0.5", nat_address } }], ...(key ? { ssh_key_pair: { uuid: "ssh-a" } } : {}) }) as unknown as Instance;
+    expect(sshLine(machine(null), "debian")).toBe("ssh debian@10.0.0.5");
+    expect(sshLine(machine("192.0.2.9"), null)).toBe("ssh 192.0.2.9");
+    expect(sshLine(machine(null, false), "debian")).toBeUndefined();
+    expect(sshLine({ ...machine(null), vif: [] }, "debian")).toBeUndefined();
+  });
+  it("a network's range is typed as one word", () => {
+    expect(rangeOf(" 10.1.0.0/24")).toEqual({ network: "10.1.0.0", prefix: 24 });
+    expect(rangeOf("10.1.0.0").prefix).toBe(0);
   });
   it("roles may what the API's table lets them", () => {
     const all = ["change", "inspect", "operate"] as const;

@@ -1,11 +1,12 @@
 // The catalogues, and what makes sentences of them.
 import { describe, expect, it } from "vitest";
+import { verbInWords } from "../pages/audit-log";
 import { CATALOGUES, say, word } from "../words/say";
 
 const KANA_OR_KANJI = /[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]/u;
 
 /** Words that are the same in every language, and why: names of standards. */
-const SAME = ["id", "service.dhcp", "service.dns", "waiting.end", "schedule.and"];
+const SAME = ["id", "service.dhcp", "service.dns", "waiting.end", "schedule.and", "verb.did"];
 
 function withoutKana(texts: Record<string, string>): string[] {
   return Object.entries(texts).filter(([key, text]) => !KANA_OR_KANJI.test(text) && !SAME.includes(key)).map(([key]) => key);
@@ -32,9 +33,29 @@ describe("the catalogues", () => {
   it("hold no Japanese in English, and every sentence is used", () => {
     for (const [key, text] of Object.entries(CATALOGUES.en)) expect([key, KANA_OR_KANJI.test(text)]).toEqual([key, false]);
     const sources = everySource().join("\n");
-    const groups = ["state", "rule", "quota", "used", "role", "connection", "console", "drain", "fate", "service", "event", "job", "restart", "weight", "run", "every", "makes", "layout", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly"];
+    const groups = ["state", "rule", "quota", "used", "role", "connection", "console", "drain", "fate", "service", "event", "job", "restart", "weight", "run", "every", "makes", "layout", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "judged", "verb_of", "verb_does", "mode"];
     const unused = Object.keys(CATALOGUES.en).filter((key) => !sources.includes(`"${key}"`) && !groups.includes(key.split(".")[0] ?? ""));
     expect(unused).toEqual([]);
+  });
+});
+
+describe("what was done", () => {
+  it("has words for every verb that the program writes to its log", () => {
+    // In the sources a verb is a text of two parts or more, where the audit log or the answer once given is written.
+    const written = new Set<string>();
+    for (const text of Object.values(import.meta.glob<string>("../../../dcmgr/src/app/**/*.rs", { query: "?raw", import: "default", eager: true }))) {
+      for (const [, call] of text.matchAll(/(?:audit|once::keep|keep)\(((?:[^;]){0,160});/g)) {
+        for (const [, verb] of (call ?? "").matchAll(/"([a-z_]+(?:\.[a-z_]+)+)"/g)) written.add(verb ?? "");
+      }
+      for (const [, verbs] of text.matchAll(/let verb = ([^;]+);/g)) {
+        for (const [, verb] of (verbs ?? "").matchAll(/"([a-z_.]+)"/g)) written.add(verb ?? "");
+      }
+    }
+    expect(written.size).toBeGreaterThan(70);
+    expect(written).toContain("volume.detach.force");
+    for (const verb of written) for (const language of ["ja", "en"] as const) expect(verbInWords(language, verb)).not.toBe(verb);
+    expect(verbInWords("ja", "volume.create")).toBe("ボリューム: 作成");
+    expect(verbInWords("ja", "volume.of_a_newer_api")).toBe("volume.of_a_newer_api");
   });
 });
 
