@@ -40,6 +40,8 @@ const SETTLE: Duration = Duration::from_secs(600);
 
 /// Quiet must last past the next inventory of every agent.
 pub(super) const STAYS_QUIET: Duration = Duration::from_secs(25);
+/// As long a moment as one look more: an event has its number some milliseconds after the commit that made it.
+const SEEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// A released address is free again after this, with the sweep that finds it.
 const COOLS: Duration = Duration::from_secs(200);
@@ -242,7 +244,7 @@ impl Run {
         for (id, machine) in wishes.machines.iter().filter(|(_, machine)| machine.end != End::Terminated) {
             self.clients.send(machine.account, Order::Delete { machine: id.clone() });
         }
-        self.settle(Duration::ZERO).await?;
+        self.settle(SEEN_AGAIN).await?;
         for (id, disk) in wishes.disks.iter().filter(|(_, disk)| disk.end != DiskEnd::Deleted) {
             self.clients.send(disk.account, Order::DeleteDisk { disk: id.clone() });
         }
@@ -252,7 +254,7 @@ impl Run {
         for (backup, account) in &wishes.backups {
             self.clients.send(account, Order::DeleteBackup { backup: backup.clone() });
         }
-        self.settle(Duration::ZERO).await?;
+        self.settle(SEEN_AGAIN).await?;
         self.model.nothing_is_left()?;
         let end = Instant::now() + COOLS;
         while self.center.machine.number("SELECT COUNT(*) FROM ip_leases")? > 0 {
