@@ -42,6 +42,7 @@ pub mod render;
 pub mod schedules;
 pub mod security_groups;
 pub mod sessions;
+pub mod silences;
 pub mod ssh_key_pairs;
 pub mod streams;
 pub mod tokens;
@@ -97,6 +98,7 @@ struct Inner {
     time_zone: String,
     naming_services: Count,
     naming_watch: networks::naming::Watch,
+    silence_watch: silences::Watch,
     metrics: Option<PrometheusHandle>,
 }
 
@@ -219,6 +221,7 @@ impl App {
             time_zone: parts.time_zone,
             naming_services: Count::of_number(parts.naming_services),
             naming_watch: networks::naming::Watch::default(),
+            silence_watch: silences::Watch::default(),
             metrics: parts.metrics,
         };
         (App { inner: Arc::new(inner) }, rung)
@@ -280,6 +283,10 @@ impl App {
 
     pub fn naming_watch(&self) -> &networks::naming::Watch {
         &self.inner.naming_watch
+    }
+
+    pub fn silence_watch(&self) -> &silences::Watch {
+        &self.inner.silence_watch
     }
 
     pub fn infrastructure(&self) -> &[ipnet::Ipv4Net] {

@@ -266,3 +266,28 @@ async fn a_machine_on_its_way_stays_where_it_is_whole_when_the_other_host_is_los
     ensure!(left(&world, AGENT, &made.id)?.is_empty(), "{:?}", left(&world, AGENT, &made.id)?);
     world.ends_clean().await
 }
+
+/// Without the note of what was told each look would tell it again; without the looks in a row a slow heartbeat would be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_host_fell_silent_is_told_once_and_once_that_it_is_heard_again() -> anyhow::Result<()> {
+    let mut world = World::start(Size::default()).await?;
+    world.until("both hosts are heard", async || Ok(status(&world, LOST).await? == "online")).await?;
+    world.kill_agent(AGENT).await;
+    let of = |codes: Vec<String>| codes.into_iter().filter(|code| code.starts_with("node_")).collect::<Vec<_>>();
+    world.until("its silence is told", async || Ok(of(events(&world, LOST).await?) == ["node_silent"])).await?;
+    // A dcmgr that begins anew does not tell it again, nor of those whom it has not heard yet.
+    world.kill_dcmgr().await;
+    world.restart_dcmgr().await?;
+    world.start_agent(AGENT, 0).await?;
+    world.until("its return is told", async || Ok(of(events(&world, LOST).await?).len() > 1)).await?;
+    ensure!(of(events(&world, LOST).await?) == ["node_silent", "node_heard"], "{:?}", events(&world, LOST).await?);
+    ensure!(of(events(&world, "hn-h2").await?).is_empty(), "the other host was heard all the time");
+    let statement = "SELECT vals FROM events WHERE code = 'node_heard'";
+    let values: serde_json::Value = serde_json::from_str(&arame_dcmgr::db::Columns::text(
+        world.db().rows(statement, ()).await?.first().context("the event")?,
+        "vals",
+    )?)?;
+    let seconds: u64 = values["seconds"].as_str().context("for how long")?.parse()?;
+    ensure!(values["agent"] == AGENT && seconds >= 15, "{values}");
+    Ok(())
+}

@@ -202,6 +202,58 @@ pub async fn heard_well(db: &Db, beats: &[(&str, u64)]) -> Result<BTreeSet<(Stri
     Ok(known)
 }
 
+/// Whether an agent is heard, by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    Heard,
+    Silent,
+}
+
+/// An agent of which something else was told than what is so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    pub agent: String,
+    /// Its host or storage node; of a naming service itself.
+    pub node: String,
+    pub voice: Voice,
+}
+
+/// Agents that fell silent or are heard again and nobody was told. Who never joined did neither.
+pub async fn news(db: &Db) -> Result<Vec<News>, DbError> {
+    let statement = "SELECT a.id, COALESCE(h.id, s.id, a.id) AS node, a.silent_since IS NULL AS falls_silent FROM agents a \
+                     LEFT JOIN host_nodes h ON h.agent_id = a.id LEFT JOIN storage_nodes s ON s.agent_id = a.id \
+                     WHERE a.heard_at IS NOT NULL \
+                     AND (a.silent_since IS NULL) = (a.heard_at <= UTC_TIMESTAMP(3) - INTERVAL 15 SECOND) ORDER BY a.id";
+    let read = |row: &mysql_async::Row| {
+        let voice = if row.flag("falls_silent")? { Voice::Silent } else { Voice::Heard };
+        Ok(News { agent: row.text("id")?, node: row.text("node")?, voice })
+    };
+    db.rows(statement, ()).await?.iter().map(read).collect()
+}
+
+/// Whether anybody at all is heard: else it may be this side that is deaf.
+pub async fn anybody_is_heard(db: &Db) -> Result<bool, DbError> {
+    let statement = "SELECT 1 AS one FROM agents WHERE heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND LIMIT 1";
+    Ok(!db.rows(statement, ()).await?.is_empty())
+}
+
+/// Notes that an agent's silence is told. Answers false when it is heard, or when that was told already.
+pub async fn fell_silent(tx: &mut Tx, agent: &str) -> Result<bool, DbError> {
+    let statement = "UPDATE agents SET silent_since = heard_at WHERE id = ? AND silent_since IS NULL \
+                     AND heard_at <= UTC_TIMESTAMP(3) - INTERVAL 15 SECOND";
+    Ok(run(tx, statement, (agent,)).await? == 1)
+}
+
+/// Notes that an agent is told as heard again. Answers for how many seconds it was not, or nothing when it still is silent or
+/// that was told already.
+pub async fn heard_again(tx: &mut Tx, agent: &str) -> Result<Option<i64>, DbError> {
+    let statement = "SELECT TIMESTAMPDIFF(SECOND, silent_since, heard_at) AS seconds FROM agents WHERE id = ? \
+                     AND silent_since IS NOT NULL AND heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND FOR UPDATE";
+    let Some(row) = first(tx, statement, (agent,)).await? else { return Ok(None) };
+    run(tx, "UPDATE agents SET silent_since = NULL WHERE id = ?", (agent,)).await?;
+    Ok(Some(row.col("seconds")?))
+}
+
 /// What a listing says, whenever it was made: the same things in the same state have the same digest.
 fn digest(inventory: &Inventory) -> serde_json::Result<String> {
     let mut things = inventory.things.clone();

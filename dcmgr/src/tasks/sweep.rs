@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, consoles, networks, outcome, schedules};
+use crate::app::{App, AppError, consoles, networks, outcome, schedules, silences};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub async fn run(app: App, stop: CancellationToken) {
             tracing::warn!(%error, "the sweep could not look");
             // Who was not heard meanwhile may have spoken.
             app.naming_watch().forget();
+            app.silence_watch().forget();
         }
         if looks.is_multiple_of(SWEEP_EVERY) {
             let swept = db::events::sweep(app.db()).await.and(db::usage::sweep(app.db()).await);
@@ -93,6 +94,7 @@ async fn look(app: &App) -> Result<(), AppError> {
         })?;
     }
     networks::naming::tend(app).await?;
+    silences::tend(app).await?;
     // Who still answers for an address is not known to a database that forgot.
     if db::recovery::memory_of(app.db()).await?.lost.is_none() {
         db::networks::end_cooling(app.db(), COOL_SECONDS).await?;

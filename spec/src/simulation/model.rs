@@ -172,6 +172,7 @@ impl Model {
             "a hostname twice",
             "SELECT hostname FROM instances WHERE terminated_at IS NULL GROUP BY account_id, hostname HAVING COUNT(*) > 1",
         )?;
+        self.none("told as silent, and heard", "SELECT id FROM agents WHERE silent_since IS NOT NULL")?;
         self.none("an event without its number", "SELECT id FROM events WHERE number IS NULL")?;
         let numbered = "SELECT COUNT(*), MAX(number), (SELECT events_numbered FROM installation) FROM events";
         for line in self.machine.lines(numbered)? {

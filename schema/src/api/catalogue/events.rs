@@ -64,6 +64,8 @@ pub static ALL: &[Sentence] = sentences! {
     "naming_service_withdrawn": "ネーミングサービス {agent} はこのネットワークから外れます", "naming service {agent} is to serve this network no more";
     "gateway_given": "{agent} がこのネットワークのゲートウェイになりました", "{agent} is this network's gateway now";
     "adopted": "記録のなかった実体が引き取られました（{by}）", "found without a row and adopted by {by}";
+    "node_silent": "{agent} からの連絡が途絶えました", "{agent} is heard no more";
+    "node_heard": "{agent} から再び連絡がありました（{seconds} 秒ぶり）", "{agent} is heard again, after {seconds} s";
     "host_declared_lost": "失われたホストと宣言されました（{by}）", "declared lost by {by}";
     "host_returned": "失われたとされていたホストが戻り、持っていたものをすべて手放しました", "came back and gave up everything it had";
     "lost_with_host": "ホスト {host} とともに失われました。ディスクはそのホストにあります", "lost with host {host}, where its disk is";
