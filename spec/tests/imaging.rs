@@ -141,6 +141,10 @@ async fn a_machine_becomes_an_image_from_which_another_starts_whether_it_runs_or
         ensure!(image.checksum.len() == 64 && image.size > 0 && image.file_format == "qcow2", "{image:?}");
         ensure!(image.parent_image_id.as_deref() == Some("wmi-tiny"), "{image:?}");
         ensure!(image.backup_object_id == made.backup_object_id, "{image:?}");
+        let told_of = format!("SELECT code FROM events WHERE resource = '{}' AND code LIKE 'copied%'", made.image_id);
+        let codes = story.world.db().rows(told_of, ()).await?;
+        let kind: String = codes.first().context("what kind of copy it is")?.get(0).context("a code")?;
+        ensure!(codes.len() == 1 && kind == if halted { "copied_off" } else { "copied_running" }, "{kind}");
         story.no_copy_is_left().await?;
         let object = made.backup_object_id.context("its backup")?;
         let object = story.object_in(&object, "available").await?;

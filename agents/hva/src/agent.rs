@@ -131,6 +131,7 @@ impl Hva {
         let switch = Ovs::start(switch, config.metadata.enabled, policy.clone(), ports);
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
         let captures = Disks::open(&data_dir, compute.clone(), config.captures.clone())?;
+        tokio::spawn(captures.thaws().let_all_go());
         let captured = config.captures.as_ref().map(|captures| (captures.listen, data_dir.join("captures")));
         let (consoles, meters, gauges) = (compute.clone(), compute.clone(), compute.clone());
         let drivers = Drivers {

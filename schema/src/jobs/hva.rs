@@ -238,6 +238,21 @@ pub struct Captured {
     /// Of the file.
     pub sha256: String,
     pub size_bytes: u64,
+    /// Of an agent that knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
+}
+
+/// What kind of moment a disk was copied at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moment {
+    /// The machine was off.
+    Off,
+    /// It ran, and its agent held all writing: nothing is half written.
+    Frozen,
+    /// It ran on: as after a power cut.
+    Running,
 }
 
 /// The endpoint of a host's hello that says where it serves copies of disks. A host without it makes none.

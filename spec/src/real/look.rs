@@ -248,6 +248,17 @@ pub fn kill(pid: i32) -> anyhow::Result<()> {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).with_context(|| format!("kill {pid}"))
 }
 
+/// The hypervisor's process of a guest: its command line names the domain, which is named after the instance.
+pub fn qemu_of(instance: &str) -> Option<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| {
+        let line = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.split('\0').next().is_some_and(|program| program.contains("qemu-system")) && line.contains(instance)
+    })
+}
+
 /// Whether a process of this number exists and is no zombie.
 pub fn is_alive(pid: i32) -> bool {
     let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();

@@ -116,7 +116,8 @@ async fn an_image_in_use_stays_and_one_that_goes_is_launched_no_more() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_volume_is_renamed_and_listed_by_its_machine_and_both_are_found_by_what_somebody_types() -> anyhow::Result<()> {
+async fn a_volume_is_renamed_and_listed_by_its_machine_and_both_are_found_by_what_somebody_types() -> anyhow::Result<()>
+{
     let world = small().await?;
     let one = world.launch("web1").await?;
     world.instance_in(&one.id, InstanceState::Running).await?;

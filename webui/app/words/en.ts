@@ -132,7 +132,7 @@ export const en = {
   "restart.never": "Leave it off",
   "imaging": "Make an image",
   "imaging.what": "Copies this machine's disk into an image. Any number of new machines with the same content can be made of it.",
-  "imaging.running": "It is copied while it runs: what you get is as after a power failure at this moment. To be sure of everything that is still being written, stop the machine first.",
+  "imaging.running": "It is copied while it runs. Where qemu-guest-agent runs in it, all writing is held for a moment first; else what you get is as after a power failure at this moment. To be sure of everything that is still being written, stop the machine first.",
   "imaging.halted": "It is off, so the copy is clean. You may start it meanwhile.",
   "imaging.name": "Name of the image",
   "imaging.all": "Back up its {n} volume too|Back up its {n} volumes too",

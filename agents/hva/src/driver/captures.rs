@@ -10,8 +10,10 @@
 
 pub mod disks;
 pub mod serve;
+mod thaws;
 
 use super::DriverError;
+use arame_schema::jobs::hva::Moment;
 use arame_schema::model::{ImageId, InstanceId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,8 @@ pub struct Capture {
     pub size_bytes: u64,
     /// SHA-256 of what a reader has to show.
     pub reader: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
 /// All of a copy that has no name yet.
@@ -37,6 +41,7 @@ pub struct Capture {
 pub struct Taken {
     pub sha256: String,
     pub size_bytes: u64,
+    pub moment: Moment,
 }
 
 /// Tells how far a copy is, in per cent.

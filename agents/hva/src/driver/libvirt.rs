@@ -22,6 +22,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::instance::Shutdown;
 use arame_schema::model::{AttachmentId, InstanceId, VifId};
 use async_trait::async_trait;
+pub use copies::Begun;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;

@@ -55,6 +55,7 @@ async fn ensure(hva: &Hva, job: &TakeCapture, work: &Work) -> Result<bool, Stopp
                 sha256: taken.sha256,
                 size_bytes: taken.size_bytes,
                 reader: hex::encode(Sha256::digest(job.reader.expose())),
+                moment: Some(taken.moment),
             };
             effect(work, hva.captures.keep(&capture)).await.map(|()| true)
         }
@@ -123,7 +124,7 @@ async fn see(hva: &Hva, image: &ImageId, work: &Work, removed: u64) -> Result<Ve
 /// One that is kept, as a fact.
 pub fn fact(hva: &Hva, found: &Capture, observed: Observation) -> FactReport {
     let url = format!("{}/captures/{}", hva.captures.url().unwrap_or_default(), found.image);
-    let captured = Captured { url, sha256: found.sha256.clone(), size_bytes: found.size_bytes };
+    let captured = Captured { url, sha256: found.sha256.clone(), size_bytes: found.size_bytes, moment: found.moment };
     FactReport {
         thing: found.image.to_string(),
         name: FactName::Captured,

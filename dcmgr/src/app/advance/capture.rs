@@ -8,7 +8,7 @@ use crate::db::access::ImageRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::capture::{Facts, Wish, is_over, next_job};
-use arame_schema::jobs::hva::Captured;
+use arame_schema::jobs::hva::{Captured, Moment};
 use arame_schema::model::{Fact, FactName};
 
 /// Whether an agent is a host's.
@@ -32,6 +32,14 @@ pub async fn served(tx: &mut Tx, row: &ImageRow) -> Result<Option<Captured>, App
     let found = db::facts::find(tx, &row.id, &capture.agent, FactName::Captured).await?;
     let whole = found.filter(|fact| fact.value == Fact::Yes);
     Ok(whole.and_then(|fact| fact.detail).and_then(|detail| serde_json::from_value(detail).ok()))
+}
+
+/// What kind of moment a machine's disk was copied at, of an image that was made of one; its host may hold the copy no more.
+pub async fn moment(tx: &mut Tx, id: &str) -> Result<Option<Moment>, AppError> {
+    let Some(row) = db::access::lock_image(tx, id).await? else { return Ok(None) };
+    let Some(capture) = &row.capture else { return Ok(None) };
+    let detail = db::facts::find(tx, id, &capture.agent, FactName::Captured).await?.and_then(|fact| fact.detail);
+    Ok(detail.and_then(|detail| serde_json::from_value::<Captured>(detail).ok()).and_then(|captured| captured.moment))
 }
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {

@@ -7,8 +7,12 @@ use crate::db::facts::FactRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use crate::plan::image::{Wish, next_job};
+use arame_schema::jobs::hva::Moment;
 use arame_schema::jobs::sta::StoredImage;
 use arame_schema::model::{Fact, FactName};
+
+/// The state of an image that machines may be made of.
+const AVAILABLE: &str = "available";
 
 pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause) -> Result<(), AppError> {
     for sta in db::agents::online_of_kind(tx, "sta").await? {
@@ -43,7 +47,15 @@ async fn tell_state(tx: &mut Tx, id: &str, cause: Cause) -> Result<(), AppError>
         job: None,
         request: cause.request,
     };
-    Ok(db::events::insert(tx, &event).await?)
+    db::events::insert(tx, &event).await?;
+    let moment = if standing.state == AVAILABLE { capture::moment(tx, id).await? } else { None };
+    let code = match moment {
+        None => return Ok(()),
+        Some(Moment::Off) => "copied_off",
+        Some(Moment::Frozen) => "copied_frozen",
+        Some(Moment::Running) => "copied_running",
+    };
+    Ok(db::events::insert(tx, &db::events::NewEvent { code, values: &[], ..event }).await?)
 }
 
 /// Whether a guest may be made from an image.

@@ -49,6 +49,9 @@ pub static ALL: &[Sentence] = sentences! {
     "group_deleted": "セキュリティグループが削除されました（{by}）", "the security group was deleted by {by}";
     "group_joined": "セキュリティグループ {group} に加わりました（{by}）", "it was put into security group {group} by {by}";
     "group_left": "セキュリティグループ {group} から外れました（{by}）", "it was taken out of security group {group} by {by}";
+    "copied_off": "電源が切れているマシンのディスクの写しです", "it is a copy of the disk of a machine that was off";
+    "copied_frozen": "ゲストのエージェントが書き込みを止めた瞬間の写しです。書きかけのデータはありません", "it is a copy of a moment at which the guest's agent held all writing: nothing is half written";
+    "copied_running": "動いたままのマシンの写しです。内容は、その瞬間に電源が切れた場合と同じです", "it is a copy of a machine that ran on: as after a power cut at that moment";
     "image_requested": "このマシンからイメージ {image} を作る依頼がありました（{by}）", "an image of this machine, {image}, was asked for by {by}";
     "copy_requested": "{of} の写しが依頼されました（{by}）", "a copy of {of} was asked for by {by}";
     "restore_requested": "バックアップ {object} からの作成が依頼されました（{by}）", "creation from backup {object} was asked for by {by}";

@@ -4,6 +4,7 @@
 //! data_dir/captures/<image>.qcow2       whole, and only with its label beside it
 //!                   <image>.json        the label: mark, measure, what a reader shows; first out, last in
 //!                   .part-<image>       while it is made; swept at the start
+//!                   .frozen-<instance>  see `thaws`
 //!                   .grave-<image>      generation it was removed with; kept a day
 //! ```
 //!
@@ -11,12 +12,14 @@
 //! guest may be started; a copy during which the file changed is thrown away. `qemu-img` gets no network, bounded memory,
 //! no privilege and the formats by name.
 
+use super::thaws::Thaws;
 use super::{Capture, Captures, Report, Taken};
 use crate::command::{CommandError, Run};
 use crate::config::CapturesConfig;
 use crate::driver::DriverError;
-use crate::driver::libvirt::Libvirt;
+use crate::driver::libvirt::{Begun, Libvirt};
 use crate::host;
+use arame_schema::jobs::hva::Moment;
 use arame_schema::jobs::report::Retry;
 use arame_schema::limits::TOMBSTONE_AGE;
 use arame_schema::model::{ImageId, InstanceId};
@@ -45,12 +48,13 @@ pub struct Disks {
     dir: PathBuf,
     data_dir: PathBuf,
     libvirt: Arc<Libvirt>,
+    thaws: Thaws,
     config: Option<CapturesConfig>,
 }
 
-type Told<T> = Result<T, DriverError>;
+pub(super) type Told<T> = Result<T, DriverError>;
 
-fn io(what: &str, path: &Path, source: &std::io::Error) -> DriverError {
+pub(super) fn io(what: &str, path: &Path, source: &std::io::Error) -> DriverError {
     let (code, retry) = match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("capture_no_room", Retry::Later),
         _ => ("host_disk_error", Retry::Later),
@@ -58,12 +62,12 @@ fn io(what: &str, path: &Path, source: &std::io::Error) -> DriverError {
     DriverError::new(code, format!("{what} {}: {source}", path.display()), retry)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Told<T> + Send + 'static) -> Told<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Told<T> + Send + 'static) -> Told<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|e| Err(DriverError::new("host_disk_error", e.to_string(), Retry::Later)))
 }
 
-fn remove(path: &Path) -> Told<()> {
+pub(super) fn remove(path: &Path) -> Told<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(io("cannot remove", path, &e)),
         _ => Ok(()),
@@ -71,7 +75,7 @@ fn remove(path: &Path) -> Told<()> {
 }
 
 /// The file is there whole, and stays after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> Told<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Told<()> {
     let part = path.with_extension("new");
     let write = || {
         let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part)?;
@@ -120,7 +124,13 @@ impl Disks {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(Self { dir, data_dir: data_dir.to_owned(), libvirt, config })
+        let thaws = Thaws::new(&dir, libvirt.clone());
+        Ok(Self { dir, data_dir: data_dir.to_owned(), libvirt, thaws, config })
+    }
+
+    /// Whom a former process held is to be let go of, first of all.
+    pub fn thaws(&self) -> Thaws {
+        self.thaws.clone()
     }
 
     pub fn file(dir: &Path, image: &ImageId) -> PathBuf {
@@ -158,6 +168,18 @@ impl Disks {
         }
         let message = format!("{} MiB are needed for the copy, {} are free", needed >> 20, free >> 20);
         Err(DriverError::new("capture_no_room", message, Retry::Later))
+    }
+
+    /// Begins the copy of a running guest's disk, at a moment at which it writes nothing where its agent can do that.
+    async fn begin(&self, instance: &InstanceId, part: &Path) -> Told<Option<Begun>> {
+        if !self.libvirt.has_guest_agent(instance).await? {
+            return self.libvirt.begin_copy(instance, part, false).await;
+        }
+        self.thaws.note(instance).await?;
+        let begun = self.libvirt.begin_copy(instance, part, true).await;
+        // Also after a failure: a freeze that was given up on may still come.
+        self.thaws.let_go(instance).await;
+        begun
     }
 
     /// Of a guest that is off.
@@ -202,14 +224,14 @@ fn gone(instance: &InstanceId) -> DriverError {
     DriverError::new("capture_machine_gone", message, Retry::Never)
 }
 
-fn measure(path: &Path) -> Told<Taken> {
+fn measure(path: &Path, moment: Moment) -> Told<Taken> {
     let failed = |e: std::io::Error| io("cannot read", path, &e);
     let mut file = File::open(path).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     let (mut digest, mut chunk, mut size_bytes) = (Sha256::new(), vec![0u8; 1 << 20], 0);
     loop {
         match file.read(&mut chunk).map_err(failed)? {
-            0 => return Ok(Taken { sha256: hex::encode(digest.finalize()), size_bytes }),
+            0 => return Ok(Taken { sha256: hex::encode(digest.finalize()), size_bytes, moment }),
             n => {
                 digest.update(&chunk[..n]);
                 size_bytes += n as u64;
@@ -270,11 +292,18 @@ impl Captures for Disks {
             return Err(gone(instance));
         }
         self.check_room(&disk).await?;
-        if !self.libvirt.copy_disk(instance, &part, &report).await? {
-            self.convert(&disk, &part).await?;
-        }
+        let moment = match self.begin(instance, &part).await? {
+            Some(begun) => {
+                self.libvirt.watch_copy(instance, begun.guest, &report).await?;
+                if begun.frozen { Moment::Frozen } else { Moment::Running }
+            }
+            None => {
+                self.convert(&disk, &part).await?;
+                Moment::Off
+            }
+        };
         report.tell(99);
-        blocking(move || measure(&part)).await
+        blocking(move || measure(&part, moment)).await
     }
 
     async fn keep(&self, capture: &Capture) -> Told<()> {

@@ -4,7 +4,7 @@
 //! dies when. A job that goes on is found by the domain itself and ended there. It names `vda` and no other disk.
 
 use super::events::{self, Ended};
-use super::{Libvirt, QUICK, Told, failed, owned, power_of};
+use super::{Libvirt, QUICK, Told, described, failed, owned, power_of};
 use crate::driver::captures::Report;
 use crate::driver::{DriverError, SeenPower};
 use arame_schema::jobs::report::Retry;
@@ -16,6 +16,8 @@ use virt::domain::Domain;
 
 /// Between two looks at how far it is.
 const PROGRESS: Duration = Duration::from_millis(300);
+/// An agent that holds, a job that begins, an agent that lets go: each has its own limit ([`events::AGENT_SECONDS`]).
+const BEGINNING: Duration = Duration::from_secs(60);
 /// QEMU ends a job that is told to within this.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -60,15 +62,37 @@ fn end(link: &Connect, name: &str) -> Told<()> {
     }
 }
 
-fn begin(link: &Connect, name: &str, target: &str) -> Told<Option<u32>> {
-    let Some((domain, number)) = running(link, name)? else { return Ok(None) };
+/// A copy that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The guest's number at libvirt: a restarted one has another.
+    pub guest: u32,
+    /// Its file systems were held at the moment of the copy.
+    pub frozen: bool,
+}
+
+fn begin(link: &Connect, name: &str, target: &str, hold: bool) -> Told<Option<Begun>> {
+    let Some((domain, guest)) = running(link, name)? else { return Ok(None) };
     // What an earlier job ended with is forgotten by being read.
     events::ended_job(&domain);
-    if !events::begin_backup(&domain, &wish(target)) {
-        let why = virt::error::Error::last_error();
-        return Err(failed("begin a copy of the disk", &why));
+    let frozen = hold && events::freeze(&domain);
+    let refused = (!events::begin_backup(&domain, &wish(target))).then(virt::error::Error::last_error);
+    if hold && !events::thaw(&domain) {
+        tracing::warn!(instance = name, "the guest's agent did not let go at once");
     }
-    Ok(Some(number))
+    match refused {
+        Some(why) => Err(failed("begin a copy of the disk", &why)),
+        None => Ok(Some(Begun { guest, frozen })),
+    }
+}
+
+/// A guest that does not run, or whose agent is gone, holds nothing.
+fn thaw(link: &Connect, name: &str) -> Told<()> {
+    let Some((domain, _)) = running(link, name)? else { return Ok(()) };
+    if !described(&domain, 0)?.guest_agent || events::thaw(&domain) {
+        return Ok(());
+    }
+    Err(failed("let a guest's file systems go", &virt::error::Error::last_error()))
 }
 
 fn look(link: &Connect, name: &str, number: u32) -> Told<Seen> {
@@ -90,17 +114,40 @@ fn look(link: &Connect, name: &str, number: u32) -> Told<Seen> {
 }
 
 impl Libvirt {
-    /// Copies the running guest's disk to `target`. `false`: no guest runs.
-    pub async fn copy_disk(&self, instance: &InstanceId, target: &Path, report: &Report) -> Told<bool> {
+    /// Whether a program in the running guest answers as its agent (`qemu-guest-agent`).
+    pub async fn has_guest_agent(&self, instance: &InstanceId) -> Told<bool> {
+        let name = instance.to_string();
+        let look = move |link: &Connect| match running(link, &name)? {
+            Some((domain, _)) => described(&domain, 0).map(|reading| reading.guest_agent),
+            None => Ok(false),
+        };
+        self.call("look for a guest's agent", QUICK, look).await
+    }
+
+    /// Begins to copy the running guest's disk to `target`; `hold`: its agent is asked to hold all writing meanwhile, and to
+    /// let go. `None`: no guest runs.
+    pub async fn begin_copy(&self, instance: &InstanceId, target: &Path, hold: bool) -> Told<Option<Begun>> {
         let (name, file) = (instance.to_string(), target.display().to_string());
-        let begun = self.call("begin a copy of the disk", QUICK, move |link| begin(link, &name, &file)).await?;
-        let Some(number) = begun else { return Ok(false) };
+        self.call("begin a copy of the disk", BEGINNING, move |link| begin(link, &name, &file, hold)).await
+    }
+
+    /// Lets the guest's file systems go, whether or not they are held.
+    ///
+    /// # Errors
+    /// Its agent is there and does not answer: they may be held.
+    pub async fn thaw(&self, instance: &InstanceId) -> Told<()> {
+        let name = instance.to_string();
+        self.call("let a guest's file systems go", BEGINNING, move |link| thaw(link, &name)).await
+    }
+
+    /// Waits until the copy of this guest is whole.
+    pub async fn watch_copy(&self, instance: &InstanceId, guest: u32, report: &Report) -> Told<()> {
         loop {
             tokio::time::sleep(PROGRESS).await;
             let name = instance.to_string();
-            match self.call("look at a copy of the disk", QUICK, move |link| look(link, &name, number)).await? {
+            match self.call("look at a copy of the disk", QUICK, move |link| look(link, &name, guest)).await? {
                 Seen::Going(percent) => report.tell(percent),
-                Seen::Done => return Ok(true),
+                Seen::Done => return Ok(()),
                 Seen::Broken(why) => return Err(DriverError::new("capture_interrupted", why, Retry::Later)),
             }
         }

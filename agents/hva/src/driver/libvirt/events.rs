@@ -77,6 +77,28 @@ pub fn begin_backup(domain: &virt::domain::Domain, xml: &str) -> bool {
     unsafe { virt_sys::virDomainBackupBegin(domain.as_ptr(), xml.as_ptr(), std::ptr::null(), 0) == 0 }
 }
 
+/// Longest an agent in a guest is waited for at each step; it writes back what its kernel holds meanwhile.
+pub const AGENT_SECONDS: i32 = 15;
+
+/// Asks the guest's agent to hold all writing to its file systems (virDomainFSFreeze). `false`: not so, or not in time; then it
+/// may still come.
+pub fn freeze(domain: &virt::domain::Domain) -> bool {
+    // SAFETY: the pointer is the domain's own; no mount points means all of them.
+    unsafe {
+        virt_sys::virDomainAgentSetResponseTimeout(domain.as_ptr(), AGENT_SECONDS, 0);
+        virt_sys::virDomainFSFreeze(domain.as_ptr(), std::ptr::null_mut(), 0, 0) >= 0
+    }
+}
+
+/// Asks the guest's agent to let its file systems go (virDomainFSThaw). On `false` libvirt's last error says why not.
+pub fn thaw(domain: &virt::domain::Domain) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        virt_sys::virDomainAgentSetResponseTimeout(domain.as_ptr(), AGENT_SECONDS, 0);
+        virt_sys::virDomainFSThaw(domain.as_ptr(), std::ptr::null_mut(), 0, 0) >= 0
+    }
+}
+
 /// Whether a backup job of the domain goes on.
 pub fn is_backed_up(domain: &virt::domain::Domain) -> bool {
     // SAFETY: the pointer is the domain's own; the text that libvirt allocated is freed once, as its documentation asks.

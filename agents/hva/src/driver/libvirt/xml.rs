@@ -137,6 +137,9 @@ fn without(element: &str, attribute: &str) -> String {
     format!("{before}{rest}")
 }
 
+/// The port by which libvirt and `qemu-guest-agent` know each other (QEMU Guest Agent, "Options").
+const AGENT_CHANNEL: &str = "org.qemu.guest_agent.0";
+
 /// The whole domain. `targets` names the volumes' devices.
 pub fn domain(
     machine: &Machine,
@@ -179,9 +182,9 @@ fn devices(
 ) -> Element {
     let spec = &machine.spec;
     let volumes = spec.volumes.iter().filter_map(|volume| Some((volume, targets.get(&volume.attachment)?)));
-    // Boot disk, the seed's controller, random numbers and pointer take one each; as many interfaces and volumes as may ever be attached can come
-    // while it runs.
-    let ports = 4 + NICS_MAX.max(spec.nics.len()) + VOLUMES_MAX.max(spec.volumes.len());
+    // Boot disk, the seed's controller, random numbers, pointer and the agent's channel take one each; as many interfaces and
+    // volumes as may ever be attached can come while it runs.
+    let ports = 5 + NICS_MAX.max(spec.nics.len()) + VOLUMES_MAX.max(spec.volumes.len());
     let mut nics: Vec<&Nic> = spec.nics.iter().collect();
     nics.sort_by_key(|nic| nic.index);
     e("devices")
@@ -201,9 +204,9 @@ fn devices(
         .holding(rng())
 }
 
-/// The serial port, logged by QEMU whoever listens, and a screen with a pointer that needs no capturing. Both are reached
-/// by unix sockets of this host; libvirt names the screen's, in a folder that QEMU may write to.
-fn consoles(machine: &Machine, serial: &Path) -> [Element; 4] {
+/// The serial port, logged by QEMU whoever listens, a screen with a pointer that needs no capturing, and the channel of an agent
+/// in the guest. They are reached by unix sockets of this host; libvirt names the last two's, in folders that QEMU may write to.
+fn consoles(machine: &Machine, serial: &Path) -> [Element; 5] {
     let log = e("log").with("file", machine.console.display()).with("append", "on");
     let port = e("target").with("type", "isa-serial").with("port", 0);
     let socket = e("source").with("mode", "bind").with("path", serial.display());
@@ -213,6 +216,7 @@ fn consoles(machine: &Machine, serial: &Path) -> [Element; 4] {
         e("graphics").with("type", "vnc").with("sharePolicy", "force-shared").holding(listen),
         e("video").holding(e("model").with("type", "vga").with("vram", SCREEN_MEMORY_KIB)),
         e("input").with("type", "tablet").with("bus", "virtio"),
+        e("channel").with("type", "unix").holding(e("target").with("type", "virtio").with("name", AGENT_CHANNEL)),
     ]
 }
 
@@ -339,6 +343,8 @@ pub struct Reading {
     pub nics: BTreeMap<VifId, String>,
     /// Every disk's device, ours or not.
     pub targets: Vec<String>,
+    /// A program in the guest holds the agent's channel open.
+    pub guest_agent: bool,
     /// A secret's description.
     pub description: Option<String>,
 }
@@ -386,6 +392,9 @@ impl Reading {
     fn element(&mut self, path: &[String], name: &str, start: &BytesStart<'_>, device: &mut Device) {
         match (path.last().map(String::as_str), name) {
             (Some("metadata"), "mark") => self.mark = read_mark(start),
+            (Some("channel"), "target") if attribute(start, "name").as_deref() == Some(AGENT_CHANNEL) => {
+                self.guest_agent = attribute(start, "state").as_deref() == Some("connected");
+            }
             (Some("disk"), "target") => device.target = attribute(start, "dev"),
             (Some("interface"), "mac") => device.mac = attribute(start, "address"),
             (Some("disk" | "interface"), "alias") => device.alias = attribute(start, "name"),

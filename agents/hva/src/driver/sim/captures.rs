@@ -3,8 +3,9 @@
 //! Rule: answers what the host's disk would answer. What is half made is gone with the process.
 
 use super::{Sim, Told};
-use crate::driver::DriverError;
 use crate::driver::captures::{Capture, Captures, Report, Taken};
+use crate::driver::{DriverError, SeenPower};
+use arame_schema::jobs::hva::Moment;
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::{ImageId, InstanceId};
 use async_trait::async_trait;
@@ -35,7 +36,9 @@ impl Captures for Sim {
                 return Err(DriverError::new("capture_machine_gone", message, Retry::Never));
             }
             let sha256 = hex::encode(Sha256::digest(format!("the disk of {instance} as {image}")));
-            Ok(Taken { sha256, size_bytes: SIZE_BYTES })
+            let is_on = world.domains.get(instance).is_some_and(|domain| domain.power != SeenPower::Off);
+            let moment = if is_on { Moment::Running } else { Moment::Off };
+            Ok(Taken { sha256, size_bytes: SIZE_BYTES, moment })
         })
         .await
     }
