@@ -42,7 +42,7 @@ pub async fn update(mut asked: Asked) -> Answer<Volume> {
     asked.answer(view)
 }
 
-/// Create a volume, blank or with what a backup holds. `volume_size` is in MiB.
+/// Create a volume, blank or with what a backup or a snapshot holds. `volume_size` is in MiB.
 #[utoipa::path(post, path = "/volumes", tag = "volumes", request_body = CreateVolume,
     responses((status = 200, body = Volume)))]
 pub async fn create(mut asked: Asked) -> Answer<Volume> {
