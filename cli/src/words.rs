@@ -318,6 +318,7 @@ messages! {
     Off: "停止中", "off";
     MarkedKept: "保護", "MARKED";
     OfSchedule: "スケジュール", "SCHEDULE";
+    FromSnapshot: "元のスナップショット", "FROM SNAPSHOT";
     WouldKeep: "残るもの", "WOULD KEEP";
     WouldDelete: "削除されるもの", "WOULD DELETE";
     WouldDeleteLater: "使用後に削除されるもの", "WOULD DELETE LATER";

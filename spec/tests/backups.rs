@@ -39,7 +39,12 @@ impl Story {
             app::backups::create_storage(&world.app, &world.caller("a-demo", arame_schema::api::Role::Admin), storage)
                 .await,
         )?;
-        let request = CreateVolume { volume_size: 64, display_name: Some("data".into()), backup_object_id: None };
+        let request = CreateVolume {
+            volume_size: 64,
+            display_name: Some("data".into()),
+            backup_object_id: None,
+            snapshot_id: None,
+        };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
         Ok(Story { world, volume })
@@ -90,7 +95,7 @@ impl Story {
 
     async fn restore(&self, id: &str, size: u64) -> Result<Volume, Refusal> {
         let backup_object_id = Some(id.parse().map_err(|_| Refusal::unknown(id))?);
-        let request = CreateVolume { volume_size: size, display_name: None, backup_object_id };
+        let request = CreateVolume { volume_size: size, display_name: None, backup_object_id, snapshot_id: None };
         app::volumes::create(&self.world.app, &self.world.demo(), request).await
     }
 

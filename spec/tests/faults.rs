@@ -77,7 +77,12 @@ async fn request(serving: Serving, order: Order, key: String) -> Result<Option<S
         Order::PowerOn { machine } => app::instances::power_on(app, &caller, machine).await.map(|_| None),
         Order::Delete { machine } => app::instances::delete(app, &caller, machine).await.map(|_| None),
         Order::MakeDisk { name } => {
-            let request = CreateVolume { volume_size: 64, display_name: Some(name.clone()), backup_object_id: None };
+            let request = CreateVolume {
+                volume_size: 64,
+                display_name: Some(name.clone()),
+                backup_object_id: None,
+                snapshot_id: None,
+            };
             Ok(Some(app::volumes::create(app, &caller, request).await?.id))
         }
         Order::Attach { disk, machine } => app::volumes::attach(app, &caller, disk, machine).await.map(|_| None),

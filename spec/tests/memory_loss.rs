@@ -133,7 +133,12 @@ async fn history(world: &World) -> anyhow::Result<Forgotten> {
     let off = &old[DELETES].id;
     told(app::instances::power_off(&world.app, &world.demo(), off, Shutdown::Hard).await)?;
     world.instance_in(off, InstanceState::Halted).await?;
-    let request = arame_schema::api::CreateVolume { volume_size: 64, display_name: None, backup_object_id: None };
+    let request = arame_schema::api::CreateVolume {
+        volume_size: 64,
+        display_name: None,
+        backup_object_id: None,
+        snapshot_id: None,
+    };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&volume.id, "available").await?;
     told(app::volumes::attach(&world.app, &world.demo(), &volume.id, &old[DELETES + 1].id).await)?;
@@ -294,7 +299,12 @@ async fn what_has_no_row_is_shown_kept_and_removed_only_on_request() -> anyhow::
 async fn an_attachment_without_a_row_stays_until_it_is_removed() -> anyhow::Result<()> {
     let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
     let one = running(&world, &["web1"]).await?.remove(0);
-    let request = arame_schema::api::CreateVolume { volume_size: 64, display_name: None, backup_object_id: None };
+    let request = arame_schema::api::CreateVolume {
+        volume_size: 64,
+        display_name: None,
+        backup_object_id: None,
+        snapshot_id: None,
+    };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
     world.volume_in(&volume, "available").await?;
     told(app::volumes::attach(&world.app, &world.demo(), &volume, &one.id).await)?;

@@ -42,7 +42,12 @@ struct Story {
 impl Story {
     async fn start() -> anyhow::Result<Story> {
         let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
-        let request = CreateVolume { volume_size: 64, display_name: Some("data".into()), backup_object_id: None };
+        let request = CreateVolume {
+            volume_size: 64,
+            display_name: Some("data".into()),
+            backup_object_id: None,
+            snapshot_id: None,
+        };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
         let found = world.db().rows("SELECT backend_key FROM volumes WHERE id = ?", (&volume,)).await?;
@@ -410,5 +415,135 @@ async fn a_repeated_request_with_one_key_is_one_rollback() -> anyhow::Result<()>
     ask("two").await?;
     story.ended().await?;
     ensure!(story.content()? == "old", "control: another request is another rollback");
+    story.ends().await
+}
+
+impl Story {
+    async fn try_clone(&self, snapshot: &str, volume_size: u64) -> Result<Volume, Refusal> {
+        let snapshot_id = Some(snapshot.parse().map_err(|_| Refusal::unknown(snapshot))?);
+        let request = CreateVolume { volume_size, display_name: None, backup_object_id: None, snapshot_id };
+        app::volumes::create(&self.world.app, &self.world.demo(), request).await
+    }
+
+    async fn clone_of(&self, snapshot: &str) -> anyhow::Result<String> {
+        let id = told(self.try_clone(snapshot, 0).await)?.id;
+        self.world.volume_in(&id, "available").await?;
+        Ok(id)
+    }
+
+    async fn content_of(&self, volume: &str) -> anyhow::Result<String> {
+        let found = self.world.db().rows("SELECT backend_key FROM volumes WHERE id = ?", (volume,)).await?;
+        let key = found.first().context("the row")?.text("backend_key")?;
+        let sta = self.world.storage(STA).context("the storage agent")?;
+        sta.world().look(|state| state.volumes.get(&key).map(|volume| volume.content.clone())).context("the volume")
+    }
+
+    async fn delete_snapshot(&self, snapshot: &str) -> anyhow::Result<()> {
+        told(app::volume_snapshots::delete(&self.world.app, &self.world.demo(), snapshot).await)?;
+        self.snapshot_in(snapshot, "deleted").await
+    }
+
+    async fn delete_volume(&self, volume: &str) -> anyhow::Result<()> {
+        told(app::volumes::delete(&self.world.app, &self.world.demo(), volume).await)?;
+        self.world.volume_in(volume, "deleted").await.map(drop)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_made_of_a_snapshot_and_outlives_it_and_its_volume() -> anyhow::Result<()> {
+    let story = Story::start().await?;
+    story.write("old")?;
+    let snapshot = story.snapshot().await?;
+    story.write("new")?;
+    let small = story.try_clone(&snapshot, 32).await.err().context("it is smaller than the snapshot")?;
+    ensure!(small.code == Code::InvalidParameter && small.values["expected"] == ">= 64", "{small:?}");
+    let larger = told(story.try_clone(&snapshot, 128).await)?;
+    let made = story.clone_of(&snapshot).await?;
+    let larger = story.world.volume_in(&larger.id, "available").await?;
+    let made = story.world.volume_in(&made, "available").await?;
+    ensure!((larger.size, made.size) == (128 << 20, 64 << 20), "{larger:?} {made:?}");
+    ensure!(made.snapshot_id.as_ref() == Some(&snapshot) && made.backup_object_id.is_none(), "{made:?}");
+    ensure!(story.content_of(&made.id).await? == "old" && story.content_of(&larger.id).await? == "old");
+    ensure!(story.content()? == "new", "the volume itself has nothing of it");
+    let asked = "SELECT code FROM events WHERE resource = ? AND code = 'clone_requested'";
+    ensure!(story.world.db().rows(asked, (&made.id,)).await?.len() == 1, "it is told in the timeline");
+
+    story.delete_snapshot(&snapshot).await?;
+    let gone = story.try_clone(&snapshot, 0).await.err().context("a deleted snapshot")?;
+    ensure!(gone.code == Code::UnknownResource, "{gone:?}");
+    story.delete_volume(&story.volume).await?;
+    ensure!(story.content_of(&made.id).await? == "old", "it needs neither");
+    for id in [&made.id, &larger.id] {
+        story.delete_volume(id).await?;
+    }
+    story.world.ends_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_deleted_while_a_volume_is_made_of_it_goes_when_that_is_there() -> anyhow::Result<()> {
+    let story = Story::start().await?;
+    story.write("old")?;
+    let snapshot = story.snapshot().await?;
+    let met = Arc::new(AtomicU32::new(0));
+    let count = met.clone();
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let closed = gate.clone();
+    let wait = Action::Hook(Arc::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let held = closed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _open = closed.1.wait_while(held, |open| !*open);
+    }));
+    let _armed = crash::arm("before_effect", Some("sta.volume.create"), 1, wait);
+    let made = told(story.try_clone(&snapshot, 0).await)?.id;
+    story.world.until("it is being made", async || Ok(met.load(Ordering::SeqCst) > 0)).await?;
+    let request = DeleteVolume { with_snapshots: true };
+    told(app::volumes::delete_as(&story.world.app, &story.world.demo(), &story.volume, request).await)?;
+    story.snapshot_in(&snapshot, "deleting").await?;
+    let asked = "SELECT kind FROM jobs WHERE thing IN (?, ?) AND kind IN ('sta.snapshot.delete', 'sta.volume.delete')";
+    let jobs = async || story.world.db().rows(asked, (&snapshot, &story.volume)).await;
+    ensure!(jobs().await?.is_empty(), "nothing is taken from under it");
+    *gate.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    gate.1.notify_all();
+    story.world.volume_in(&made, "available").await?;
+    story.snapshot_in(&snapshot, "deleted").await?;
+    story.world.volume_in(&story.volume, "deleted").await?;
+    ensure!(jobs().await?.len() == 2, "control: they went by these");
+    ensure!(story.content_of(&made).await? == "old");
+    story.delete_volume(&made).await?;
+    story.world.ends_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_past_what_volumes_were_made_of_is_refused_before_anything_goes() -> anyhow::Result<()> {
+    let story = Story::start().await?;
+    story.write("old")?;
+    let first = story.snapshot().await?;
+    story.write("new")?;
+    let second = story.snapshot().await?;
+    let of_first = story.clone_of(&first).await?;
+    let middle = story.clone_of(&second).await?;
+    let refused = story.roll_back(&first, true).await.err().context("a volume stands on the newer one")?;
+    ensure!(refused.code == Code::NewerSnapshotsUsed && refused.values["volumes"] == middle, "{refused:?}");
+    story.snapshot_in(&second, "available").await?;
+    // What was made of the middle one takes its place in the store when it goes.
+    let volume_id = middle.parse()?;
+    let request = CreateVolumeSnapshot { volume_id, display_name: None };
+    let third = told(app::volume_snapshots::create(&story.world.app, &story.world.demo(), request).await)?.id;
+    story.snapshot_in(&third, "available").await?;
+    let last = story.clone_of(&third).await?;
+    for snapshot in [&second, &third] {
+        story.delete_snapshot(snapshot).await?;
+    }
+    story.delete_volume(&middle).await?;
+    let refused = story.roll_back(&first, false).await.err().context("one stands on it still")?;
+    ensure!(refused.code == Code::NewerSnapshotsUsed && refused.values["volumes"] == last, "{refused:?}");
+    story.delete_volume(&last).await?;
+    told(story.roll_back(&first, false).await)?;
+    let (_, state) = story.ended().await?;
+    ensure!(
+        (story.content()?.as_str(), state.as_str()) == ("old", "done"),
+        "control: what is made of this one forbids nothing"
+    );
+    story.delete_volume(&of_first).await?;
     story.ends().await
 }

@@ -25,7 +25,7 @@ use arame_schema::jobs::report::Retry;
 use arame_schema::model::{BackupObjectId, BackupStorageId, ImageId};
 use async_trait::async_trait;
 pub use restored::StagedVolume;
-pub use snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source};
+pub use snapshots::{NewSnapshot, Rollback, Snapshot, SnapshotKeys, Snapshots, Source};
 pub use staged::{Announced, Staged, Verified};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,8 @@ pub struct NewVolume {
     pub key: String,
     pub size_bytes: u64,
     pub image: Option<ImageId>,
+    /// The keys of a snapshot and of its volume: it begins with what that holds.
+    pub snapshot: Option<SnapshotKeys>,
     pub mark: Mark,
 }
 
@@ -100,7 +102,7 @@ pub trait Store: Snapshots {
     async fn keep_volume(&self, new: &NewVolume, staged: StagedVolume) -> Result<(), StoreError>;
     /// Grows to `size_bytes` where it is smaller, then writes the mark. Never shrinks; a noted rollback stays noted.
     async fn update_volume(&self, key: &str, size_bytes: u64, mark: &Mark) -> Result<(), StoreError>;
-    /// What does not exist is deleted.
+    /// What does not exist is deleted. Volumes that were made from its snapshots keep what they hold.
     async fn delete_volume(&self, key: &str) -> Result<(), StoreError>;
 
     async fn find_image(&self, image: &ImageId) -> Result<Option<Image>, StoreError>;
@@ -144,7 +146,7 @@ pub enum StoreError {
     NeedsDetached { name: String },
     #[error("{name}: {reason}")]
     NewerSnapshots { name: String, reason: String },
-    #[error("{wanted} bytes are less than the image's {needed}")]
+    #[error("{wanted} bytes are less than the {needed} that are needed")]
     TooSmall { wanted: u64, needed: u64 },
     #[error("{object} is not what was written: {reason}")]
     BackupMismatch { object: BackupObjectId, reason: String },

@@ -7,20 +7,23 @@ use crate::session::Session;
 use crate::table::{self, fields};
 use crate::wait::{self, Goal};
 use crate::words::{Message, say};
-use arame_schema::api::{Instance, Language, Volume};
+use arame_schema::api::{Instance, Language, Volume, VolumeSnapshot};
 use clap::Subcommand;
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a volume, blank or from a backup / 作成する（空、またはバックアップから）
+    /// Create a volume, blank, from a backup or from a snapshot / 作成する（空、またはバックアップ・スナップショットから）
     Create {
-        /// Like 10M, 1G, 2T; from a backup it may be left out / サイズ（バックアップからなら省略できます）
-        #[arg(long, required_unless_present = "from_backup")]
+        /// Like 10M, 1G, 2T; from a backup or snapshot it may be left out / サイズ（バックアップやスナップショットからなら省略できます）
+        #[arg(long, required_unless_present_any = ["from_backup", "from_snapshot"])]
         size: Option<String>,
         /// The backup it begins with, bo-… / 元になるバックアップ
         #[arg(long)]
         from_backup: Option<String>,
+        /// The snapshot it begins with, snap-… or its name / 元になるスナップショット
+        #[arg(long, conflicts_with = "from_backup")]
+        from_snapshot: Option<String>,
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
@@ -79,8 +82,9 @@ pub enum Command {
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Create { size, from_backup, name, waiting } => {
-            create(session, (size.as_deref(), from_backup), name, waiting).await
+        Command::Create { size, from_backup, from_snapshot, name, waiting } => {
+            let from = Begins { backup: from_backup, snapshot: from_snapshot };
+            create(session, (size.as_deref(), from), name, waiting).await
         }
         Command::List { all } => list(session, all).await,
         Command::Show { volume } => {
@@ -118,9 +122,15 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
     }
 }
 
+/// What a new volume holds; blank without either.
+struct Begins {
+    backup: Option<String>,
+    snapshot: Option<String>,
+}
+
 async fn create(
     session: &mut Session<'_>,
-    (size, from_backup): (Option<&str>, Option<String>),
+    (size, from): (Option<&str>, Begins),
     name: Option<String>,
     waiting: Waiting,
 ) -> Result<(), CliError> {
@@ -132,8 +142,11 @@ async fn create(
         })?;
         body["volume_size"] = json!(mib);
     }
-    if let Some(from) = from_backup {
-        body["backup_object_id"] = json!(from);
+    if let Some(backup) = from.backup {
+        body["backup_object_id"] = json!(backup);
+    }
+    if let Some(snapshot) = from.snapshot {
+        body["snapshot_id"] = json!(names::id_of::<VolumeSnapshot>(&session.client, &snapshot).await?);
     }
     if let Some(name) = name {
         body["display_name"] = json!(name);
@@ -194,6 +207,9 @@ pub(super) fn show(language: Language, one: &Volume) -> String {
         (Message::Device, one.guest_device_name.clone().unwrap_or_default()),
         (Message::Created, one.created_at.to_string()),
     ];
+    if let Some(from) = &one.snapshot_id {
+        pairs.push((Message::FromSnapshot, from.clone()));
+    }
     if let Some(last) = &one.rollback {
         pairs.push((Message::Rollback, format!("{} ({})", last.snapshot_id, last.state)));
     }

@@ -287,6 +287,7 @@ async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Re
             size_bytes,
             display_name: id,
             backup_object: None,
+            snapshot: None,
         };
         db::volumes::insert(tx, &row).await?;
         db::volumes::set_adopted(tx, id, thing.generation).await?;

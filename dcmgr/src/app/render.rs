@@ -468,9 +468,21 @@ async fn volume(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> 
                     None => return Ok(Body::Obsolete),
                 },
             },
+            snapshot: match &row.snapshot {
+                None => None,
+                Some(snapshot) => Some(cloned(tx, snapshot).await?),
+            },
         }),
     };
     Ok(Body::Job(job.generation, body))
+}
+
+/// The snapshot that a volume begins with. Its row and its volume's outlive both.
+async fn cloned(tx: &mut Tx, snapshot: &str) -> Result<sta::ClonedSnapshot, AppError> {
+    let lost = |what: &str| DbError::Column { table: "volumes", column: "snapshot_id".into(), reason: what.to_owned() };
+    let row = db::volume_snapshots::find(tx, snapshot).await?.ok_or_else(|| lost("no such snapshot"))?;
+    let volume_key = db::volumes::key_of(tx, &row.volume).await?.ok_or_else(|| lost("no such volume"))?;
+    Ok(sta::ClonedSnapshot { snapshot: id(&row.id)?, key: row.key, volume_key })
 }
 
 /// Only the operation that the row still asks for.

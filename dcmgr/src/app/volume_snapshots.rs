@@ -116,6 +116,16 @@ async fn lock_both(tx: &mut Tx, caller: &Caller, id: &str) -> Result<(VolumeRow,
     Ok(found.filter(|(_, row)| mine(row)).ok_or_else(|| Refusal::unknown(id))?)
 }
 
+/// The snapshot that a new volume is to begin with. Its volume is locked: it is not deleted before the new one has its row.
+pub(super) async fn source_of(tx: &mut Tx, caller: &Caller, id: &str) -> Result<SnapshotRow, AppError> {
+    let (_, row) = lock_both(tx, caller, id).await?;
+    if row.wanted && row.state == VolumeSnapshotState::Available {
+        return Ok(row);
+    }
+    let refusal = Refusal::new(Code::InvalidSnapshotState).with("id", id);
+    Err(refusal.with("state", row.state).with("needed", "available").into())
+}
+
 pub async fn update(
     app: &App,
     caller: &Caller,
@@ -185,6 +195,21 @@ pub async fn roll_back(app: &App, caller: &Caller, id: &str, request: RollBackVo
     super::volumes::get(app, caller, id).await
 }
 
+/// A store that shares blocks keeps a snapshot for the volumes made of it, and no rollback goes past one that is there.
+async fn check_unused(tx: &mut Tx, disk: &VolumeRow, to: &SnapshotRow) -> Result<(), AppError> {
+    let nodes = db::nodes::storage_candidates(tx).await?;
+    let copies = nodes.iter().any(|node| node.id == disk.node && node.storage_type == "file");
+    if copies {
+        return Ok(());
+    }
+    let volumes = db::volume_snapshots::made_of_newer(tx, &disk.id, to.seq).await?;
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Code::NewerSnapshotsUsed).with("id", &disk.id).with("snapshot", &to.id);
+    Err(refusal.with("volumes", volumes.join(", ")).into())
+}
+
 /// Whether the volume may be rolled back now. Answers the snapshots that have to go first.
 async fn check_revertible(
     tx: &mut Tx,
@@ -205,6 +230,7 @@ async fn check_revertible(
         let refusal = Refusal::new(Code::InvalidSnapshotState).with("id", target);
         return Err(refusal.with("state", wanted.state).with("needed", "available").into());
     }
+    check_unused(tx, disk, wanted).await?;
     let stays = |one: &&SnapshotRow| {
         matches!(one.state, VolumeSnapshotState::Creating | VolumeSnapshotState::Available)
             && one.wanted

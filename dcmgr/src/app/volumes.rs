@@ -84,7 +84,7 @@ pub(super) fn entropy() -> [u8; 8] {
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result<Volume, Refusal> {
-    if request.volume_size > 0 || request.backup_object_id.is_none() {
+    if request.volume_size > 0 || (request.backup_object_id.is_none() && request.snapshot_id.is_none()) {
         check_size(request.volume_size)?;
     }
     let account = caller.owner()?.to_owned();
@@ -102,19 +102,17 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
             return Ok(made);
         }
         let name = request.display_name.as_deref().unwrap_or_default();
-        let from = request.backup_object_id.as_ref().map(ToString::to_string);
-        let need = match &from {
-            Some(from) => need_of(tx, caller, from, request.volume_size).await?,
-            None => Need::of(request.volume_size),
-        };
-        let id = insert_new(tx, &account, &need, (name, from.as_deref())).await?;
+        let begins = Begins::of(&request);
+        let need = begins.need(tx, caller, request.volume_size).await?;
+        let id = insert_new(tx, &account, &need, (name, begins)).await?;
         let by = ("by", caller.token.clone());
-        match from {
-            Some(from) => {
-                record(tx, caller, &account, &id, "restore_requested", &[by, ("object", from)]).await?;
-            }
-            None => record(tx, caller, &account, &id, "create_requested", &[by]).await?,
-        }
+        let (code, from) = match begins {
+            Begins::Blank => ("create_requested", None),
+            Begins::Backup(from) => ("restore_requested", Some(("object", from.to_owned()))),
+            Begins::Snapshot(from) => ("clone_requested", Some(("snapshot", from.to_owned()))),
+        };
+        let values: Vec<_> = [by].into_iter().chain(from).collect();
+        record(tx, caller, &account, &id, code, &values).await?;
         db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
         if let Some(key) = &caller.idempotency_key {
             db::access::set_idempotent(tx, &caller.token, key, &id).await?;
@@ -125,37 +123,81 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
     get(app, caller, &id).await
 }
 
+/// What a new volume holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Begins<'a> {
+    Blank,
+    Backup(&'a str),
+    Snapshot(&'a str),
+}
+
+impl<'a> Begins<'a> {
+    fn of(request: &'a CreateVolume) -> Self {
+        match (&request.backup_object_id, &request.snapshot_id) {
+            (Some(from), _) => Begins::Backup(from.as_str()),
+            (None, Some(from)) => Begins::Snapshot(from.as_str()),
+            (None, None) => Begins::Blank,
+        }
+    }
+
+    /// What it needs of a storage node, of so many MiB or, with 0, as many as what it begins with.
+    async fn need(self, tx: &mut Tx, caller: &Caller, asked_mib: u64) -> Result<Need, AppError> {
+        match self {
+            Begins::Blank => Ok(Need::of(asked_mib)),
+            Begins::Backup(from) => need_of(tx, caller, from, asked_mib).await,
+            Begins::Snapshot(from) => {
+                let source = super::volume_snapshots::source_of(tx, caller, from).await?;
+                let least = source.size_bytes.div_ceil(1 << 20);
+                check_least(asked_mib, least)?;
+                Ok(Need { only: Some(source.node), ..Need::of(asked_mib.max(least)) })
+            }
+        }
+    }
+}
+
+/// # Errors
+/// It would be smaller than what it begins with.
+fn check_least(asked_mib: u64, least: u64) -> Result<(), Refusal> {
+    if asked_mib == 0 || asked_mib >= least {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size").with("value", asked_mib);
+    Err(refusal.with("expected", format!(">= {least}")))
+}
+
 /// What a volume from a backup needs: at least the room of what was backed up, on a node that can read it.
 pub(super) async fn need_of(tx: &mut Tx, caller: &Caller, from: &str, asked_mib: u64) -> Result<Need, AppError> {
     let row = backups::taken::source_of(tx, caller, from).await?;
     let least = row.size_bytes.div_ceil(1 << 20);
-    if asked_mib > 0 && asked_mib < least {
-        let refusal = Refusal::new(Code::InvalidParameter).with("name", "volume_size").with("value", asked_mib);
-        return Err(refusal.with("expected", format!(">= {least}")).into());
-    }
+    check_least(asked_mib, least)?;
     backups::taken::need(tx, &row, asked_mib.max(least)).await
 }
 
-/// The row of a new volume, on the storage node with the most room. The account's row is locked. `words`: its name, and the
-/// backup it begins with.
+/// The row of a new volume, on the storage node with the most room, or with its snapshot. The account's row is locked.
 pub(super) async fn insert_new(
     tx: &mut Tx,
     account: &str,
     need: &Need,
-    words: (&str, Option<&str>),
+    (display_name, begins): (&str, Begins<'_>),
 ) -> Result<String, AppError> {
     let node = room::choose_node(tx, need).await?;
     let id = VolumeId::from_entropy(entropy()).to_string();
     // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
     let key = format!("v{}", hex::encode(entropy()));
+    let (backup_object, snapshot) = match begins {
+        Begins::Blank => (None, None),
+        Begins::Backup(from) => (Some(from), None),
+        Begins::Snapshot(from) => (None, Some(from)),
+    };
     let volume = NewVolume {
         id: &id,
         account,
         node: &node,
         key: &key,
         size_bytes: need.mib << 20,
-        display_name: words.0,
-        backup_object: words.1,
+        display_name,
+        backup_object,
+        snapshot,
     };
     db::volumes::insert(tx, &volume).await?;
     Ok(id)

@@ -14,6 +14,7 @@ pub struct SnapshotRow {
     pub volume: String,
     pub node: String,
     pub key: String,
+    pub size_bytes: u64,
     pub wanted: bool,
     pub was_present: bool,
     pub generation: u64,
@@ -22,7 +23,7 @@ pub struct SnapshotRow {
     pub deleted: bool,
 }
 
-const SELECT: &str = "SELECT seq, id, account_id, volume_id, storage_node_id, backend_key, wanted, was_present, generation, \
+const SELECT: &str = "SELECT seq, id, account_id, volume_id, storage_node_id, backend_key, size_bytes, wanted, was_present, generation, \
                       state, failure_code, deleted_at IS NOT NULL AS gone FROM volume_snapshots";
 
 fn state_of(row: &mysql_async::Row) -> Result<VolumeSnapshotState, DbError> {
@@ -38,6 +39,7 @@ fn read(row: &mysql_async::Row) -> Result<SnapshotRow, DbError> {
         volume: row.text("volume_id")?,
         node: row.text("storage_node_id")?,
         key: row.text("backend_key")?,
+        size_bytes: row.col("size_bytes")?,
         wanted: row.flag("wanted")?,
         was_present: row.flag("was_present")?,
         generation: row.col("generation")?,
@@ -64,6 +66,25 @@ pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<(super::volumes::Volum
 pub async fn of_volume(tx: &mut Tx, volume: &str) -> Result<Vec<SnapshotRow>, DbError> {
     let statement = format!("{SELECT} WHERE volume_id = ? AND deleted_at IS NULL ORDER BY seq");
     rows(tx, statement, (volume,)).await?.iter().map(read).collect()
+}
+
+/// Whether a volume is being made of it, and was not given up.
+pub async fn is_being_cloned(tx: &mut Tx, id: &str) -> Result<bool, DbError> {
+    let statement = "SELECT id FROM volumes WHERE snapshot_id = ? AND deleted_at IS NULL AND wanted = 1 \
+                     AND was_present = 0 AND failure_code IS NULL LIMIT 1";
+    Ok(first(tx, statement, (id,)).await?.is_some())
+}
+
+/// Live volumes that stand on a snapshot of this volume newer than the `seq`th: made of one, or of what was made of one and
+/// was deleted since (its heir took its place).
+pub async fn made_of_newer(tx: &mut Tx, volume: &str, seq: u64) -> Result<Vec<String>, DbError> {
+    let statement = "WITH RECURSIVE made (id, gone) AS (\
+        SELECT v.id, v.deleted_at IS NOT NULL FROM volume_snapshots p JOIN volumes v ON v.snapshot_id = p.id \
+        WHERE p.volume_id = ? AND p.seq > ? \
+        UNION SELECT v.id, v.deleted_at IS NOT NULL FROM made m JOIN volume_snapshots p ON p.volume_id = m.id \
+        JOIN volumes v ON v.snapshot_id = p.id WHERE m.gone = 1) \
+        SELECT id FROM made WHERE gone = 0 ORDER BY id LIMIT 20";
+    rows(tx, statement, (volume, seq)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 #[derive(Debug, Clone)]

@@ -25,10 +25,12 @@ pub struct VolumeRow {
     pub rollback: Option<RollbackRow>,
     /// The backup it begins with.
     pub backup_object: Option<String>,
+    /// The snapshot it begins with.
+    pub snapshot: Option<String>,
 }
 
 const SELECT: &str = "SELECT id, account_id, storage_node_id, backend_key, size_bytes, wanted, was_present, generation, state, \
-                      failure_code, failure_final, backup_object_id, deleted_at IS NOT NULL AS gone";
+                      failure_code, failure_final, backup_object_id, snapshot_id, deleted_at IS NOT NULL AS gone";
 
 fn select(filter: &str) -> String {
     format!("{SELECT}, {} FROM volumes WHERE {filter} FOR UPDATE", rollbacks::COLUMNS)
@@ -50,6 +52,7 @@ fn read(row: &mysql_async::Row) -> Result<VolumeRow, DbError> {
         deleted: row.flag("gone")?,
         rollback: rollbacks::read(row)?,
         backup_object: row.col("backup_object_id")?,
+        snapshot: row.col("snapshot_id")?,
     })
 }
 
@@ -62,6 +65,12 @@ pub async fn lock_key(tx: &mut Tx, key: &str) -> Result<Option<VolumeRow>, DbErr
     first(tx, select("backend_key = ? AND deleted_at IS NULL"), (key,)).await?.as_ref().map(read).transpose()
 }
 
+/// Its name on the store, also of one that was deleted. Not locked.
+pub async fn key_of(tx: &mut Tx, id: &str) -> Result<Option<String>, DbError> {
+    let found = first(tx, "SELECT backend_key FROM volumes WHERE id = ?", (id,)).await?;
+    found.map(|row| row.text("backend_key")).transpose()
+}
+
 #[derive(Debug, Clone)]
 pub struct NewVolume<'a> {
     pub id: &'a str,
@@ -71,14 +80,16 @@ pub struct NewVolume<'a> {
     pub size_bytes: u64,
     pub display_name: &'a str,
     pub backup_object: Option<&'a str>,
+    pub snapshot: Option<&'a str>,
 }
 
 pub async fn insert(tx: &mut Tx, volume: &NewVolume<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO volumes (id, account_id, storage_node_id, backend_key, size_bytes, display_name, \
-                     backup_object_id, state, state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'creating', UTC_TIMESTAMP(3), \
-                     UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+                     backup_object_id, snapshot_id, state, state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, \
+                     'creating', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let v = volume;
-    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name, v.backup_object)).await?;
+    let begins = (v.backup_object, v.snapshot);
+    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name, begins.0, begins.1)).await?;
     Ok(())
 }
 
@@ -272,6 +283,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Volume, DbError> {
         service_type: "std".into(),
         display_name: Some(display_name).filter(|name| !name.is_empty()),
         backup_object_id: row.col("backup_object_id")?,
+        snapshot_id: row.col("snapshot_id")?,
         volume_type: "Dcmgr::Models::IscsiVolume".into(),
         volume_device: serde_json::Value::Null,
         store_type: "shared".into(),

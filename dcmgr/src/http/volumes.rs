@@ -42,7 +42,7 @@ pub async fn update(mut asked: Asked) -> Answer<Volume> {
     asked.answer(view)
 }
 
-/// Create a volume, blank or with what a backup holds. `volume_size` is in MiB.
+/// Create a volume, blank or with what a backup or a snapshot holds. `volume_size` is in MiB.
 #[utoipa::path(post, path = "/volumes", tag = "volumes", request_body = CreateVolume,
     responses((status = 200, body = Volume)))]
 pub async fn create(mut asked: Asked) -> Answer<Volume> {
@@ -107,15 +107,21 @@ pub async fn roll_back(mut asked: Asked) -> Answer<Volume> {
 
 fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
     let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
-    // From a backup it is left out, or 0: as large as what was backed up.
-    let sizes = if backup_object_id.is_some() { 0..=*VOLUME_SIZE_MIB.end() } else { VOLUME_SIZE_MIB };
-    let volume_size = match (fields.number("volume_size", sizes)?, &backup_object_id) {
-        (None | Some(0), Some(_)) => 0,
-        (size, _) => fields.needed("volume_size", size)?,
+    let snapshot_id: Option<VolumeSnapshotId> = fields.parsed("snapshot_id", "snap-…")?;
+    if let (Some(_), Some(snapshot)) = (&backup_object_id, &snapshot_id) {
+        return Err(fields.invalid("snapshot_id", snapshot, "backup_object_id | snapshot_id"));
+    }
+    // From a backup or a snapshot it is left out, or 0: as large as what that is of.
+    let is_blank = backup_object_id.is_none() && snapshot_id.is_none();
+    let sizes = if is_blank { VOLUME_SIZE_MIB } else { 0..=*VOLUME_SIZE_MIB.end() };
+    let volume_size = match fields.number("volume_size", sizes)? {
+        None | Some(0) if !is_blank => 0,
+        size => fields.needed("volume_size", size)?,
     };
     Ok(CreateVolume {
         volume_size,
         backup_object_id,
+        snapshot_id,
         display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
     })
 }
@@ -142,5 +148,10 @@ mod tests {
         assert_eq!(read("volume_size=0&backup_object_id=bo-kpzz2px7").unwrap(), restored);
         assert_eq!(read("volume_size=0").unwrap_err().code, Code::InvalidParameter, "blank ones have a size");
         assert!(read("volume_size=1024&backup_object_id=vol-1").is_err());
+        let cloned = read("snapshot_id=snap-kpzz2px7").unwrap();
+        assert_eq!((cloned.volume_size, cloned.snapshot_id.is_some()), (0, true));
+        assert!(read("snapshot_id=vol-1").is_err(), "an id of another kind");
+        let both = read("snapshot_id=snap-kpzz2px7&backup_object_id=bo-kpzz2px7").unwrap_err();
+        assert_eq!((both.code, both.values["name"].as_str()), (Code::InvalidParameter, "snapshot_id"));
     }
 }

@@ -100,17 +100,18 @@ fn the_table_of_a_volume_reads_as_the_checked_in_text() {
 
 #[test]
 fn the_table_of_a_volume_snapshot_reads_as_the_checked_in_text() {
-    let header = "wanted present was_present ready failed -> job";
+    let header = "wanted present was_present ready needed failed -> job";
     let mut table = format!("{header}\n");
     for wanted in BOTH {
         for present in FACTS {
-            for bits in 0..8_u8 {
-                let (was_present, ready, failed) = (bits & 4 != 0, bits & 2 != 0, bits & 1 != 0);
-                let around = volume_snapshot::Surroundings { was_present, ready, failed };
+            for bits in 0..16_u8 {
+                let (was_present, ready) = (bits & 8 != 0, bits & 4 != 0);
+                let (needed, failed) = (bits & 2 != 0, bits & 1 != 0);
+                let around = volume_snapshot::Surroundings { was_present, ready, needed, failed };
                 let wish = volume_snapshot::Wish { wanted, generation: GENERATION };
                 let next = volume_snapshot::next_job(wish, present, around);
-                let flags = [word(was_present), word(ready), word(failed)];
-                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], "->", job(next)];
+                let flags = [word(was_present), word(ready), word(needed), word(failed)];
+                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], flags[3], "->", job(next)];
                 line(&mut table, header, &cells);
             }
         }

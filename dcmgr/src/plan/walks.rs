@@ -64,6 +64,10 @@ pub(super) enum Sabotage {
     DeleteWhileAttached,
     /// A volume is deleted although it has snapshots.
     DeleteUnderSnapshots,
+    /// A snapshot is deleted although a volume is being made of it.
+    DeleteUnderClone,
+    /// A snapshot that waits with its end is not looked at when what it waited for is over.
+    ForgetWhoWaits,
     /// The agent rolls back again although the volume carries the operation.
     IgnoreOperation,
     /// A rollback that is given up frees the volume at once, without a mark that forbids what is still on its way.

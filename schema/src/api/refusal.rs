@@ -81,6 +81,8 @@ pub enum Code {
     VolumeHasSnapshots,
     /// `{id}`, `{snapshot}`, `{newer}`
     NewerSnapshots,
+    /// `{id}`, `{snapshot}`, `{volumes}`: they were made from newer snapshots, which stay in the store with them.
+    NewerSnapshotsUsed,
     /// `{id}`, `{state}`, `{needed}`
     InvalidSnapshotState,
     /// `{id}`, `{state}`, `{needed}`
@@ -170,7 +172,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 81] = [
+    pub const ALL: [Code; 82] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -209,6 +211,7 @@ impl Code {
         Code::VolumeInUse,
         Code::VolumeHasSnapshots,
         Code::NewerSnapshots,
+        Code::NewerSnapshotsUsed,
         Code::InvalidSnapshotState,
         Code::InvalidBackupState,
         Code::BackupStorageNotReached,

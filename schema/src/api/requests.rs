@@ -129,7 +129,7 @@ pub struct VifRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreateVolume {
-    /// MiB. From a backup it may be left out (0): as large as what was backed up, and never smaller.
+    /// MiB. From a backup or a snapshot it may be left out (0): as large as what that is of, and never smaller.
     #[serde(default)]
     pub volume_size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +138,10 @@ pub struct CreateVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub backup_object_id: Option<BackupObjectId>,
+    /// It begins with what this snapshot holds, on the same storage node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub snapshot_id: Option<VolumeSnapshotId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

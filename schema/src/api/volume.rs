@@ -42,6 +42,9 @@ pub struct Volume {
     pub labels: Vec<Value>,
     // Ours from here on.
     pub storage_node_id: Option<String>,
+    /// The snapshot it began with.
+    #[serde(default)]
+    pub snapshot_id: Option<String>,
     pub generation: u64,
     pub failure: Option<Failure>,
     pub progress: Option<Progress>,

@@ -65,6 +65,17 @@ pub struct CreateVolume {
     /// It begins with what a backup holds. Fact answered: `maybe` while the bytes still come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<RestoredBackup>,
+    /// Copy-on-write from this snapshot, which the same store holds. It is never smaller than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ClonedSnapshot>,
+}
+
+/// The snapshot that a volume begins with, by its names in the backing store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClonedSnapshot {
+    pub snapshot: VolumeSnapshotId,
+    pub key: String,
+    pub volume_key: String,
 }
 
 /// Where a backup is read, and what it has to be.

@@ -273,7 +273,12 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         Order::TakeMoveBack { machine } => app::moves::cancel(app, caller, machine).await.map(|()| None),
         Order::Delete { machine } => app::instances::delete(app, caller, machine).await.map(|_| None),
         Order::MakeDisk { name } => {
-            let request = CreateVolume { volume_size: 64, display_name: Some(name.clone()), backup_object_id: None };
+            let request = CreateVolume {
+                volume_size: 64,
+                display_name: Some(name.clone()),
+                backup_object_id: None,
+                snapshot_id: None,
+            };
             Ok(Some(app::volumes::create(app, caller, request).await?.id))
         }
         Order::BackUp { disk } => {
@@ -282,7 +287,8 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         }
         Order::Restore { backup, name } => {
             let backup_object_id = backup.parse().ok();
-            let request = CreateVolume { volume_size: 0, display_name: Some(name.clone()), backup_object_id };
+            let request =
+                CreateVolume { volume_size: 0, display_name: Some(name.clone()), backup_object_id, snapshot_id: None };
             Ok(Some(app::volumes::create(app, caller, request).await?.id))
         }
         Order::DeleteBackup { backup } => app::backups::delete_object(app, caller, backup).await.map(|_| None),

@@ -41,7 +41,12 @@ async fn everything_of_an_account_is_asked_and_each_that_refuses_says_why() -> a
     let foreign = bulk::ask_all(&world.app, &world.demo(), "a-other", Verb::DeleteInstances).await;
     refused(foreign, Code::UnknownResource)?;
 
-    let volume = |name: &str| CreateVolume { volume_size: 64, display_name: Some(name.into()), backup_object_id: None };
+    let volume = |name: &str| CreateVolume {
+        volume_size: 64,
+        display_name: Some(name.into()),
+        backup_object_id: None,
+        snapshot_id: None,
+    };
     let used = told(app::volumes::create(&world.app, &world.demo(), volume("used")).await)?;
     let free = told(app::volumes::create(&world.app, &world.demo(), volume("free")).await)?;
     world.volume_in(&used.id, "available").await?;

@@ -37,8 +37,12 @@ pub async fn deleted(world: &World, id: &str) -> anyhow::Result<()> {
 }
 
 pub async fn ask_volume(world: &World, name: &str) -> Result<Volume, Refusal> {
-    let request =
-        arame_schema::api::CreateVolume { volume_size: 64, display_name: Some(name.into()), backup_object_id: None };
+    let request = arame_schema::api::CreateVolume {
+        volume_size: 64,
+        display_name: Some(name.into()),
+        backup_object_id: None,
+        snapshot_id: None,
+    };
     app::volumes::create(&world.app, &world.demo(), request).await
 }
 

@@ -49,6 +49,7 @@ export function VolumePage({ id }: { id: string }) {
             [t("device"), one.guest_device_name ?? "–"],
             [t("storage_node"), one.storage_node_id ?? "–"],
             ...(one.backup_object_id ? [[t("backup.from"), <code>{one.backup_object_id}</code>] as [string, ReactNode]] : []),
+            ...(one.snapshot_id ? [[t("snapshot.from"), <code>{one.snapshot_id}</code>] as [string, ReactNode]] : []),
             [t("created"), <Time at={one.created_at} />],
           ]}
         />
@@ -115,6 +116,7 @@ function Snapshots({ volume }: { volume: Volume }) {
                 cell: (one: VolumeSnapshot) => (
                   <span className="actions">
                     <Keep path={`volume_snapshots/${one.id}`} one={one} />
+                    <Clone snapshot={one} />
                     <RollBack volume={volume} snapshot={one} />
                     <Remove path={`volume_snapshots/${one.id}`} name={one.display_name || one.id} />
                   </span>
@@ -124,6 +126,37 @@ function Snapshots({ volume }: { volume: Volume }) {
           : []),
       ]}
     />
+  );
+}
+
+/** A volume of its own with what the snapshot holds. */
+function Clone({ snapshot }: { snapshot: VolumeSnapshot }) {
+  const { t } = useWords();
+  const [, go] = useLocation();
+  const name = snapshot.display_name || snapshot.id;
+  if (snapshot.state !== "available") return null;
+  return (
+    <Maker<Volume>
+      label={t("snapshot.clone")}
+      title={t("snapshot.clone_title", { name })}
+      change={(field) => ({
+        method: "POST",
+        path: "volumes",
+        body: {
+          display_name: field("name"),
+          // Left out: as large as it was.
+          ...(field("size") ? { volume_size: Math.round(Number(field("size")) * 1024) } : {}),
+          snapshot_id: snapshot.id,
+        },
+      })}
+      done={(volume) => go(`/volumes/${volume.id}`)}
+    >
+      <p>{t("snapshot.clone_what")}</p>
+      <Field label={t("name")}>{(id) => <input id={id} name="name" defaultValue={name} required />}</Field>
+      <Field label={t("volume.size")} hint={t("snapshot.clone_size")}>
+        {(id) => <input id={id} name="size" type="number" min="1" step="1" />}
+      </Field>
+    </Maker>
   );
 }
 

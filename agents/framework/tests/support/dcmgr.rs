@@ -163,6 +163,7 @@ pub fn create(key: &str) -> Job {
         size_bytes: 1,
         image: None,
         backup: None,
+        snapshot: None,
     })
 }
 

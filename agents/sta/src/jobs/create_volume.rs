@@ -3,13 +3,13 @@
 //! Rule: what is there is never made again or shrunk. One from a backup appears when all of its bytes came and are what was
 //! written; until then the job answers `maybe` and is asked for again. No lock is held while they come: others share it.
 
-use super::{effect, judge, mark, see_volume, settle};
+use super::{effect, foreign, judge, mark, see_volume, settle};
 use crate::agent::Sta;
 use crate::fetch::downloads::Found;
-use crate::store::NewVolume;
+use crate::store::{NewVolume, SnapshotKeys, StoreError};
 use arame_framework::agent::{Stopped, Work};
-use arame_schema::jobs::report::FactReport;
-use arame_schema::jobs::sta::{CreateVolume, RestoredBackup};
+use arame_schema::jobs::report::{FactReport, Retry};
+use arame_schema::jobs::sta::{ClonedSnapshot, CreateVolume, RestoredBackup};
 use arame_schema::model::{Fact, FactName};
 
 pub async fn run(sta: &Sta, job: CreateVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
@@ -29,7 +29,9 @@ pub async fn run(sta: &Sta, job: CreateVolume, work: &Work) -> Result<Vec<FactRe
 
 fn new(job: &CreateVolume, work: &Work) -> NewVolume {
     let mark = mark(job.volume.as_str(), work);
-    NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), mark }
+    let keys = |from: &ClonedSnapshot| SnapshotKeys { volume_key: from.volume_key.clone(), key: from.key.clone() };
+    let snapshot = job.snapshot.as_ref().map(keys);
+    NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), snapshot, mark }
 }
 
 /// Whether there is one already; then it is as asked for.
@@ -51,7 +53,27 @@ async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stoppe
         Some(image) => Some(sta.image_locks.rely(image.as_str()).await),
         None => None,
     };
+    if let Some(from) = &job.snapshot {
+        check_snapshot(sta, from, job.size_bytes, work).await?;
+    }
     effect(work, sta.store.create_volume(&new(job, work), work)).await
+}
+
+/// The snapshot it begins with is there, ours, and not larger than it.
+async fn check_snapshot(sta: &Sta, from: &ClonedSnapshot, wanted: u64, work: &Work) -> Result<(), Stopped> {
+    let Some(found) = sta.store.find_snapshot(&from.volume_key, &from.key).await? else {
+        return Err(Stopped::failed(
+            "snapshot_missing",
+            format!("{} is not in the store", from.snapshot),
+            Retry::Never,
+        ));
+    };
+    match &found.mark {
+        Some(mark) if mark.is_of(work.standing.installation, from.snapshot.as_str()) => {}
+        _ => return Err(foreign(&from.key)),
+    }
+    let needed = found.size_bytes;
+    if needed > wanted { Err(StoreError::TooSmall { wanted, needed }.into()) } else { Ok(()) }
 }
 
 /// Whether it came to its end.

@@ -111,6 +111,10 @@ impl Store for FileStore {
             }
             None => {}
         }
+        let temporary = match &new.snapshot {
+            Some(from) => self.fill_from_snapshot(temporary, from, work).await?,
+            None => temporary,
+        };
         check_pace(work)?;
         let (faults, new) = (self.faults.clone(), new.clone());
         blocking(move || {

@@ -113,7 +113,10 @@ impl Store for SimStore {
                 return Err(StoreError::TooSmall { wanted: new.size_bytes, needed: image.size_bytes });
             }
         }
-        let content = new.image.as_ref().map(ToString::to_string).unwrap_or_default();
+        let content = match &new.snapshot {
+            Some(from) => self.content_of(from).await?,
+            None => new.image.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
         let mark = Some(new.mark.clone());
         let made = SimVolume { size_bytes: new.size_bytes, mark, content, rollback: None };
         self.change("create_volume", |state| state.volumes.insert(new.key.clone(), made)).await.map(|_| ())

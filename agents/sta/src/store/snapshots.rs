@@ -21,6 +21,13 @@ pub struct Snapshot {
     pub mark: Option<Mark>,
 }
 
+/// A snapshot by its names in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotKeys {
+    pub volume_key: String,
+    pub key: String,
+}
+
 #[derive(Debug, Clone)]
 pub struct NewSnapshot {
     pub volume_key: String,
@@ -58,7 +65,8 @@ pub trait Snapshots: Send + Sync + 'static {
     async fn open_snapshot(&self, volume_key: &str, key: &str) -> Result<Source, StoreError>;
     /// Writes a newer mark on a snapshot that is there.
     async fn mark_snapshot(&self, volume_key: &str, key: &str, mark: &Mark) -> Result<(), StoreError>;
-    /// What does not exist is deleted.
+    /// What does not exist is deleted. Volumes that were made from it keep what they hold; where the store must keep bytes
+    /// for them, it gives these back by itself with the last of them, and names the snapshot no more.
     async fn delete_snapshot(&self, volume_key: &str, key: &str) -> Result<(), StoreError>;
     /// The volume's bytes become the snapshot's. The caller has seen both, and that nobody uses the volume. A store that
     /// would lose newer snapshots by it refuses; none destroys them.

@@ -1,7 +1,8 @@
 //! Volumes as zvols `<pool>/vol-<key>`, through the `zfs` and `zpool` commands with `-Hp`.
 //!
 //! Rule: the mark (`arame:installation`, `arame:owner`, `arame:generation`) is set by the command that creates, so a
-//! zvol of ours is never seen without it. A volume from an image is a clone of `<pool>/img-<id>@gold`, O(1). Image
+//! zvol of ours is never seen without it. A volume from an image is a clone of `<pool>/img-<id>@gold`, one from a snapshot a
+//! clone of that, O(1). A volume with clones is deleted after the newest of them took over what they share. Image
 //! files are kept beside the pool and served like everywhere. Words and errors of the commands: [`words`].
 
 mod snapshots;
@@ -178,11 +179,18 @@ impl Store for ZfsStore {
         self.faults.hit("create_volume:before").await?;
         self.check_promised(new.size_bytes).await?;
         let name = self.volume(&new.key);
-        match &new.image {
-            None => {
+        match (&new.image, &new.snapshot) {
+            (_, Some(from)) => {
+                let snapshot = self.snapshot(&from.volume_key, &from.key);
+                self.zfs(&name, words::clone(&snapshot, &name, &new.mark)).await?;
+                self.faults.hit("create_volume:cloned").await?;
+                // As with an image: the job run again grows it.
+                self.zfs(&name, words::set_size(&name, new.size_bytes)).await?;
+            }
+            (None, None) => {
                 self.zfs(&name, words::create(&name, new.size_bytes, &new.mark)).await?;
             }
-            Some(image) => {
+            (Some(image), None) => {
                 let snapshot = self.ensure_gold(image, work).await?;
                 check_pace(work)?;
                 let gold = self.zfs(&snapshot, words::list_one(&self.gold(image))).await?;
@@ -248,6 +256,7 @@ impl Store for ZfsStore {
         }
         self.faults.hit("delete_volume:before").await?;
         let name = self.volume(key);
+        self.hand_over(&name).await?;
         self.zfs(&name, words::destroy(&name)).await?;
         Ok(self.faults.hit("delete_volume:after").await?)
     }

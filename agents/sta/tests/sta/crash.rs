@@ -142,6 +142,52 @@ async fn a_snapshot_killed_at_any_point_converges() {
     converges(&before, &points, drop_snapshot("k1", "s1"), 2, Fact::No).await;
 }
 
+/// Of the volume `k2` that is made of `k1@s1`, and of the end of `k1`.
+async fn clones_converge(drivers: Drivers, makes: &[&str], ends: &[&str]) {
+    let before = [(create("k1", MIB), 1), (take("k1", "s1"), 1)];
+    let clone = clone_of("k2", 2 * MIB, ("k1", "s1"));
+    for at in makes {
+        let Some(kit) = dies_with(drivers, &before, at, &clone, 1).await else { return };
+        for _ in 0..2 {
+            let answer = kit.run(clone.clone(), 1).await;
+            assert_eq!(value(&answer), Fact::Yes, "{at}");
+            assert_eq!(answer.unwrap()[0].detail.as_ref().unwrap()["size_bytes"], 2 * MIB, "{at}");
+        }
+        kit.write("k2", "mine");
+        for (job, generation) in [(drop_snapshot("k1", "s1"), 2), (delete("k1"), 2)] {
+            assert_eq!(value(&kit.run(job, generation).await), Fact::No, "{at}");
+        }
+        assert_eq!(kit.read("k2"), "mine", "{at}");
+        assert_eq!(value(&kit.run(delete("k2"), 2).await), Fact::No, "{at}");
+        assert_eq!(kit.things().await, [], "{at}");
+    }
+    let before = [&before[..], &[(clone, 1), (drop_snapshot("k1", "s1"), 2)]].concat();
+    for at in ends {
+        let Some(kit) = dies_with(drivers, &before, at, &delete("k1"), 3).await else { return };
+        kit.write("k2", "mine");
+        for _ in 0..2 {
+            assert_eq!(value(&kit.run(delete("k1"), 3).await), Fact::No, "{at}");
+        }
+        assert_eq!(kit.read("k2"), "mine", "{at}");
+        assert_eq!(value(&kit.run(delete("k2"), 2).await), Fact::No, "{at}");
+        assert_eq!(kit.things().await, [], "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_volume_of_a_snapshot_killed_at_any_point_converges() {
+    let makes = ["create_volume:before", "create_volume:copied", "create_volume:sized", "create_volume:after"];
+    clones_converge(Drivers::FileTgt, &makes, &["delete_volume:before", "delete_volume:after"]).await;
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn with_zfs_and_lio_a_volume_of_a_snapshot_killed_at_any_point_converges() {
+    let makes = ["create_volume:before", "create_volume:cloned", "create_volume:after"];
+    let ends = ["delete_volume:before", "delete_volume:handed_over", "delete_volume:after"];
+    clones_converge(Drivers::ZfsLio, &makes, &ends).await;
+}
+
 #[tokio::test]
 async fn a_backup_or_restore_killed_at_any_point_leaves_nothing_half_made() {
     let size = 24 * MIB;

@@ -426,7 +426,19 @@ pub fn create(key: &str, size_bytes: u64) -> Job {
         size_bytes,
         image: None,
         backup: None,
+        snapshot: None,
     })
+}
+
+/// A volume that begins with what a snapshot of another one holds.
+pub fn clone_of(key: &str, size_bytes: u64, (volume, snapshot): (&str, &str)) -> Job {
+    let Job::CreateVolume(job) = create(key, size_bytes) else { unreachable!("it is one") };
+    let from = ClonedSnapshot {
+        snapshot: format!("snap-{snapshot}").parse().unwrap(),
+        key: snapshot.to_owned(),
+        volume_key: volume.to_owned(),
+    };
+    Job::CreateVolume(CreateVolume { snapshot: Some(from), ..job })
 }
 
 pub fn create_from(key: &str, size_bytes: u64, image: &ImportImage) -> Job {

@@ -27,6 +27,9 @@ contract!(
     a_snapshot_of_a_volume_in_use_is_of_one_moment_or_refused,
     an_older_snapshot_job_is_refused,
     a_snapshot_of_another_installation_or_owner_is_not_touched,
+    a_volume_of_a_snapshot_begins_with_its_bytes_and_lives_on_without_it,
+    a_volume_of_a_snapshot_that_cannot_be_leaves_nothing,
+    volumes_of_volumes_keep_their_bytes_in_whatever_order_the_others_go,
 );
 
 async fn on(drivers: Drivers, test: impl AsyncFnOnce(&Kit)) {
@@ -196,4 +199,84 @@ async fn a_snapshot_of_another_installation_or_owner_is_not_touched(kit: &Kit) {
     assert_eq!(kit.read("k1"), "new");
     kit.sta().joined(other).await;
     assert!(kit.list().await.things.iter().all(|thing| thing.facts.is_empty()), "listed without facts");
+}
+
+fn size_of(answer: &Result<Vec<FactReport>, Stopped>) -> u64 {
+    let seen: SeenVolume = serde_json::from_value(answer.as_ref().unwrap()[0].detail.clone().unwrap()).unwrap();
+    seen.size_bytes
+}
+
+async fn a_volume_of_a_snapshot_begins_with_its_bytes_and_lives_on_without_it(kit: &Kit) {
+    kit.run(create("k1", 2 * MIB), 1).await.unwrap();
+    kit.write("k1", "old");
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    kit.write("k1", "new");
+    let made = kit.run(clone_of("k2", 4 * MIB, ("k1", "s1")), 1).await;
+    assert_eq!((value(&made), size_of(&made), kit.read("k2").as_str()), (Fact::Yes, 4 * MIB, "old"));
+    assert_eq!(made.unwrap()[0].thing, "vol-k2");
+    kit.write("k2", "mine");
+    let again = kit.run(clone_of("k2", 4 * MIB, ("k1", "s1")), 2).await;
+    assert_eq!((size_of(&again), kit.read("k2").as_str()), (4 * MIB, "mine"), "what is there is never made again");
+    assert_eq!(kit.read("k1"), "new", "the other volume has nothing of it");
+    kit.run(roll_back("k1", "s1", 7), 2).await.unwrap();
+    assert_eq!((kit.read("k1").as_str(), kit.read("k2").as_str()), ("old", "mine"));
+
+    assert_eq!(value(&kit.run(drop_snapshot("k1", "s1"), 2).await), Fact::No);
+    assert_eq!(value(&kit.run(observe_snapshot("k1", "s1"), 2).await), Fact::No);
+    let volumes = [("volume".to_owned(), "k1".to_owned()), ("volume".to_owned(), "k2".to_owned())];
+    assert_eq!(kit.things().await, volumes, "a deleted snapshot is not listed, whatever is made of it");
+    for _ in 0..2 {
+        assert_eq!(value(&kit.run(delete("k1"), 3).await), Fact::No);
+    }
+    assert_eq!((kit.things().await, kit.read("k2").as_str()), (volumes[1..].to_vec(), "mine"));
+    kit.run(take("k2", "s2"), 1).await.unwrap();
+    kit.write("k2", "worse");
+    kit.run(roll_back("k2", "s2", 8), 3).await.unwrap();
+    assert_eq!(kit.read("k2"), "mine", "a volume like any other");
+    kit.run(drop_snapshot("k2", "s2"), 2).await.unwrap();
+    assert_eq!(value(&kit.run(delete("k2"), 4).await), Fact::No);
+    assert_eq!(kit.things().await, []);
+}
+
+async fn a_volume_of_a_snapshot_that_cannot_be_leaves_nothing(kit: &Kit) {
+    kit.run(create("k1", 2 * MIB), 1).await.unwrap();
+    let missing = kit.run(clone_of("k2", 2 * MIB, ("k1", "s1")), 1).await;
+    assert_eq!(code(&missing), "snapshot_missing");
+    assert!(matches!(missing, Err(Stopped::Failed { retry: Retry::Never, .. })));
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    assert_eq!(code(&kit.run(clone_of("k2", MIB, ("k1", "s1")), 1).await), "volume_too_small");
+    let Job::CreateVolume(mut other) = clone_of("k2", 2 * MIB, ("k1", "s1")) else { unreachable!("it is one") };
+    if let Some(from) = &mut other.snapshot {
+        from.snapshot = "snap-other".parse().unwrap();
+    }
+    assert_eq!(code(&kit.run(Job::CreateVolume(other), 1).await), "foreign_thing");
+    assert_eq!(kit.things().await.len(), 2, "{:?}", kit.things().await);
+    assert_eq!(value(&kit.run(clone_of("k2", 2 * MIB, ("k1", "s1")), 1).await), Fact::Yes, "control");
+}
+
+async fn volumes_of_volumes_keep_their_bytes_in_whatever_order_the_others_go(kit: &Kit) {
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.write("k1", "one");
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    kit.write("k1", "two");
+    kit.run(take("k1", "s2"), 1).await.unwrap();
+    kit.run(clone_of("k2", MIB, ("k1", "s1")), 1).await.unwrap();
+    kit.run(clone_of("k3", MIB, ("k1", "s2")), 1).await.unwrap();
+    kit.run(clone_of("k4", MIB, ("k1", "s2")), 1).await.unwrap();
+    kit.write("k2", "three");
+    kit.run(take("k2", "s3"), 1).await.unwrap();
+    kit.run(clone_of("k5", MIB, ("k2", "s3")), 1).await.unwrap();
+    for (volume, snapshot) in [("k1", "s1"), ("k1", "s2"), ("k2", "s3")] {
+        assert_eq!(value(&kit.run(drop_snapshot(volume, snapshot), 2).await), Fact::No);
+    }
+    // The one in the middle of two first, then where all of them come from.
+    let mut left = vec![("k2", "three"), ("k1", "two"), ("k4", "two"), ("k3", "two"), ("k5", "three")];
+    while !left.is_empty() {
+        for (key, holds) in &left {
+            assert_eq!(kit.read(key), *holds, "{key}");
+        }
+        let (key, _) = left.remove(0);
+        assert_eq!(value(&kit.run(delete(key), 3).await), Fact::No, "{key}");
+        assert_eq!(kit.things().await.len(), left.len(), "{key}");
+    }
 }

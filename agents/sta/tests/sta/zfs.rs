@@ -121,3 +121,59 @@ async fn a_rollback_past_a_newer_snapshot_is_refused_and_destroys_nothing() {
     kit.run(roll_back("k1", "s1", 9), 4).await.unwrap();
     assert_eq!(kit.read("k1"), "old", "control");
 }
+
+/// Every snapshot in the kit's part of the pool, whatever its name.
+fn snapshots_in(pool: &str) -> Vec<String> {
+    told("zfs", &["list", "-Hr", "-t", "snapshot", "-o", "name", pool]).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn what_a_deleted_volume_shared_goes_with_the_last_that_needs_it() {
+    let kit = kit().await;
+    let pool = kit.place.pool.clone().unwrap();
+    kit.run(create("k1", 16 * MIB), 1).await.unwrap();
+    let bytes: Vec<u8> = (0..8 * MIB).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    std::fs::write(kit.volume_file("k1"), &bytes).unwrap();
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    kit.run(clone_of("k2", 32 * MIB, ("k1", "s1")), 1).await.unwrap();
+    assert!(used(&kit, "vol-k1") > 7 * MIB, "control: the bytes are there");
+    assert!(used(&kit, "vol-k2") < MIB / 4, "a clone costs nothing: {}", used(&kit, "vol-k2"));
+    kit.run(drop_snapshot("k1", "s1"), 2).await.unwrap();
+    assert_eq!(snapshots_in(&pool), [format!("{pool}/vol-k1@snap-s1")], "control: the pool keeps it for the clone");
+
+    told("zfs", &["snapshot", &format!("{pool}/vol-k1@nightly")]);
+    let held = kit.run(delete("k1"), 2).await;
+    assert_eq!(code(&held), "in_use", "somebody else's snapshot is not carried off under another name");
+    assert!(matches!(held, Err(Stopped::Failed { retry: Retry::Later, .. })));
+    told("zfs", &["destroy", &format!("{pool}/vol-k1@nightly")]);
+    assert_eq!(value(&kit.run(delete("k1"), 2).await), Fact::No, "control");
+    assert_eq!(snapshots_in(&pool), [] as [&str; 0], "nobody needs it any more");
+    assert!(used(&kit, "vol-k2") > 7 * MIB, "what was shared is the clone's: {}", used(&kit, "vol-k2"));
+    assert_eq!(std::fs::read(kit.volume_file("k2")).unwrap()[..bytes.len()], bytes);
+    kit.run(delete("k2"), 2).await.unwrap();
+    assert_eq!(kit.things().await, []);
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn a_volume_that_was_promoted_and_one_that_was_deleted_leave_no_snapshot_behind() {
+    let kit = kit().await;
+    let pool = kit.place.pool.clone().unwrap();
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    kit.run(take("k1", "s2"), 1).await.unwrap();
+    for (key, snapshot) in [("k2", "s1"), ("k3", "s2"), ("k4", "s2")] {
+        kit.run(clone_of(key, MIB, ("k1", snapshot)), 1).await.unwrap();
+    }
+    for snapshot in ["s1", "s2"] {
+        kit.run(drop_snapshot("k1", snapshot), 2).await.unwrap();
+    }
+    for (key, left) in [("k1", 2), ("k3", 2), ("k2", 0)] {
+        assert_eq!(value(&kit.run(delete(key), 2).await), Fact::No, "{key}");
+        let found = snapshots_in(&pool);
+        assert!(found.len() <= left, "{key}: {found:?}");
+    }
+    assert_eq!(kit.things().await, [("volume".to_owned(), "k4".to_owned())]);
+    assert_eq!(snapshots_in(&pool), [] as [&str; 0]);
+}

@@ -1,7 +1,7 @@
 //! Advances a volume, and its rollback.
 
 use super::super::{AppError, Ringing};
-use super::volume_snapshot::may_exist;
+use super::volume_snapshot::{may_exist, release};
 use super::{At, Cause, queue};
 use crate::db::facts::FactRow;
 use crate::db::rollbacks::RollbackRow;
@@ -40,7 +40,11 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     if let Some(Kind::CreateVolume | Kind::DeleteVolume) = queued.map(|wanted| wanted.kind) {
         db::facts::set_maybe(tx, id, &agent, FactName::Volume).await?;
     }
-    settle_state(tx, &row, cause).await
+    settle_state(tx, &row, cause).await?;
+    match &row.snapshot {
+        Some(snapshot) if row.was_present || failed || !row.wanted => release(tx, ringing, snapshot).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The next job of an open rollback; one that is over is closed.

@@ -19,6 +19,7 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let around = Surroundings {
         was_present: row.was_present,
         ready: is_ready(&disk, &row, &siblings),
+        needed: !row.wanted && db::volume_snapshots::is_being_cloned(tx, id).await?,
         failed: row.failure_code.is_some(),
     };
     let wish = Wish { wanted: row.wanted, generation: row.generation };
@@ -38,6 +39,14 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         volume::advance(tx, ringing, &disk.id, Cause::fact()).await?;
     }
     Ok(())
+}
+
+/// A volume that was to be made of it is there or given up: one that waited for that goes now.
+pub(super) async fn release(tx: &mut Tx, ringing: &mut Ringing, id: &str) -> Result<(), AppError> {
+    match db::volume_snapshots::find(tx, id).await? {
+        Some(row) if !row.wanted && !row.deleted => Box::pin(advance(tx, ringing, id, Cause::fact())).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn is_ready(disk: &VolumeRow, row: &SnapshotRow, siblings: &[SnapshotRow]) -> bool {

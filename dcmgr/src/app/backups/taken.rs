@@ -193,7 +193,8 @@ pub async fn need(tx: &mut Tx, row: &BackupRow, mib: u64) -> Result<Need, AppErr
             Err(format!("{} offline", row.node))
         }
     };
-    Ok(Need { mib, reach: Some(agents.iter().map(|(id, agent)| (id.clone(), reach(id, agent))).collect()) })
+    let reach = agents.iter().map(|(id, agent)| (id.clone(), reach(id, agent))).collect();
+    Ok(Need { reach: Some(reach), ..Need::of(mib) })
 }
 
 /// It is to go, and its snapshot with it; a copy that goes on ends. Nothing of one that is gone already.

@@ -5,7 +5,7 @@
 
 use super::super::advance::{self, Cause};
 use super::super::volumes::room::Need;
-use super::super::volumes::{self, Attaching};
+use super::super::volumes::{self, Attaching, Begins};
 use super::super::{AppError, Ringing};
 use super::launch::New;
 use super::record;
@@ -61,7 +61,8 @@ pub(super) async fn make(tx: &mut Tx, new: &New<'_>) -> Result<Vec<String>, AppE
             Some(from) => volumes::need_of(tx, new.caller, from, size_mib).await?,
             None => Need::of(size_mib),
         };
-        let id = volumes::insert_new(tx, new.account, &need, (name, from)).await?;
+        let begins = from.map_or(Begins::Blank, Begins::Backup);
+        let id = volumes::insert_new(tx, new.account, &need, (name, begins)).await?;
         let by = ("by", new.caller.token.clone());
         match from {
             Some(from) => {

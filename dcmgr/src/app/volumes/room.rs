@@ -16,12 +16,14 @@ pub struct Need {
     pub mib: u64,
     /// Of a volume from a backup: how each node would read it, or why it cannot; by the node's id.
     pub reach: Option<BTreeMap<String, Result<String, String>>>,
+    /// Of a volume from a snapshot: the node that has it.
+    pub only: Option<String>,
 }
 
 impl Need {
     /// A blank volume.
     pub fn of(mib: u64) -> Self {
-        Self { mib, reach: None }
+        Self { mib, ..Self::default() }
     }
 }
 
@@ -58,6 +60,7 @@ fn judge(node: &StorageNode, need: &Need) -> HostVerdict {
 pub(super) async fn choose_node(tx: &mut Tx, need: &Need) -> Result<String, AppError> {
     // On the transaction's own connection: a second one for each would let a crowd wait for itself.
     let mut nodes = db::nodes::storage_candidates(tx).await?;
+    nodes.retain(|node| need.only.as_ref().is_none_or(|only| *only == node.id));
     nodes.sort_by_key(|node| std::cmp::Reverse(room(node)));
     for node in &mut nodes {
         if !judge(node, need).fits {
@@ -159,7 +162,7 @@ mod tests {
             ("sn-a".to_owned(), Ok("bkst-local".to_owned())),
             ("sn-b".to_owned(), Err("sn-a offline".to_owned())),
         ]);
-        let need = Need { mib: 500, reach: Some(reach) };
+        let need = Need { reach: Some(reach), ..Need::of(500) };
         assert!(judge(&nodes[0], &need).fits && !judge(&nodes[1], &need).fits);
         let mut told = told(&nodes[1..], &need);
         for language in [Language::En, Language::Ja] {

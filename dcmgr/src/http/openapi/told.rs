@@ -164,6 +164,7 @@ fn own(method: &str, below: &str) -> &'static [Code] {
             Code::OutOfStorageCapacity,
             Code::ExceedQuota,
             Code::InvalidBackupState,
+            Code::InvalidSnapshotState,
             Code::Recovering,
         ],
         ("PUT", "/volumes/{id}/backup" | "/instances/{id}/volumes/{volume}/backup") => {
@@ -196,6 +197,7 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         ("PUT", "/volumes/{id}/rollback") => &[
             Code::VolumeInUse,
             Code::NewerSnapshots,
+            Code::NewerSnapshotsUsed,
             Code::InvalidSnapshotState,
             Code::InvalidVolumeState,
             Code::Recovering,

@@ -1,5 +1,5 @@
-//! Every history of a volume's snapshot: taken, deleted, its volume deleted with it; outcomes lost, failed and late; the
-//! snapshot lost. A snapshot appears whole or not at all, so there is no effect half done.
+//! Every history of a volume's snapshot: taken, deleted, its volume deleted with it, another volume made of it; outcomes
+//! lost, failed and late; the snapshot lost. A snapshot appears whole or not at all, so there is no effect half done.
 
 use super::{Sabotage, is_false, seen};
 use crate::plan::volume;
@@ -18,6 +18,15 @@ struct Job {
     still_open: bool,
 }
 
+/// A volume that is made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Clone {
+    No,
+    Asked,
+    /// It is there, or was given up: it needs the snapshot no more.
+    Over,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
     wanted: bool,
@@ -27,6 +36,7 @@ struct State {
     present: Fact,
     drifted: bool,
     volume_wanted: bool,
+    clone: Clone,
     open: Option<Job>,
     late: Option<Job>,
     /// The store: the volume, the snapshot, its generation, the generation it was deleted with.
@@ -60,6 +70,7 @@ impl Snapshots {
         let around = Surroundings {
             was_present: s.was_present && !self.is(Sabotage::CreateAgain),
             ready: s.volume_wanted,
+            needed: s.clone == Clone::Asked && !self.is(Sabotage::DeleteUnderClone),
             failed: s.failed,
         };
         let wish = Wish { wanted: s.wanted, generation: s.generation.into() };
@@ -125,6 +136,9 @@ impl Snapshots {
                 s.carries = job.generation;
             }
             Kind::DeleteSnapshot => {
+                if s.exists && s.clone == Clone::Asked {
+                    s.broken = Some("a snapshot was deleted under the volume that is being made of it");
+                }
                 s.exists = false;
                 s.grave = s.grave.max(job.generation);
             }
@@ -203,6 +217,18 @@ impl Snapshots {
             }
         }
     }
+
+    /// What is made of it appears, or is given up because it is gone. Either way it advances.
+    fn clone_steps(&self, s: &State, steps: &mut Steps<State>) {
+        if s.clone != Clone::Asked {
+            return;
+        }
+        let mut over = State { clone: Clone::Over, ..*s };
+        if !self.is(Sabotage::ForgetWhoWaits) {
+            self.advance(&mut over, 1);
+        }
+        steps.work("the volume that is made of it is there or given up", over);
+    }
 }
 
 impl Model for Snapshots {
@@ -217,6 +243,7 @@ impl Model for Snapshots {
             present: Fact::No,
             drifted: false,
             volume_wanted: true,
+            clone: Clone::No,
             open: None,
             late: None,
             volume_exists: true,
@@ -246,6 +273,7 @@ impl Model for Snapshots {
             self.late_steps(s, late, steps);
         }
         self.volume_steps(s, steps);
+        self.clone_steps(s, steps);
         if s.troubles > 0 {
             let troubled = State { troubles: s.troubles - 1, ..*s };
             if s.exists {
@@ -263,6 +291,9 @@ impl Model for Snapshots {
         }
         if s.wishes == 0 || !s.wanted {
             return;
+        }
+        if s.clone == Clone::No && s.present == Fact::Yes {
+            steps.wish("a volume is made of it", State { wishes: s.wishes - 1, clone: Clone::Asked, ..*s });
         }
         for (label, volume_wanted) in [("delete", s.volume_wanted), ("delete with its volume", false)] {
             let mut deleted = State { wishes: s.wishes - 1, wanted: false, failed: false, volume_wanted, ..*s };
@@ -308,6 +339,8 @@ fn every_rule_left_out_shows_in_a_history_of_a_snapshot() {
         Sabotage::ConcludeFromIncompleteListing,
         Sabotage::CreateAgain,
         Sabotage::DeleteUnderSnapshots,
+        Sabotage::DeleteUnderClone,
+        Sabotage::ForgetWhoWaits,
     ] {
         assert_found(&format!("volume snapshot, {sabotage:?}"), &Snapshots { sabotage, wishes: 2, troubles: 4 });
     }

@@ -54,6 +54,7 @@ pub static ALL: &[Sentence] = sentences! {
     "copied_running": "動いたままのマシンの写しです。内容は、その瞬間に電源が切れた場合と同じです", "it is a copy of a machine that ran on: as after a power cut at that moment";
     "image_requested": "このマシンからイメージ {image} を作る依頼がありました（{by}）", "an image of this machine, {image}, was asked for by {by}";
     "copy_requested": "{of} の写しが依頼されました（{by}）", "a copy of {of} was asked for by {by}";
+    "clone_requested": "スナップショット {snapshot} からの作成が依頼されました（{by}）", "creation from snapshot {snapshot} was asked for by {by}";
     "restore_requested": "バックアップ {object} からの作成が依頼されました（{by}）", "creation from backup {object} was asked for by {by}";
     "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
     "placed": "ホスト {host} に置かれました", "placed on host {host}";

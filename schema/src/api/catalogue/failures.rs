@@ -277,15 +277,15 @@ pub static ALL: &[FailureEntry] = failures! {
         ("The volume is not on its storage node.", "Its data is not found: {message}",
          "An operator should look at arame audit and at the storage node's disks. It is never made again by itself.");
     "volume_too_small":
-        ("ボリュームが小さすぎます。", "イメージより大きくする必要があります: {message}",
+        ("ボリュームが小さすぎます。", "イメージやスナップショットより小さくはできません: {message}",
          "大きいサイズで作り直してください。"),
-        ("The volume is too small.", "It must be larger than its image: {message}",
+        ("The volume is too small.", "It cannot be smaller than its image or snapshot: {message}",
          "Create it with a larger size.");
     "snapshot_missing":
-        ("スナップショットがストレージノードにありません。", "戻す先のデータが見つかりません: {message}",
-         "ボリュームの内容は変わっていません。別のスナップショットを選んでください。"),
-        ("The snapshot is not on the storage node.", "What was to be restored is not found: {message}",
-         "The volume was not changed. Choose another snapshot.");
+        ("スナップショットがストレージノードにありません。", "もとになるデータが見つかりません: {message}",
+         "何も変わっていません。別のスナップショットを選んでください。"),
+        ("The snapshot is not on the storage node.", "What it holds is not found: {message}",
+         "Nothing was changed. Choose another snapshot.");
     "newer_snapshots":
         ("ストレージにより新しいスナップショットがあります。", "このデータセンターの記録にない、より新しいスナップショットが巻き戻しを妨げています: {message}",
          "管理者が arame audit とストレージノードを確認し、そのスナップショットを残すか消すかを決めてください。"),

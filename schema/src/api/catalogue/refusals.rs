@@ -412,6 +412,7 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::VolumeInUse => volumes::volume_in_use(),
         Code::VolumeHasSnapshots => volumes::volume_has_snapshots(),
         Code::NewerSnapshots => volumes::newer_snapshots(),
+        Code::NewerSnapshotsUsed => volumes::newer_snapshots_used(),
         Code::InvalidSnapshotState => volumes::invalid_snapshot_state(),
         Code::InvalidBackupState => volumes::invalid_backup_state(),
         Code::BackupStorageNotReached => volumes::backup_storage_not_reached(),

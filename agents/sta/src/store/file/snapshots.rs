@@ -8,7 +8,7 @@ use super::{FileStore, copy_sparse};
 use crate::mark::Mark;
 use crate::store::folder::{self, Temporary};
 use crate::store::label::{self, Label};
-use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source, name};
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, SnapshotKeys, Snapshots, Source, name};
 use crate::store::{StoreError, blocking, check_key, images};
 use arame_framework::agent::Work;
 use async_trait::async_trait;
@@ -16,6 +16,29 @@ use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
+
+impl FileStore {
+    /// A new volume begins with what a snapshot holds. The bytes are its own from now on: the snapshot may go.
+    pub(super) async fn fill_from_snapshot(
+        &self,
+        temporary: Temporary,
+        from: &SnapshotKeys,
+        work: &Work,
+    ) -> Result<Temporary, StoreError> {
+        check_key(&from.volume_key)?;
+        check_key(&from.key)?;
+        let snapshot = self.folder.snapshots()?.join(name(&from.volume_key, &from.key));
+        let (faults, pace) = (self.faults.clone(), work.clone());
+        blocking(move || {
+            if !cloned(&snapshot, &temporary)? {
+                copy_sparse(&snapshot, super::copy_handle(&temporary)?, &pace)?;
+            }
+            faults.hit_blocking("create_volume:copied")?;
+            Ok(temporary)
+        })
+        .await
+    }
+}
 
 #[async_trait]
 impl Snapshots for FileStore {

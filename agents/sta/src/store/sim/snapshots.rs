@@ -5,7 +5,7 @@
 use super::SimStore;
 use crate::mark::Mark;
 use crate::sim::SimSnapshot;
-use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, Snapshots, Source, name};
+use crate::store::snapshots::{NewSnapshot, Rollback, Snapshot, SnapshotKeys, Snapshots, Source, name};
 use crate::store::{StoreError, check_key, check_pace};
 use arame_framework::agent::Work;
 use async_trait::async_trait;
@@ -19,6 +19,15 @@ fn snapshot(named: &str, found: &SimSnapshot) -> Snapshot {
 
 fn missing(named: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("{named} went while it was used") }
+}
+
+impl SimStore {
+    /// What a new volume begins with.
+    pub(super) async fn content_of(&self, from: &SnapshotKeys) -> Result<String, StoreError> {
+        let named = name(&from.volume_key, &from.key);
+        let found = self.look(|state| state.snapshots.get(&named).map(|found| found.content.clone())).await?;
+        found.ok_or_else(|| missing(&named))
+    }
 }
 
 #[async_trait]

@@ -3,8 +3,10 @@
 //! Rule: the mark is set by the command that takes the snapshot. The note of the size (which `zfs rollback` takes back with
 //! the bytes), the rollback, the size, and the note of its operation are commands, in this order: cut short between them
 //! it is all done again, which loses nothing because nobody may use the volume before its outcome is known. It is never given `-r`: newer snapshots go by their own rows or not at all.
+//! A deleted snapshot that volumes were made from is not listed any more; the pool destroys it with the last of them.
 //! Snapshots of other names (an operator's, a cron job's) are not listed and not touched.
 
+use super::words::Heir;
 use super::{COMMAND_LIMIT, ZfsStore, appear, device, typed, words};
 use crate::command::{self, CommandError};
 use crate::mark::Mark;
@@ -15,12 +17,26 @@ use async_trait::async_trait;
 use std::fs::File;
 
 impl ZfsStore {
-    fn snapshot(&self, volume_key: &str, key: &str) -> String {
+    pub(super) fn snapshot(&self, volume_key: &str, key: &str) -> String {
         format!("{}@{}{key}", self.volume(volume_key), words::SNAPSHOT)
     }
 
     fn volumes_begin(&self) -> String {
         self.volume("")
+    }
+
+    /// Volumes made from snapshots of this one, which is to be destroyed, keep what they share with it: one of them takes the
+    /// snapshots over (`zfs promote`), and this one depends on it from then on. Cut short after that, there is nothing to
+    /// hand over any more.
+    pub(super) async fn hand_over(&self, volume: &str) -> Result<(), StoreError> {
+        let left = self.zfs(volume, words::list_clones(volume)).await?;
+        let heir = match words::heir(&left, &self.volumes_begin())? {
+            Heir::Nobody => return Ok(()),
+            Heir::Held(reason) => return Err(StoreError::InUse { name: volume.to_owned(), reason }),
+            Heir::Clone(heir) => heir,
+        };
+        self.zfs(&heir, words::promote(&heir)).await?;
+        Ok(self.faults.hit("delete_volume:handed_over").await?)
     }
 }
 
@@ -79,7 +95,7 @@ impl Snapshots for ZfsStore {
         }
         self.faults.hit("delete_snapshot:before").await?;
         let name = self.snapshot(volume_key, key);
-        self.zfs(&name, words::destroy(&name)).await?;
+        self.zfs(&name, words::destroy_deferred(&name)).await?;
         Ok(self.faults.hit("delete_snapshot:after").await?)
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// A zvol's size is a multiple of its block size (16 KiB, at most 128 KiB): whole MiB always are.
 const SIZE_STEP: u64 = 1 << 20;
-const COLUMNS: &str = "name,volsize,arame:installation,arame:owner,arame:generation,arame:rollback";
+const COLUMNS: &str = "name,volsize,arame:installation,arame:owner,arame:generation,arame:rollback,defer_destroy";
 /// Begin of the names of our snapshots, after the `@`.
 pub const SNAPSHOT: &str = "snap-";
 
@@ -102,6 +102,52 @@ pub fn destroy(name: &str) -> Vec<String> {
     vector(&["destroy", name])
 }
 
+/// A snapshot with clones goes with the last of them; until then it has `defer_destroy=on` (zfs-destroy(8)).
+pub fn destroy_deferred(snapshot: &str) -> Vec<String> {
+    vector(&["destroy", "-d", snapshot])
+}
+
+/// A clone takes over the snapshots up to the one it is of, and what it was cloned from becomes a clone of it.
+pub fn promote(clone: &str) -> Vec<String> {
+    vector(&["promote", clone])
+}
+
+/// Snapshots of a volume, the oldest first, with what was cloned from each.
+pub fn list_clones(volume: &str) -> Vec<String> {
+    vector(&["list", "-Hp", "-t", "snapshot", "-d", "1", "-o", "name,defer_destroy,clones", "-s", "createtxg", volume])
+}
+
+/// Who takes over a volume's snapshots before it is destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heir {
+    /// There is nothing to take over.
+    Nobody,
+    Clone(String),
+    /// Why the volume has to stay: a snapshot that nobody deleted is not carried off under another volume's name, and a clone
+    /// that is no volume of ours is not touched.
+    Held(String),
+}
+
+/// One of the newest clones, because all older snapshots come with it. Names of our volumes begin with `prefix`.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn heir(text: &str, prefix: &str) -> Result<Heir, StoreError> {
+    let mut newest = None;
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let &[name, deferred, clones] = fields.as_slice() else { return Err(unreadable("zfs", line)) };
+        if deferred != "on" {
+            return Ok(Heir::Held(format!("it has the snapshot {name}")));
+        }
+        newest = Some((name, clones));
+    }
+    let Some((name, clones)) = newest else { return Ok(Heir::Nobody) };
+    let ours = clones.split(',').find(|clone| clone.starts_with(prefix));
+    let held = || Heir::Held(format!("{name} is held by {clones}"));
+    Ok(ours.map_or_else(held, |clone| Heir::Clone(clone.to_owned())))
+}
+
 pub fn destroy_with_snapshots(name: &str) -> Vec<String> {
     vector(&["destroy", "-r", name])
 }
@@ -126,31 +172,37 @@ struct Row<'a> {
     size_bytes: u64,
     mark: Option<Mark>,
     rollback: Option<Uuid>,
+    /// A snapshot that was deleted, and that clones keep in the pool.
+    deferred: bool,
 }
 
 fn parse(line: &str) -> Option<Row<'_>> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let &[name, size, installation, owner, generation, rollback] = fields.as_slice() else { return None };
+    let &[name, size, installation, owner, generation, rollback, deferred] = fields.as_slice() else { return None };
     let mark = match (Uuid::parse_str(installation), owner, generation.parse()) {
         (Ok(installation), owner, Ok(generation)) if owner != "-" => {
             Some(Mark { installation, owner: owner.to_owned(), generation })
         }
         _ => None,
     };
-    Some(Row { name, size_bytes: size.parse().ok()?, mark, rollback: Uuid::parse_str(rollback).ok() })
+    let rollback = Uuid::parse_str(rollback).ok();
+    Some(Row { name, size_bytes: size.parse().ok()?, mark, rollback, deferred: deferred == "on" })
 }
 
 fn row(line: &str, prefix: &str) -> Option<Volume> {
-    let Row { name, size_bytes, mark, rollback } = parse(line)?;
+    let Row { name, size_bytes, mark, rollback, .. } = parse(line)?;
     let (key, path) = (name.strip_prefix(prefix)?.to_owned(), Path::new("/dev/zvol").join(name));
     Some(Volume { key, path, size_bytes, mark, rollback })
 }
 
-/// Snapshots of our names, of volumes whose names begin with `prefix`.
+/// Snapshots of our names that nobody deleted, of volumes whose names begin with `prefix`.
 pub fn snapshots(text: &str, prefix: &str) -> Result<Vec<Snapshot>, StoreError> {
     let mut found = Vec::new();
     for line in text.lines().filter(|line| line.starts_with(prefix)) {
-        let Row { name, size_bytes, mark, .. } = parse(line).ok_or_else(|| unreadable("zfs", line))?;
+        let Row { name, size_bytes, mark, deferred, .. } = parse(line).ok_or_else(|| unreadable("zfs", line))?;
+        if deferred {
+            continue;
+        }
         let Some((volume_key, named)) = name[prefix.len()..].split_once('@') else { continue };
         let Some(key) = named.strip_prefix(SNAPSHOT) else { continue };
         // A snapshot shows its volume's properties where it has none of its own: that is not a mark of it.
@@ -246,15 +298,15 @@ mod tests {
 
     #[test]
     fn volumes_are_read_with_and_without_mark_and_others_are_left_out() {
-        let text = "tank\t-\t-\t-\t-\t-\n\
-            tank/base\t209715200\t-\t-\t-\t-\n\
-            tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\t-\n\
-            tank/vol-k2\t209715200\t-\t-\t-\t-\n";
+        let text = "tank\t-\t-\t-\t-\t-\t-\n\
+            tank/base\t209715200\t-\t-\t-\t-\t-\n\
+            tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\t-\t-\n\
+            tank/vol-k2\t209715200\t-\t-\t-\t-\t-\n";
         let found = volumes(text, "tank/vol-").unwrap();
         assert_eq!(found.iter().map(|v| v.key.as_str()).collect::<Vec<_>>(), ["k1", "k2"]);
         assert_eq!((found[0].mark.clone(), found[1].mark.clone()), (Some(mark()), None));
         assert_eq!(found[0].path, Path::new("/dev/zvol/tank/vol-k1"));
-        assert!(volumes("tank/vol-k1\t200M\t-\t-\t-\t-\n", "tank/vol-").is_err());
+        assert!(volumes("tank/vol-k1\t200M\t-\t-\t-\t-\t-\n", "tank/vol-").is_err());
     }
 
     #[test]
@@ -284,7 +336,7 @@ mod tests {
     #[test]
     fn a_rollback_that_was_noted_is_read_with_its_volume() {
         let noted = "tank/vol-k1\t209715200\t00000000-0000-0000-0000-000000000007\tvol-a\t3\t\
-                     00000000-0000-0000-0000-000000000009\n";
+                     00000000-0000-0000-0000-000000000009\t-\n";
         assert_eq!(volumes(noted, "tank/vol-").unwrap()[0].rollback, Some(Uuid::from_u128(9)));
     }
 
@@ -292,17 +344,32 @@ mod tests {
     fn snapshots_of_our_names_are_read_and_what_they_inherit_is_no_mark() {
         let ours = "00000000-0000-0000-0000-000000000007";
         let text = format!(
-            "tank/img-wmi-a@gold\t209715200\t{ours}\twmi-a\t1\t-\n\
-             tank/vol-k1@snap-s1\t209715200\t{ours}\tsnap-a\t3\t-\n\
-             tank/vol-k1@snap-byhand\t209715200\t{ours}\tvol-a\t3\t-\n\
-             tank/vol-k1@autosnap_2026-11-22\t209715200\t{ours}\tvol-a\t3\t-\n"
+            "tank/img-wmi-a@gold\t209715200\t{ours}\twmi-a\t1\t-\toff\n\
+             tank/vol-k1@snap-s1\t209715200\t{ours}\tsnap-a\t3\t-\toff\n\
+             tank/vol-k1@snap-byhand\t209715200\t{ours}\tvol-a\t3\t-\t-\n\
+             tank/vol-k1@snap-gone\t209715200\t{ours}\tsnap-gone\t3\t-\ton\n\
+             tank/vol-k1@autosnap_2026-11-22\t209715200\t{ours}\tvol-a\t3\t-\t-\n"
         );
         let found = snapshots(&text, "tank/vol-").unwrap();
         let keys: Vec<_> = found.iter().map(|one| (one.volume_key.as_str(), one.key.as_str())).collect();
         assert_eq!(keys, [("k1", "s1"), ("k1", "byhand")]);
         let of_snapshot = Mark { owner: "snap-a".into(), ..mark() };
         assert_eq!((found[0].mark.clone(), found[1].mark.clone()), (Some(of_snapshot), None));
-        assert!(snapshots("tank/vol-k1@snap-s1\tbig\t-\t-\t-\t-\n", "tank/vol-").is_err());
+        assert!(snapshots("tank/vol-k1@snap-s1\tbig\t-\t-\t-\t-\toff\n", "tank/vol-").is_err());
+    }
+
+    #[test]
+    fn the_heir_of_a_volumes_snapshots_is_a_clone_of_the_newest_and_ours() {
+        let told = |text: &str| heir(text, "tank/vol-").unwrap();
+        let held = |text: &str, by: &str| matches!(told(text), Heir::Held(reason) if reason.contains(by));
+        assert_eq!(told(""), Heir::Nobody);
+        let two = "tank/vol-a@snap-s1\ton\ttank/vol-b\ntank/vol-a@snap-s2\ton\ttank/mine,tank/vol-c,tank/vol-d\n";
+        assert_eq!(told(two), Heir::Clone("tank/vol-c".into()));
+        assert!(held("tank/vol-a@snap-s1\ton\ttank/mine\n", "tank/mine"), "somebody else's");
+        assert!(held("tank/vol-a@snap-s1\ton\t\n", "snap-s1"), "held by nobody we know");
+        let kept = format!("tank/vol-a@nightly\toff\t\n{two}");
+        assert!(held(&kept, "nightly"), "nobody deleted that one");
+        assert!(heir("tank/vol-a@snap-s1\ton\n", "tank/vol-").is_err(), "a table that is not understood");
     }
 
     #[test]

@@ -61,6 +61,25 @@ pub(super) fn newer_snapshots() -> RefusalEntry {
     )
 }
 
+pub(super) fn newer_snapshots_used() -> RefusalEntry {
+    entry!(
+        "newer_snapshots_used",
+        "OperationNotPermitted",
+        105,
+        403,
+        (
+            "ボリューム {id} は {snapshot} まで巻き戻せません。",
+            "より新しいスナップショットから作られたボリュームがあり、巻き戻すとその元の内容が失われます: {volumes}",
+            "{snapshot} から新しいボリュームを作ってください（arame volume create --from-snapshot {snapshot}）。巻き戻すには、先に上のボリュームを削除してください。"
+        ),
+        (
+            "Volume {id} cannot be rolled back to {snapshot}.",
+            "Volumes were made from newer snapshots, and a rollback would take away what they stand on: {volumes}",
+            "Make a new volume from it: arame volume create --from-snapshot {snapshot}. To roll back, delete those volumes first."
+        )
+    )
+}
+
 pub(super) fn invalid_snapshot_state() -> RefusalEntry {
     entry!(
         "invalid_snapshot_state",
