@@ -243,4 +243,17 @@ mod tests {
         let refused = parse(Path::new("hva.toml"), cut).unwrap_err();
         assert!(refused.to_string().contains("[hva.switch]"), "{refused}");
     }
+
+    #[test]
+    fn the_examples_other_switch_is_one_and_takes_no_fields_of_open_vswitch() {
+        let text = include_str!("../hva.example.toml");
+        let (before, ovs) = text.split_once("[hva.switch]").unwrap();
+        let other = ovs.split_once("# [hva.switch]").unwrap().1.split("\n\n").next().unwrap().replace("\n# ", "\n");
+        let file = |more: &str| format!("{before}[hva.switch]{other}\n{more}");
+        let switch = parse(Path::new("hva.toml"), &file("")).unwrap().hva.switch;
+        let Some(SwitchConfig::Bridge(bridge)) = switch else { panic!("{switch:?}") };
+        assert_eq!((bridge.bridge.as_str(), bridge.trunk.as_deref()), ("arame0", Some("eth1")));
+        let refused = parse(Path::new("hva.toml"), &file("db_socket = \"/run/db\"\n")).unwrap_err();
+        assert!(refused.to_string().contains("db_socket"), "{refused}");
+    }
 }

@@ -207,6 +207,11 @@ impl Inner {
     async fn converge(&self, suspect: bool) -> Result<Vec<SeenPort>, DriverError> {
         let mut applied = self.applied.lock().await;
         let mut suspect = suspect;
+        if suspect && !applied.firewall.given.is_empty() {
+            // Before any other look: without its rules the bridge forwards.
+            let given = applied.firewall.given.clone();
+            applied.firewall.put("bridge", given, true).await?;
+        }
         for _ in 0..ROUNDS {
             // Read under the lock: of many callers at once the first writes for all.
             let policy = self.policy.load_full();
@@ -215,7 +220,7 @@ impl Inner {
             let members = members(&marked, &policy, &self.config.bridge);
             let trunk = self.config.trunk.as_deref();
             let firewall = rules::firewall(&self.config.bridge, trunk, &members, &policy, self.metadata);
-            applied.firewall.put("bridge", firewall, suspect).await?;
+            applied.firewall.put("bridge", firewall, false).await?;
             let mut changed = self.ensure_bridge(&seen).await?;
             // A host without its uplink still has its guests' rules and neighbours; who asks is told at the end.
             let uplink = self.fit_uplink(&seen).await;

@@ -275,7 +275,8 @@ pub fn what_somebody_took_away_comes_back(kind: Kind) {
     assert!(reached(), "control");
     world.one.lose_rules();
     until("a guest whose rules were deleted is reached again", reached);
-    assert!(server.cannot_reach(ga.ip, 81), "and no more than that");
+    // The kernel's bridge forwards until it has its rules again (0026); its guest's port may have been found open just now.
+    until("and no more than that", || server.cannot_reach(ga.ip, 81));
     world.one.lose_port("vif-a");
     until("a guest whose port was taken out is reached again", reached);
     assert!(server.cannot_reach(ga.ip, 81));
