@@ -27,7 +27,7 @@ fn the_contract_holds_on_the_kernels_bridge() {
         .arg("run")
         .arg(machine)
         .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--test-threads", "1", "with_bridge"])
+        .args(["--ignored", "--test-threads", "2", "with_bridge"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -32,6 +32,7 @@ macro_rules! contract {
             $(#[test]
             #[ignore = "sent to the lab machine"]
             fn $sentence() {
+                let _all = super::own::modules_stay();
                 super::contract::$sentence(super::Kind::Bridge);
             })*
         }

@@ -4,9 +4,18 @@ use crate::kit::{Cable, Place, until};
 use crate::world::{Kind, TRUNK, World, member, open};
 use arame_hva::config::{BridgeConfig, SwitchConfig};
 use arame_hva::policy::Policy;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// Tests of this file that are sent to the lab machine.
 pub const SENT: usize = 4;
+
+/// The kernel's modules: one test takes one away, and nobody else is at work then.
+static MODULES: RwLock<()> = RwLock::new(());
+
+/// For as long as this is held the kernel has all it has. A test that failed leaves it as it was.
+pub fn modules_stay() -> RwLockReadGuard<'static, ()> {
+    MODULES.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn config(bridge: &str, trunk: Option<&str>) -> SwitchConfig {
     SwitchConfig::Bridge(BridgeConfig { bridge: bridge.into(), trunk: trunk.map(str::to_owned) })
@@ -35,6 +44,7 @@ mod with_bridge {
     #[test]
     #[ignore = "sent to the lab machine"]
     fn other_peoples_bridges_tables_and_ports_are_never_touched() {
+        let _all = modules_stay();
         let mut world = World::new(Kind::Bridge);
         let place = &world.one.place;
         place.must("ip", &["link", "add", "br9", "type", "bridge", "vlan_filtering", "1"]);
@@ -65,6 +75,7 @@ mod with_bridge {
     #[test]
     #[ignore = "sent to the lab machine"]
     fn what_is_not_ours_to_take_is_named_and_left_alone() {
+        let _all = modules_stay();
         let place = Place::new();
         place.must("ip", &["link", "add", "br9", "type", "bridge"]);
         place.must("ip", &["link", "set", "br9", "up"]);
@@ -89,6 +100,7 @@ mod with_bridge {
     #[test]
     #[ignore = "sent to the lab machine"]
     fn the_bridge_keeps_its_vlans_and_its_shape() {
+        let _all = modules_stay();
         let mut world = World::new(Kind::Bridge);
         let (a, pa) = member("a", 100, 5, &[80]);
         world.one.allow(vec![pa]);
@@ -114,9 +126,10 @@ mod with_bridge {
     #[test]
     #[ignore = "sent to the lab machine"]
     fn a_kernel_that_lacks_a_part_is_told_by_its_modules_name() {
+        let _alone = MODULES.write().unwrap_or_else(PoisonError::into_inner);
         let place = Place::new();
-        // No program of the lab machine loads modules by itself.
-        place.must("rmmod", &["nft_fwd_netdev"]);
+        // The tables of a test that ended go with its namespace, a moment later. Nobody here loads modules by itself.
+        until("nobody uses the module", || place.tell("rmmod", &["nft_fwd_netdev"]).0);
         let lacking = trouble(&place, config("arame0", None));
         place.must("insmod", &["/lib/modules/nft_fwd_netdev.ko"]);
         let lacking = lacking.expect("a kernel without nft_fwd_netdev");

@@ -65,6 +65,7 @@ impl fmt::Display for PortMark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arame_schema::limits::ID_LENGTH_MAX;
 
     /// IFALIASZ of linux/if.h, less its NUL.
     const ALIAS_MAX: usize = 255;
@@ -76,8 +77,8 @@ mod tests {
             generation: u64::MAX,
             vlan_tag: 4094,
             ipv4: Ipv4Addr::new(255, 255, 255, 255),
-            instance: format!("i-{}", "x".repeat(62)).parse().unwrap(),
-            vif: format!("vif-{}", "x".repeat(60)).parse().unwrap(),
+            instance: format!("i-{}", "x".repeat(ID_LENGTH_MAX - 2)).parse().unwrap(),
+            vif: format!("vif-{}", "x".repeat(ID_LENGTH_MAX - 4)).parse().unwrap(),
         };
         let text = mark.to_string();
         assert_eq!(PortMark::parse(&text), Some(mark));
