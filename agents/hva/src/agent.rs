@@ -3,7 +3,7 @@
 //! Rule: jobs of one instance come one at a time (the framework's lanes), so nothing here locks an instance. What a
 //! job answers was looked at after it, also when it failed.
 
-use crate::config::{Config, DriverKind, HvaConfig};
+use crate::config::{Config, DriverKind, HvaConfig, SwitchConfig};
 use crate::console::relay::{self, Viewers};
 use crate::driver::captures::disks::Disks;
 use crate::driver::captures::{Captures, serve};
@@ -19,8 +19,9 @@ use crate::forecast::Forecasts;
 use crate::metadata::Directory;
 use crate::policy::Policy;
 use crate::records::Record;
-use crate::switch::Switch;
+use crate::switch::bridge::Bridge;
 use crate::switch::ovs::Ovs;
+use crate::switch::{Port, Switch};
 use crate::takings::Takings;
 use crate::{console, host, jobs, metadata};
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
@@ -80,6 +81,19 @@ fn vendor_data(config: &HvaConfig) -> Result<Option<Arc<str>>, DriverError> {
     Ok(Some(text.into()))
 }
 
+/// The switch that the configuration names, with the policy and the ports that the host had last.
+async fn open_switch(
+    config: &SwitchConfig,
+    metadata: bool,
+    policy: Policy,
+    ports: Vec<Port>,
+) -> Result<Arc<dyn Switch>, DriverError> {
+    Ok(match config {
+        SwitchConfig::Ovs(config) => Arc::new(Ovs::start(config, metadata, policy, ports)),
+        SwitchConfig::Bridge(config) => Arc::new(Bridge::start(config, metadata, policy, ports).await?),
+    })
+}
+
 /// Everything behind which there is a real host or the simulator.
 struct Drivers {
     compute: Arc<dyn Compute>,
@@ -128,21 +142,14 @@ impl Hva {
         let policy = files.policy()?;
         let compute = Arc::new(Libvirt::open(libvirt).await?);
         let ports = files.list().await?.iter().flat_map(Record::ports).collect();
-        let switch = Ovs::start(switch, config.metadata.enabled, policy.clone(), ports);
+        let switch = open_switch(switch, config.metadata.enabled, policy.clone(), ports).await?;
         let (data_dir, serve) = (config.data_dir.clone(), config.metadata.enabled);
         let captures = Disks::open(&data_dir, compute.clone(), config.captures.clone())?;
         tokio::spawn(captures.thaws().let_all_go());
         let captured = config.captures.as_ref().map(|captures| (captures.listen, data_dir.join("captures")));
         let (consoles, meters, gauges) = (compute.clone(), compute.clone(), compute.clone());
-        let drivers = Drivers {
-            consoles,
-            meters,
-            gauges,
-            compute,
-            store: Arc::new(files),
-            switch: Arc::new(switch),
-            captures: Arc::new(captures),
-        };
+        let drivers =
+            Drivers { consoles, meters, gauges, compute, store: Arc::new(files), switch, captures: Arc::new(captures) };
         let hva = Self::assemble(config, drivers, policy, None).await?;
         tokio::spawn(console::keep_bounded(data_dir));
         if let Some((listen, dir)) = captured {

@@ -114,11 +114,18 @@ pub struct CapturesConfig {
     pub url: String,
 }
 
-/// `[hva.switch]`.
+/// `[hva.switch]`: `driver` says which, and each has fields of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum SwitchConfig {
+    Ovs(OvsConfig),
+    Bridge(BridgeConfig),
+}
+
+/// Open vSwitch, which the host's administrator set up.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SwitchConfig {
-    pub driver: SwitchKind,
+pub struct OvsConfig {
     pub bridge: String,
     /// Socket of ovsdb-server.
     pub db_socket: PathBuf,
@@ -129,10 +136,16 @@ pub struct SwitchConfig {
     pub trunk: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SwitchKind {
-    Ovs,
+/// The kernel's own bridge, which the agent makes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeConfig {
+    /// Name of the bridge; a bridge of this name that the agent did not make is refused.
+    pub bridge: String,
+    /// The device that carries tagged frames to the other hosts, without an address of this host. Unsaid: there are no
+    /// other hosts, nor a naming service beyond this one's bridge.
+    #[serde(default)]
+    pub trunk: Option<String>,
 }
 
 /// `[hva.metadata]`.
@@ -229,5 +242,18 @@ mod tests {
         let cut = text.split("[hva.switch]").next().unwrap();
         let refused = parse(Path::new("hva.toml"), cut).unwrap_err();
         assert!(refused.to_string().contains("[hva.switch]"), "{refused}");
+    }
+
+    #[test]
+    fn the_examples_other_switch_is_one_and_takes_no_fields_of_open_vswitch() {
+        let text = include_str!("../hva.example.toml");
+        let (before, ovs) = text.split_once("[hva.switch]").unwrap();
+        let other = ovs.split_once("# [hva.switch]").unwrap().1.split("\n\n").next().unwrap().replace("\n# ", "\n");
+        let file = |more: &str| format!("{before}[hva.switch]{other}\n{more}");
+        let switch = parse(Path::new("hva.toml"), &file("")).unwrap().hva.switch;
+        let Some(SwitchConfig::Bridge(bridge)) = switch else { panic!("{switch:?}") };
+        assert_eq!((bridge.bridge.as_str(), bridge.trunk.as_deref()), ("arame0", Some("eth1")));
+        let refused = parse(Path::new("hva.toml"), &file("db_socket = \"/run/db\"\n")).unwrap_err();
+        assert!(refused.to_string().contains("db_socket"), "{refused}");
     }
 }

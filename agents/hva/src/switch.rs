@@ -1,10 +1,19 @@
 //! The host's switch as jobs see it: ports of guests, and the whole firewall as one versioned policy.
 //!
-//! Rule: a port forwards nothing before its flows stand; a port without a policy forwards nothing at all. Every
+//! ```text
+//! policy ─► allowed ─┬─► flows        ─► ovs      Open vSwitch, kernel's or userspace datapath
+//!   (what may pass)  └─► bridge/rules ─► bridge   VLAN-aware Linux bridge with nftables
+//! ```
+//!
+//! Rule: a port forwards nothing before its rules stand; a port without a policy forwards nothing at all. Every
 //! `ensure_*` is idempotent. It does not decide who may talk to whom: the policy says.
 
+pub mod allowed;
+pub mod bridge;
 pub mod flows;
+pub mod link;
 pub mod ovs;
+pub mod taps;
 
 use crate::driver::DriverError;
 use crate::policy::Policy;
@@ -33,16 +42,16 @@ pub struct SeenPort {
     pub instance: InstanceId,
     pub installation: Uuid,
     pub generation: u64,
-    /// OpenFlow port number; `None` while the switch has not taken the device in.
-    pub ofport: Option<u32>,
+    /// The switch's own number of the port; `None` while it has not taken the device in.
+    pub number: Option<u32>,
 }
 
 #[async_trait]
 pub trait Switch: Send + Sync + 'static {
-    /// The ports exist, tagged and marked, and their flows stand.
+    /// The ports exist, tagged and marked, and their rules stand.
     async fn ensure_ports(&self, ports: &[Port]) -> Result<(), DriverError>;
 
-    /// No port of the instance is left but those named, nor flow, nor tracked connection of what goes.
+    /// No port of the instance is left but those named, nor rule, nor tracked connection of what goes.
     async fn ensure_no_ports(&self, instance: &InstanceId, but: &[VifId]) -> Result<(), DriverError>;
 
     /// The firewall is this policy, on ports that exist and on those to come.

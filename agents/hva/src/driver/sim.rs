@@ -527,7 +527,7 @@ impl Switch for Sim {
                 instance: port.instance.clone(),
                 installation: port.installation,
                 generation: port.generation,
-                ofport: None,
+                number: None,
             };
             world.ports.iter().map(seen).collect()
         }))

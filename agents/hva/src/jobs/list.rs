@@ -23,7 +23,7 @@ pub async fn list(hva: &Hva, began: Observation) -> Listing {
     let switch_seen = ports.is_some();
     guests(&mut listing, survey.as_ref(), records.unwrap_or_default(), began);
     for port in ports.into_iter().flatten() {
-        let detail = json!({ "vif": port.vif, "ofport": port.ofport });
+        let detail = json!({ "vif": port.vif, "number": port.number });
         let (owner, mark) = (port.instance, (port.installation, port.generation));
         let mut thing = thing("port", &port.name, "switch", &owner, mark, false);
         thing.detail = Some(detail);

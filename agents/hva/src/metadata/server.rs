@@ -8,7 +8,7 @@
 use crate::metadata::{Directory, tree};
 use crate::records::Record;
 use crate::switch::Switch;
-use crate::switch::flows::LISTENER;
+use crate::switch::link::LISTENER;
 use arame_schema::model::VifId;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};

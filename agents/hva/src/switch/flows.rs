@@ -7,25 +7,17 @@
 //! ```
 //!
 //! Rules: what no flow names is dropped, in every table. Zone of connection tracking is the VLAN tag, so equal
-//! subnets never meet. A guest's own tag, MAC, ARP and IPv4 source are checked before anything else. Switching is
-//! explicit (no NORMAL, no learning): a MAC is a local port's or it is behind the trunk, so a frame for one guest is
-//! never flooded to another. The same flows work on the kernel's and on the userspace datapath.
+//! subnets never meet. A guest's own tag, MAC, ARP and IPv4 source are checked before anything else; what it may is in
+//! [`allowed`]. Switching is explicit (no NORMAL, no learning): a MAC is a local port's or it is behind the trunk, so a
+//! frame for one guest is never flooded to another. The same flows work on the kernel's and on the userspace datapath.
 
 use crate::policy::Policy;
-use arame_schema::jobs::hva::{IngressRule, PortPolicy};
-use arame_schema::model::security_group::Traffic;
+use crate::switch::allowed::{self, Frame, METADATA, Packet, Protocol, State, Way};
+use crate::switch::link::{LISTENER, LISTENER_MAC, PEER_MAC, peer};
+use arame_schema::jobs::hva::PortPolicy;
+use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
-use std::net::Ipv4Addr;
-
-/// What a guest asks (EC2's address).
-pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// Where the host's listener is, on a link of the switch alone. RFC 2544's range: no guest or host has it.
-pub const LISTENER: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
-/// MAC of the listener's device.
-pub const LISTENER_MAC: &str = "02:61:72:61:6d:65";
-/// MAC under which the switch shows guests to the listener.
-pub const PEER_MAC: &str = "02:61:72:61:6d:66";
 
 const EGRESS: u8 = 10;
 const TRACKED: u8 = 30;
@@ -44,20 +36,6 @@ pub struct Uplinks {
     pub metadata: Option<u32>,
 }
 
-/// The address by which the listener knows the guest at a port.
-pub fn peer(ofport: u32) -> Ipv4Addr {
-    let [_, _, high, low] = ofport.to_be_bytes();
-    Ipv4Addr::new(198, 18, high, low)
-}
-
-/// The port behind an address of the metadata link.
-pub fn ofport_of(peer: Ipv4Addr) -> Option<u32> {
-    match peer.octets() {
-        [198, 18, high, low] => Some(u32::from_be_bytes([0, 0, high, low])),
-        _ => None,
-    }
-}
-
 /// Flows in the form `ovs-ofctl` reads, without cookie. `ports` are (OpenFlow port, its part of the policy).
 pub fn compile(policy: &Policy, ports: &[(u32, &PortPolicy)], uplinks: Uplinks) -> Vec<String> {
     let mut set = FlowSet::default();
@@ -68,11 +46,8 @@ pub fn compile(policy: &Policy, ports: &[(u32, &PortPolicy)], uplinks: Uplinks) 
     set.add(TRACKED, 95, "ct_state=+trk+new,ip,reg6=1", "drop");
     set.add(TRACKED, 90, "ct_state=+trk,ip", &format!("goto_table:{SWITCHING}"));
     for (ofport, port) in ports {
-        egress(&mut set, *ofport, port, policy);
+        egress(&mut set, *ofport, port, policy, uplinks.metadata);
         ingress(&mut set, *ofport, port);
-        if let Some(link) = uplinks.metadata {
-            metadata(&mut set, *ofport, port, link);
-        }
     }
     let mut segments: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
     for (ofport, port) in ports {
@@ -108,68 +83,65 @@ impl FlowSet {
 }
 
 /// What a guest may send.
-fn egress(set: &mut FlowSet, ofport: u32, port: &PortPolicy, policy: &Policy) {
-    let (tag, mac, ip, dhcp) = (port.vlan_tag, port.mac, port.ipv4, port.dhcp_server);
-    let own = format!("in_port={ofport},dl_src={mac}");
+fn egress(set: &mut FlowSet, ofport: u32, port: &PortPolicy, policy: &Policy, link: Option<u32>) {
+    let tag = port.vlan_tag;
     set.add(0, 100, &format!("in_port={ofport},{UNTAGGED}"), &format!("set_field:{tag}->reg0,goto_table:{EGRESS}"));
-    let switching = format!("goto_table:{SWITCHING}");
-    let trunk = format!("goto_table:{TRUNK}");
     let track = format!("ct(table={TRACKED},zone={tag})");
-    // RFC 826, and RFC 5227's probe, whose sender address is 0.0.0.0.
-    for sender in [ip, Ipv4Addr::UNSPECIFIED] {
-        set.add(EGRESS, 200, &format!("arp,{own},arp_sha={mac},arp_spa={sender}"), &switching);
+    for clause in allowed::egress(port, policy, link.is_some()) {
+        let actions = match (clause.way, link) {
+            (Way::Nowhere, _) | (Way::Metadata, None) => "drop".to_owned(),
+            (Way::Segment, _) => format!("goto_table:{SWITCHING}"),
+            (Way::Servers, _) => format!("goto_table:{TRUNK}"),
+            (Way::Tracked, _) => track.clone(),
+            (Way::Answering, _) => format!("set_field:1->reg6,{track}"),
+            (Way::Metadata, Some(link)) => to_listener(ofport, link),
+            (Way::MetadataArp, _) => answer_arp(LISTENER_MAC),
+        };
+        // What is dropped is dropped whoever says it.
+        let whose = match clause.way {
+            Way::Nowhere => format!("in_port={ofport}"),
+            _ => format!("in_port={ofport},dl_src={}", port.mac),
+        };
+        for matching in matches(&clause.frame, port) {
+            set.add(EGRESS, clause.precedence, &format!("{matching},{whose}"), &actions);
+        }
     }
-    // A client's questions go to the trunk only: no other guest hears them, no guest can answer them.
-    let ask = format!("udp,{own},tp_src=68,tp_dst=67");
-    set.add(EGRESS, 200, &format!("{ask},nw_src=0.0.0.0,nw_dst=255.255.255.255"), &trunk);
-    for target in [Ipv4Addr::BROADCAST, dhcp] {
-        set.add(EGRESS, 200, &format!("{ask},nw_src={ip},nw_dst={target}"), &trunk);
+    if let Some(link) = link {
+        from_listener(set, ofport, port, link);
     }
-    set.add(EGRESS, 190, &format!("udp,in_port={ofport},tp_src=67"), "drop");
-    set.add(EGRESS, 184, &format!("ip,in_port={ofport},nw_dst=169.254.0.0/16"), "drop");
-    for service in ["udp,tp_dst=53", "tcp,tp_dst=53", "icmp,icmp_type=8"] {
-        set.add(EGRESS, 180, &format!("{service},{own},nw_src={ip},nw_dst={dhcp}"), &track);
-    }
-    for net in &policy.infrastructure {
-        // Answers to what infrastructure itself opened (an operator's SSH) pass; nothing new does.
-        let guarded = format!("set_field:1->reg6,{track}");
-        set.add(EGRESS, 170, &format!("ip,{own},nw_src={ip},nw_dst={}", net.trunc()), &guarded);
-    }
-    set.add(EGRESS, 160, &format!("ip,{own},nw_src={ip}"), &track);
 }
 
 /// What a guest may hear. `reg1` is the port a frame is about to leave by.
 fn ingress(set: &mut FlowSet, ofport: u32, port: &PortPolicy) {
     let tag = port.vlan_tag;
-    let here = format!("reg1={ofport}");
     let out = format!("output:{ofport}");
-    set.add(INGRESS, 210, &format!("arp,{here}"), &out);
-    for known in ["+trk+est", "+trk+rel"] {
-        set.add(INGRESS, 200, &format!("ip,ct_state={known},{here}"), &out);
-    }
-    set.add(INGRESS, 195, &format!("udp,{here},nw_src={},tp_src=67,tp_dst=68", port.dhcp_server), &out);
-    set.add(INGRESS, 190, &format!("udp,{here},tp_src=67,tp_dst=68"), "drop");
-    let accept = format!("ct(commit,zone={tag}),{out}");
-    for rule in &port.ingress {
-        for matching in rule_matches(rule) {
-            set.add(INGRESS, 100, &format!("{matching},ct_state=+trk+new,{here}"), &accept);
+    for clause in allowed::ingress(port) {
+        let (state, actions) = match (clause.passes, clause.state) {
+            (false, _) => ("", "drop".to_owned()),
+            (true, None) => ("", out.clone()),
+            (true, Some(State::Established)) => (",ct_state=+trk+est", out.clone()),
+            (true, Some(State::Related)) => (",ct_state=+trk+rel", out.clone()),
+            (true, Some(State::New)) => (",ct_state=+trk+new", format!("ct(commit,zone={tag}),{out}")),
+        };
+        for matching in matches(&clause.frame, port) {
+            set.add(INGRESS, clause.precedence, &format!("{matching}{state},reg1={ofport}"), &actions);
         }
     }
     let to_me = format!("reg0={tag},dl_dst={}", port.mac);
     set.add(SWITCHING, 100, &to_me, &format!("set_field:{ofport}->reg1,goto_table:{INGRESS}"));
 }
 
-/// The metadata service: rewritten by port, so that who asks is not the guest's to say.
-fn metadata(set: &mut FlowSet, ofport: u32, port: &PortPolicy, link: u32) {
-    let (mac, ip, peer) = (port.mac, port.ipv4, peer(ofport));
-    let ask = format!("tcp,in_port={ofport},dl_src={mac},nw_src={ip},nw_dst={METADATA},tp_dst=80");
-    let there = format!(
+/// To the metadata service: rewritten by port, so that who asks is not the guest's to say.
+fn to_listener(ofport: u32, link: u32) -> String {
+    let peer = peer(ofport);
+    format!(
         "set_field:{PEER_MAC}->eth_src,set_field:{LISTENER_MAC}->eth_dst,set_field:{peer}->ip_src,set_field:{LISTENER}->ip_dst,output:{link}"
-    );
-    set.add(EGRESS, 185, &ask, &there);
-    // A guest without a router asks for the address on its own link.
-    let who_has = format!("arp,in_port={ofport},dl_src={mac},arp_sha={mac},arp_op=1,arp_tpa={METADATA}");
-    set.add(EGRESS, 210, &who_has, &answer_arp(LISTENER_MAC));
+    )
+}
+
+/// And back to the guest that asked.
+fn from_listener(set: &mut FlowSet, ofport: u32, port: &PortPolicy, link: u32) {
+    let (mac, ip, peer) = (port.mac, port.ipv4, peer(ofport));
     let answer = format!("tcp,in_port={link},nw_src={LISTENER},nw_dst={peer},tp_src=80");
     let back = format!(
         "set_field:{LISTENER_MAC}->eth_src,set_field:{mac}->eth_dst,set_field:{METADATA}->ip_src,set_field:{ip}->ip_dst,output:{ofport}"
@@ -211,34 +183,48 @@ fn segment(set: &mut FlowSet, tag: u16, members: &[u32], trunk: Option<u32>) {
     set.add(TRUNK, 90, &format!("reg0={tag}"), &push);
 }
 
-/// Matches of one rule; port ranges become masked ports.
-fn rule_matches(rule: &IngressRule) -> Vec<String> {
-    let source = if rule.source.prefix_len() == 0 { String::new() } else { format!(",nw_src={}", rule.source.trunc()) };
-    let ranged = |protocol: &str, from: u16, to: u16| {
-        let blocks = port_blocks(from, to);
-        blocks
-            .into_iter()
-            .map(|(port, mask)| match mask {
-                0 => format!("{protocol}{source}"),
-                0xffff => format!("{protocol}{source},tp_dst={port}"),
-                _ => format!("{protocol}{source},tp_dst=0x{port:04x}/0x{mask:04x}"),
-            })
-            .collect()
-    };
-    match rule.traffic {
-        Traffic::Tcp { from, to } => ranged("tcp", from, to),
-        Traffic::Udp { from, to } => ranged("udp", from, to),
-        Traffic::Icmp { kind, code } => {
-            let mut matching = format!("icmp{source}");
-            if let Some(kind) = kind {
-                let _ = write!(matching, ",icmp_type={kind}");
-            }
-            if let Some(code) = code {
-                let _ = write!(matching, ",icmp_code={code}");
-            }
-            vec![matching]
-        }
+/// Matches of a clause's frame; port ranges become masked ports.
+fn matches(frame: &Frame, port: &PortPolicy) -> Vec<String> {
+    match frame {
+        Frame::Arp => vec!["arp".to_owned()],
+        Frame::ArpFrom(sender) => vec![format!("arp,arp_sha={},arp_spa={sender}", port.mac)],
+        Frame::ArpAsking(target) => vec![format!("arp,arp_sha={},arp_op=1,arp_tpa={target}", port.mac)],
+        Frame::Ip(packet) => packet_matches(packet),
     }
+}
+
+fn packet_matches(packet: &Packet) -> Vec<String> {
+    let mut matching = match packet.protocol {
+        None => "ip",
+        Some(Protocol::Tcp) => "tcp",
+        Some(Protocol::Udp) => "udp",
+        Some(Protocol::Icmp) => "icmp",
+    }
+    .to_owned();
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = write!(matching, ",{name}={value}");
+        }
+    };
+    field("nw_src", packet.source.map(net));
+    field("nw_dst", packet.destination.map(net));
+    field("tp_src", packet.source_port.map(|number| number.to_string()));
+    field("icmp_type", packet.icmp_type.map(|kind| kind.to_string()));
+    field("icmp_code", packet.icmp_code.map(|code| code.to_string()));
+    let Some((first, last)) = packet.destination_ports else { return vec![matching] };
+    let blocks = port_blocks(first, last).into_iter();
+    blocks
+        .map(|(port, mask)| match mask {
+            0 => matching.clone(),
+            0xffff => format!("{matching},tp_dst={port}"),
+            _ => format!("{matching},tp_dst=0x{port:04x}/0x{mask:04x}"),
+        })
+        .collect()
+}
+
+/// One address is said without its length.
+fn net(net: Ipv4Net) -> String {
+    if net.prefix_len() == 32 { net.addr().to_string() } else { net.to_string() }
 }
 
 /// The fewest aligned blocks (value, mask) that cover a range of ports.
@@ -259,7 +245,10 @@ fn port_blocks(from: u16, to: u16) -> Vec<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arame_schema::jobs::hva::IngressRule;
+    use arame_schema::model::security_group::Traffic;
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
     proptest! {
         #[test]
@@ -271,15 +260,6 @@ mod tests {
                 prop_assert_eq!(covered, usize::from((from..=to).contains(&port)));
             }
         }
-    }
-
-    #[test]
-    fn the_metadata_address_of_a_port_leads_back_to_it() {
-        for ofport in [1, 255, 256, 65_279] {
-            assert_eq!(ofport_of(peer(ofport)), Some(ofport));
-        }
-        assert_eq!(ofport_of(Ipv4Addr::new(10, 0, 0, 1)), None);
-        assert_eq!(ofport_of(LISTENER), None);
     }
 
     fn port(tag: u16) -> PortPolicy {

@@ -8,11 +8,12 @@ mod db;
 mod openflow;
 
 use crate::command::{CommandError, Run};
-use crate::config::SwitchConfig;
+use crate::config::OvsConfig;
 use crate::driver::DriverError;
 use crate::policy::Policy;
-use crate::switch::flows::{self, LISTENER, LISTENER_MAC, Uplinks};
-use crate::switch::{Port, SeenPort, Switch, tap_name};
+use crate::switch::flows::{self, Uplinks};
+use crate::switch::link::{self, LISTENER, LISTENER_MAC, METADATA_LINK};
+use crate::switch::{Port, SeenPort, Switch, tap_name, taps};
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::{InstanceId, VifId};
 use arc_swap::ArcSwap;
@@ -28,9 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Name of the device that carries metadata between the switch and this host.
-pub const METADATA_LINK: &str = "ameta0";
-/// `ip` and `ovs-ofctl` on a living machine.
+/// `ovs-ofctl` on a living machine.
 const TOOL_LIMIT: Duration = Duration::from_secs(10);
 /// For the switch to take a device in; beyond it the switch is not running.
 const PORT_LIMIT: Duration = Duration::from_secs(10);
@@ -61,7 +60,7 @@ struct Applied {
 }
 
 struct Inner {
-    config: SwitchConfig,
+    config: OvsConfig,
     db: Db,
     metadata: bool,
     policy: ArcSwap<Policy>,
@@ -93,7 +92,7 @@ impl From<CommandError> for DriverError {
 
 impl Ovs {
     /// Starts the driver with the policy and the ports the host had last; its watcher runs until the last clone is gone.
-    pub fn start(config: &SwitchConfig, metadata: bool, policy: Policy, ports: Vec<Port>) -> Self {
+    pub fn start(config: &OvsConfig, metadata: bool, policy: Policy, ports: Vec<Port>) -> Self {
         let ports = ports.into_iter().map(|port| (tap_name(&port.nic.vif), port)).collect();
         let inner = Arc::new(Inner {
             config: config.clone(),
@@ -114,7 +113,7 @@ impl Ovs {
 impl Switch for Ovs {
     async fn ensure_ports(&self, ports: &[Port]) -> Result<(), DriverError> {
         for port in ports {
-            self.inner.ensure_tap(port).await?;
+            taps::ensure(port, None).await?;
         }
         self.inner.ensure_rows(ports).await?;
         let names: Vec<String> = ports.iter().map(|port| tap_name(&port.nic.vif)).collect();
@@ -141,7 +140,7 @@ impl Switch for Ovs {
     }
 
     fn guest_at(&self, peer: Ipv4Addr) -> Option<VifId> {
-        let ofport = flows::ofport_of(peer)?;
+        let ofport = link::number_of(peer)?;
         self.inner.guests.load().get(&ofport).cloned()
     }
 }
@@ -154,7 +153,7 @@ fn seen(interface: &Interface) -> Option<SeenPort> {
         instance: mark(INSTANCE)?.parse().ok()?,
         installation: mark(INSTALLATION)?.parse().ok()?,
         generation: mark(GENERATION)?.parse().ok()?,
-        ofport: interface.ofport.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        number: interface.ofport.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
     })
 }
 
@@ -193,14 +192,6 @@ fn bell() -> Value {
     json!({ "op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]] })
 }
 
-fn device_index(name: &str) -> u32 {
-    nix::net::if_::if_nametoindex(name).unwrap_or(0)
-}
-
-fn device_exists(name: &str) -> bool {
-    device_index(name) != 0
-}
-
 impl Inner {
     fn interfaces(&self) -> Result<Vec<Interface>, DriverError> {
         Ok(self.db.look(|copy| copy.interfaces(&self.config.bridge))?)
@@ -214,18 +205,6 @@ impl Inner {
             let message = format!("bridge {bridge} is not there: {source}");
             DriverError::new("switch_error", message, Retry::Later)
         })
-    }
-
-    async fn ensure_tap(&self, port: &Port) -> Result<(), DriverError> {
-        let (name, mtu) = (tap_name(&port.nic.vif), port.nic.mtu);
-        let mut script = String::new();
-        if !device_exists(&name) {
-            script.push_str(&format!("tuntap add dev {name} mode tap\n"));
-        }
-        // The host itself says nothing on a guest's wire, not even an IPv6 router solicitation.
-        script.push_str(&format!("link set dev {name} mtu {mtu} addrgenmode none\nlink set dev {name} up\n"));
-        Run::new("ip", TOOL_LIMIT).args(["-batch", "-"]).input(script.into_bytes()).output().await?;
-        Ok(())
     }
 
     async fn ensure_rows(&self, ports: &[Port]) -> Result<(), DriverError> {
@@ -242,7 +221,7 @@ impl Inner {
     async fn restore_rows(&self) -> Result<(), DriverError> {
         let wished = self.ports.lock().await;
         let interfaces = self.interfaces()?;
-        let lost = |name: &str| !interfaces.iter().any(|i| i.name == name) && device_exists(name);
+        let lost = |name: &str| !interfaces.iter().any(|i| i.name == name) && taps::exists(name);
         for (name, port) in wished.iter().filter(|(name, _)| lost(name)) {
             tracing::warn!(port = name, instance = %port.instance, "the bridge lost a guest's port; it is taken in again");
             self.ensure_row(port).await?;
@@ -309,8 +288,8 @@ impl Inner {
         let without = json!({ "op": "mutate", "table": "Bridge", "where": [["name", "==", self.config.bridge]],
             "mutations": [["ports", "delete", ["set", rows]]] });
         self.db.transact(vec![without, bell()]).await?;
-        for interface in owned.iter().filter(|i| device_exists(&i.name)) {
-            Run::new("ip", TOOL_LIMIT).args(["link", "del", "dev", &interface.name]).output().await?;
+        for interface in owned.iter().filter(|i| taps::exists(&i.name)) {
+            taps::remove(&interface.name).await?;
         }
         let gone = |copy: &db::Copy| {
             let left = copy.interfaces(&self.config.bridge);
@@ -366,7 +345,7 @@ impl Inner {
         let mut guests = HashMap::new();
         let mut members = Vec::new();
         for port in interfaces.iter().filter_map(seen) {
-            let Some(ofport) = port.ofport else { continue };
+            let Some(ofport) = port.number else { continue };
             if let Some(rules) = policy.port(&port.vif).filter(|rules| rules.instance == port.instance) {
                 members.push((ofport, rules));
             }
@@ -414,13 +393,13 @@ impl Inner {
         let script = format!(
             "link set dev {METADATA_LINK} addrgenmode none\nlink set dev {METADATA_LINK} up\naddr replace {LISTENER}/15 dev {METADATA_LINK}\n"
         );
-        Run::new("ip", TOOL_LIMIT).args(["-batch", "-"]).input(script.into_bytes()).output().await?;
-        self.link_index.store(device_index(METADATA_LINK), Ordering::Relaxed);
+        taps::batch(script).await?;
+        self.link_index.store(taps::index(METADATA_LINK), Ordering::Relaxed);
         Ok(())
     }
 
     fn link_lost(&self) -> bool {
-        let index = device_index(METADATA_LINK);
+        let index = taps::index(METADATA_LINK);
         self.metadata && (index == 0 || index != self.link_index.load(Ordering::Relaxed))
     }
 
