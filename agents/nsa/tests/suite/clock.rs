@@ -48,8 +48,7 @@ impl Drop for Program {
 
 impl Program {
     fn start(dir: &Path, library: &Path) -> Self {
-        let (dns, dhcp) = (free(), free());
-        let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (dns, dhcp, metrics) = (free(), free(), free());
         std::fs::write(dir.join("key"), "key\n").unwrap();
         let text = format!(
             "[common]\nagent = 'nsa.n1'\nkey_file = '{0}/key'\nstate_dir = '{0}/state'\n[common.broker]\nhost = '127.0.0.1'\n\

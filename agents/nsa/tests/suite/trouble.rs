@@ -13,10 +13,10 @@ use dhcproto::{Encodable, Encoder};
 use hickory_proto::op::{Message as DnsMessage, MessageType as DnsType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub struct Served {
@@ -36,8 +36,20 @@ impl Served {
 }
 
 pub fn free() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let places = u32::from((PORTS.end - PORTS.start) / PORTS_AT_ONCE);
+    // Tests are processes of their own: each begins elsewhere.
+    let begin = std::process::id().wrapping_mul(37).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+    let bases = (0..places).map(|n| PORTS.start + (begin.wrapping_add(n) % places) as u16 * PORTS_AT_ONCE);
+    let is_free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let base = bases.into_iter().find(|base| (*base..base + PORTS_AT_ONCE).all(is_free));
+    SocketAddr::from(([127, 0, 0, 1], base.expect("a few free ports in a row")))
 }
+
+/// Below what Linux gives to outgoing connections (`ip_local_port_range`), so that what is free now stays so.
+const PORTS: std::ops::Range<u16> = 14_000..20_000;
+/// A network's slot is added to the port that is configured.
+const PORTS_AT_ONCE: u16 = 4;
 
 pub async fn serve(dir: &Path, change: impl FnOnce(&mut Nsa), snapshots: &[NetworkSnapshot]) -> Served {
     std::fs::create_dir_all(dir).unwrap();
