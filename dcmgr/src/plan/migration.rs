@@ -155,7 +155,9 @@ impl Facts {
         match job.touches() {
             Touched::Guest => self.sides[here].guest = Guest::Maybe,
             Touched::BothGuests => {
-                self.sides[here].guest = Guest::Maybe;
+                if sender_changes(self.sides[here].guest) {
+                    self.sides[here].guest = Guest::Maybe;
+                }
                 self.sides[there].guest = Guest::Maybe;
             }
             // A send on its way is stopped: until that is answered the other side may be given the guest.
@@ -164,6 +166,12 @@ impl Facts {
             Touched::Attachment => self.sides[here].attachment = Fact::Maybe,
         }
     }
+}
+
+/// Whether a send makes what is known of its sender maybe. One that gave the guest away stays that, whatever comes of the send;
+/// called maybe, it would be asked to keep what it has not, which would end the only send that can end this.
+pub fn sender_changes(sender: Guest) -> bool {
+    sender != Guest::HandedOver
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

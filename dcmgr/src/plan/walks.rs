@@ -92,6 +92,8 @@ pub(super) enum Sabotage {
     ImportBeforeOffer,
     /// What comes to wait on a host after its move had ended is not looked at.
     LeaveStrays,
+    /// A send that has to be finished makes its sender maybe, although that gave the guest away.
+    ForgetWhoGaveAway,
     /// A running guest gets an interface before its port's rules stand.
     PlugBeforePort,
     /// A naming service is withdrawn before another one answered that it serves.

@@ -17,7 +17,7 @@ use crate::db::instances::InstanceRow;
 use crate::db::moves::MoveRow;
 use crate::db::{self, Tx};
 use crate::plan::instance::Facts as InstanceFacts;
-use crate::plan::migration::{Around, Guest, Host, Job, Touched, Wish};
+use crate::plan::migration::{Around, Guest, Host, Job, Touched, Wish, sender_changes};
 use crate::plan::moving::{self, Held, Step};
 use crate::plan::{Kind, Wanted};
 use arame_schema::jobs::hva::Between;
@@ -132,7 +132,9 @@ async fn ask(
     match job.touches() {
         Touched::Guest => set_maybe(tx, &row.id, agent).await,
         Touched::BothGuests => {
-            set_maybe(tx, &row.id, agent).await?;
+            if !matches!(held_at(facts, agent).0, Held::Between(guest) if !sender_changes(guest)) {
+                set_maybe(tx, &row.id, agent).await?;
+            }
             set_maybe(tx, &row.id, other).await
         }
         Touched::Waiting if held_at(facts, other).0 == Held::Between(Guest::Waiting) => {

@@ -2,7 +2,9 @@
 //! guest, a host that is only cut off and goes on; a send that stops half way, comes late or is not heard.
 //!
 //! The storage node lives. Time is left out: a host is silent as soon as it is cut off. Walked twice: where a silent host
-//! may be fenced, and where it may not.
+//! may be fenced, and where it may not. Left out too: that the plan is asked again while a job is open (walked where a guest
+//! takes its disk along). A storage node's *attach* that is open would be replaced by a *retain*; the wiring of those jobs,
+//! which is not built, has to let an open one be.
 
 use super::{Sabotage, is_false, seen};
 use crate::plan::migration::{Around, Awaited, Facts, Guest, Host, Job, Next, Side, Wish, next};
