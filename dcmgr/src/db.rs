@@ -55,20 +55,26 @@ fn twice(value: Option<&str>) -> [Value; 2] {
     [value.into(), value.into()]
 }
 
-/// For LIKE: ids that begin with this. No id holds what LIKE understands but `_`, which is taken as it is.
+/// For LIKE: this text, whatever it holds. The escape is LIKE's own, the backslash.
+fn literally(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// For LIKE: texts that begin with this.
 fn prefix(text: &str) -> String {
-    format!("{}%", text.replace('%', "").replace('_', "\\_"))
+    format!("{}%", literally(text))
 }
 
-/// For LIKE: texts that contain this, whatever it holds. The escape is LIKE's own, the backslash.
+/// For LIKE: texts that contain this.
 fn containing(text: &str) -> String {
-    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+    format!("%{}%", literally(text))
 }
 
-/// For `(? IS NULL OR id LIKE ? OR display_name LIKE ?)`.
+/// For `(? IS NULL OR CONVERT(id USING utf8mb4) LIKE ? OR display_name LIKE ?)`: a column of ASCII is not comparable with what is
+/// not.
 fn searched(filter: &ListFilter) -> [Value; 3] {
     let text = filter.search.as_deref();
-    [text.into(), text.map(|text| prefix(&text.to_lowercase())).into(), text.map(containing).into()]
+    [text.into(), text.map(prefix).into(), text.map(containing).into()]
 }
 
 /// Since and until of creation and of the end. A moment on the wire is a whole second: until includes all of it.

@@ -241,6 +241,29 @@ async fn a_guest_that_was_given_away_and_not_let_run_is_let_run_later() -> anyho
     ends(&world, &made.id).await
 }
 
+/// The send that alone can end it is not ended by what the cancellation asks for, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_cancelled_when_its_guest_was_given_away_comes_back_with_few_jobs() -> anyhow::Result<()> {
+    let world = World::start(Size::default()).await?;
+    let made = running(&world, "web1").await?;
+    let here = world.hypervisor("hva.h1").ok_or_else(|| anyhow::anyhow!("no such host"))?;
+    here.inject(fails("let_run", 3));
+    begun(&world, &made.id).await?;
+    let failed = format!("SELECT id FROM jobs WHERE thing = '{}' AND error_message LIKE '%let_run%'", made.id);
+    world
+        .until("its guest was given away and not let run", async || {
+            Ok(!world.db().rows(failed.as_str(), ()).await?.is_empty())
+        })
+        .await?;
+    let cancelled = app::moves::cancel(&world.app, &world.demo(), &made.id).await;
+    ensure!(cancelled.is_ok(), "{cancelled:?}");
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    is_only_on(&world, &made.id, FROM).await?;
+    let jobs = world.db().rows(format!("SELECT id FROM jobs WHERE thing = '{}'", made.id), ()).await?.len();
+    ensure!(jobs <= 60, "it took {jobs} jobs");
+    ends(&world, &made.id).await
+}
+
 /// Where it came from is dead before anything was removed there. Found by the walk of the plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_has_arrived_does_not_wait_for_the_host_it_came_from() -> anyhow::Result<()> {

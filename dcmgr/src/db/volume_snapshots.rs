@@ -200,7 +200,7 @@ pub async fn list(db: &Db, to: Narrowed<'_>, f: &api::ListFilter) -> Result<(u64
     let filter = "(? IS NULL OR p.account_id = ?) AND (? IS NULL OR p.volume_id = ?) AND \
                   (? = 0 OR p.deleted_at IS NULL) AND (? IS NULL OR p.state = ?) \
                   AND (? IS NULL OR p.id LIKE ?) AND (? IS NULL OR p.display_name = ?) \
-                  AND (? IS NULL OR p.id LIKE ? OR p.display_name LIKE ?) \
+                  AND (? IS NULL OR CONVERT(p.id USING utf8mb4) LIKE ? OR p.display_name LIKE ?) \
                   AND (? IS NULL OR p.created_at >= ?) AND (? IS NULL OR p.created_at < ?) \
                   AND (? IS NULL OR p.deleted_at >= ?) AND (? IS NULL OR p.deleted_at < ?)";
     let mut values: Vec<mysql_async::Value> = Vec::new();

@@ -322,7 +322,7 @@ pub async fn list(db: &Db, to: Narrowed<'_>) -> Result<(u64, Vec<api::Volume>), 
     let filter = "(? IS NULL OR v.account_id = ?) AND (? = 0 OR v.deleted_at IS NULL) AND (? IS NULL OR v.state = ?) \
                   AND (? IS NULL OR EXISTS (SELECT 1 FROM attachments x WHERE x.volume_id = v.id AND x.open = 1 AND x.instance_id = ?)) \
                   AND (? IS NULL OR v.id LIKE ?) AND (? IS NULL OR v.display_name = ?) \
-                  AND (? IS NULL OR v.id LIKE ? OR v.display_name LIKE ?) \
+                  AND (? IS NULL OR CONVERT(v.id USING utf8mb4) LIKE ? OR v.display_name LIKE ?) \
                   AND (? IS NULL OR v.created_at >= ?) AND (? IS NULL OR v.created_at < ?) \
                   AND (? IS NULL OR v.deleted_at >= ?) AND (? IS NULL OR v.deleted_at < ?)";
     let f = to.filter;

@@ -237,14 +237,14 @@ impl Filter<'_> {
         }
         if let Some(text) = &f.search {
             terms.push(
-                "(i.id LIKE ? OR i.display_name LIKE ? OR i.hostname LIKE ? OR EXISTS (SELECT 1 FROM network_vifs y \
-                 WHERE y.instance_id = i.id AND y.deleted_at IS NULL AND INET_NTOA(y.ipv4) LIKE ?))"
+                // Columns of ASCII are not comparable with what is not.
+                "(CONVERT(i.id USING utf8mb4) LIKE ? OR i.display_name LIKE ? OR CONVERT(i.hostname USING utf8mb4) LIKE ? \
+                 OR EXISTS (SELECT 1 FROM network_vifs y WHERE y.instance_id = i.id AND y.deleted_at IS NULL \
+                 AND CONVERT(INET_NTOA(y.ipv4) USING utf8mb4) LIKE ?))"
                     .into(),
             );
-            // Names are compared without case by their column; ids and host names have small letters only.
-            let (part, small) = (super::super::containing(text), text.to_lowercase());
-            let word = super::super::containing(&small);
-            values.extend([super::super::prefix(&small), part, word.clone(), word].map(mysql_async::Value::from));
+            let part = super::super::containing(text);
+            values.extend([super::super::prefix(text), part.clone(), part.clone(), part].map(mysql_async::Value::from));
         }
         if !self.states.is_empty() {
             terms.push(format!("i.state IN ({})", vec!["?"; self.states.len()].join(", ")));
