@@ -88,7 +88,7 @@ async fn an_image_of_it_has_what_was_just_written(dc: &DataCenter, guest: &Guest
     let found = run("debugfs", &["-R", "cat /root/unsynced", &root], BOOT_LIMIT).await?.well()?;
     std::fs::remove_file(&raw)?;
     ensure!(found.contains("just written"), "the image holds {found:?}");
-    dc.done(&["image", "delete", image, "--wait"]).await.map(drop)
+    dc.done(&["image", "delete", image]).await.map(drop)
 }
 
 /// Where the second partition begins, in bytes: the start in the second entry of the boot record, in sectors of 512 bytes.
