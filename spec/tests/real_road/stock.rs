@@ -3,7 +3,6 @@
 
 use anyhow::{Context, ensure};
 use arame_spec::real::guest::{BOOT_LIMIT, Guest};
-use arame_spec::real::look::kill;
 use arame_spec::real::program::run;
 use arame_spec::real::{DataCenter, until};
 use std::path::{Path, PathBuf};
@@ -62,7 +61,6 @@ pub async fn it_has_its_name_its_key_and_ran_its_script(dc: &DataCenter, guest: 
     ensure!(same == guest.id, "over the network it is {same}");
     dc.note(&inside("uptime -p; lsblk -no NAME,SIZE,LABEL").await?.well()?.replace('\n', "; "));
     an_image_of_it_has_what_was_just_written(dc, guest).await?;
-    one_that_was_left_held_is_let_go(dc, guest).await?;
     dc.done(&["instance", "delete", &guest.id, "--wait"]).await.map(drop)
 }
 
@@ -98,19 +96,4 @@ fn second_partition(disk: &str) -> anyhow::Result<u64> {
     std::fs::File::open(disk)?.read_exact(&mut record)?;
     let start = record.get(446 + 16 + 8..446 + 16 + 12).context("an entry")?;
     Ok(u64::from(u32::from_le_bytes(start.try_into()?)) * 512)
-}
-
-/// As a process leaves it that dies between asking the agent to hold and letting it go.
-async fn one_that_was_left_held_is_let_go(dc: &DataCenter, guest: &Guest) -> anyhow::Result<()> {
-    dc.step("its agent holds all writing, and whoever asked for that is killed");
-    let agent = format!("hva.{}", guest.host.trim_start_matches("hn-"));
-    let marker = dc.dir().join("data").join(&agent).join("captures").join(format!(".frozen-{}", guest.id));
-    std::fs::write(&marker, "")?;
-    dc.virsh(guest.host.trim_start_matches("hn-"), &["domfsfreeze", &guest.id]).await?.well()?;
-    let write = "sudo timeout 5 sh -c 'echo more >/root/more; sync'";
-    ensure!(!dc.try_as("debian", guest, write).await?.ended_well(), "it writes although it is held");
-    kill(dc.status().await?.pid(&agent)?)?;
-    let writes = || async { Ok(dc.try_as("debian", guest, write).await?.ended_well().then_some(())) };
-    until("it writes again", BOOT_LIMIT, writes).await?;
-    until("its marker is gone", BOOT_LIMIT, || async { Ok((!marker.exists()).then_some(())) }).await
 }
