@@ -1,9 +1,8 @@
 //! A stock Debian: its own kernel, systemd, OpenSSH and cloud-init as Debian ships them, told by nothing but its seed and its
 //! network. It takes minutes under emulation, so it is launched early and looked at late.
 
-use anyhow::{Context, ensure};
-use arame_spec::real::guest::{BOOT_LIMIT, Guest};
-use arame_spec::real::program::run;
+use anyhow::ensure;
+use arame_spec::real::guest::Guest;
 use arame_spec::real::{DataCenter, until};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,40 +59,5 @@ pub async fn it_has_its_name_its_key_and_ran_its_script(dc: &DataCenter, guest: 
     let same = inside(METADATA).await?.well()?;
     ensure!(same == guest.id, "over the network it is {same}");
     dc.note(&inside("uptime -p; lsblk -no NAME,SIZE,LABEL").await?.well()?.replace('\n', "; "));
-    an_image_of_it_has_what_was_just_written(dc, guest).await?;
     dc.done(&["instance", "delete", &guest.id, "--wait"]).await.map(drop)
-}
-
-/// Its agent holds all writing while the copy begins. Without that ext4 would have given what was just written a name and no
-/// content (delayed allocation, some 30 s).
-async fn an_image_of_it_has_what_was_just_written(dc: &DataCenter, guest: &Guest) -> anyhow::Result<()> {
-    dc.step("an image of the stock Debian while it writes");
-    let agent = || async {
-        let said = dc.try_as("debian", guest, "systemctl is-active qemu-guest-agent").await?;
-        Ok(said.ended_well().then_some(()))
-    };
-    until("its agent is up", FIRST_BOOT_LIMIT, agent).await?;
-    dc.try_as("debian", guest, "echo just written | sudo tee /root/unsynced").await?.well()?;
-    let told = dc.done(&["instance", "backup", &guest.id, "--name", "golden", "--wait", "--json"]).await?;
-    let told: serde_json::Value = serde_json::from_str(&told)?;
-    let image = told["id"].as_str().context("an image")?;
-    let story = dc.done(&["jobs", "show", image, "--json"]).await?;
-    ensure!(story.contains("\"copied_frozen\""), "{story}");
-    let (stored, raw) = (dc.dir().join("data/sta.s1/images").join(image), dc.dir().join("golden.raw"));
-    let [stored, raw] = [stored, raw].map(|path| path.display().to_string());
-    run("qemu-img", &["convert", "-f", "qcow2", "-O", "raw", &stored, &raw], BOOT_LIMIT).await?.well()?;
-    let root = format!("{raw}?offset={}", second_partition(&raw)?);
-    let found = run("debugfs", &["-R", "cat /root/unsynced", &root], BOOT_LIMIT).await?.well()?;
-    std::fs::remove_file(&raw)?;
-    ensure!(found.contains("just written"), "the image holds {found:?}");
-    dc.done(&["image", "delete", image]).await.map(drop)
-}
-
-/// Where the second partition begins, in bytes: the start in the second entry of the boot record, in sectors of 512 bytes.
-fn second_partition(disk: &str) -> anyhow::Result<u64> {
-    use std::io::Read;
-    let mut record = [0; 512];
-    std::fs::File::open(disk)?.read_exact(&mut record)?;
-    let start = record.get(446 + 16 + 8..446 + 16 + 12).context("an entry")?;
-    Ok(u64::from(u32::from_le_bytes(start.try_into()?)) * 512)
 }
