@@ -52,20 +52,21 @@ impl Thaws {
     pub async fn let_go(&self, instance: &InstanceId) {
         if let Err(error) = self.thaw(instance).await {
             tracing::warn!(%error, %instance, "the guest's file systems are not let go yet");
-            let (own, instance) = (self.clone(), instance.clone());
-            tokio::spawn(async move { own.until_gone(&instance).await });
+            self.go_on(instance);
         }
+    }
+
+    fn go_on(&self, instance: &InstanceId) {
+        let (own, instance) = (self.clone(), instance.clone());
+        tokio::spawn(async move { own.until_gone(&instance).await });
     }
 
     /// Lets those go that a former process of this host held. For the start of the agent.
     pub async fn let_all_go(self) {
         let dir = self.dir.clone();
         match blocking(move || marked(&dir)).await {
-            Ok(all) => {
-                for instance in &all {
-                    self.until_gone(instance).await;
-                }
-            }
+            // Each by itself: one whose agent does not answer keeps no other held.
+            Ok(all) => all.iter().for_each(|instance| self.go_on(instance)),
             Err(error) => tracing::warn!(%error, "guests that may be held are not known"),
         }
     }
