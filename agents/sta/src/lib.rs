@@ -22,6 +22,7 @@ pub mod http;
 pub mod jobs;
 mod machine;
 pub mod mark;
+mod path;
 pub mod sandbox;
 pub mod sim;
 pub mod store;

@@ -1,5 +1,6 @@
 //! What tenants do with volumes.
 
+pub mod path;
 pub(super) mod room;
 
 use super::advance::{self, Cause};

@@ -504,6 +504,15 @@ absent!(volumes:
     delete_as(id: &str, request: DeleteVolume) -> Vec<String>;
     attach(id: &str, instance_id: &str) -> Volume;
     detach_as(id: &str, request: DetachVolume) -> Volume;
+    {
+        pub mod path {
+            use super::super::{App, Caller};
+            use arame_schema::api::*;
+            pub async fn why(_: &App, _: &Caller, id: &str) -> Result<VolumeWhy, Refusal> {
+                Err(Refusal::unknown(id))
+            }
+        }
+    }
 );
 absent!(schedules:
     list(id: &str, filter: ListFilter) -> Page<VolumeSchedule>;

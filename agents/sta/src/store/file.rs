@@ -11,8 +11,8 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking,
-    check_key, check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Pool, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume,
+    blocking, check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
 use crate::faults::Faults;
@@ -211,6 +211,12 @@ impl Store for FileStore {
     async fn room(&self) -> Result<Room, StoreError> {
         let (folder, limit) = (self.folder.clone(), self.limit_bytes);
         blocking(move || room_of(&folder.volumes()?, limit)).await
+    }
+
+    async fn pool(&self) -> Result<Pool, StoreError> {
+        let folder = self.folder.clone();
+        let volumes = blocking(move || folder.volumes()).await?;
+        Ok(Pool { name: volumes.display().to_string(), ..Pool::default() })
     }
 }
 
