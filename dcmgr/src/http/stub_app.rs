@@ -482,17 +482,14 @@ absent!(usage:
         }
     }
 );
+#[path = "stub_app/inside.rs"]
+mod inside;
+
 absent!(moves:
     start(id: &str, host: &str) -> ();
     cancel(id: &str) -> ();
     {
-        pub mod forecast {
-            use super::super::{App, Caller};
-            use arame_schema::api::*;
-            pub async fn plan(_: &App, _: &Caller, id: &str, _: &str) -> Result<MovePlan, Refusal> {
-                Err(Refusal::unknown(id))
-            }
-        }
+        pub use super::inside::forecast;
     }
 );
 absent!(volumes:
@@ -505,13 +502,7 @@ absent!(volumes:
     attach(id: &str, instance_id: &str) -> Volume;
     detach_as(id: &str, request: DetachVolume) -> Volume;
     {
-        pub mod path {
-            use super::super::{App, Caller};
-            use arame_schema::api::*;
-            pub async fn why(_: &App, _: &Caller, id: &str) -> Result<VolumeWhy, Refusal> {
-                Err(Refusal::unknown(id))
-            }
-        }
+        pub use super::inside::path;
     }
 );
 absent!(schedules:

@@ -1,3 +1,5 @@
+//! Every part's conditions, and the verdict where several are wrong.
+
 use super::*;
 use arame_schema::api::catalogue;
 use arame_schema::jobs::sta::path::PathVolume;
