@@ -53,7 +53,7 @@ fn ways(table: &Table, way: &[String]) -> Vec<Vec<String>> {
             _ => None,
         };
         if let Some(inner) = inner {
-            found.extend(ways(inner, &[way, &[name.clone()]].concat()));
+            found.extend(ways(inner, &[way, std::slice::from_ref(name)].concat()));
         }
     }
     found
