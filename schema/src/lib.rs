@@ -4,6 +4,7 @@
 //! links this crate; it decides nothing but what can be decided from its arguments.
 
 pub mod api;
+pub mod broker;
 pub mod jobs;
 pub mod limits;
 pub mod model;

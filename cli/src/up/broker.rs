@@ -1,16 +1,15 @@
 //! The private RabbitMQ: own cookie, own ports, no Erlang port mapper, one virtual host, one user a program.
 //!
 //! What must stay true: the broker listens only on the addresses given here, its distribution port only on loopback;
-//! there is no `guest`; every agent may configure and read its own queue only and write only its exchanges (DESIGN,
-//! On the wire). Users and policies come from a definitions file read at every start. The Erlang machine is started
-//! directly: the package's script would start two more of them first, which costs seconds.
+//! there is no `guest`; what users may and which policies there are says [`broker`], in a definitions file read at every
+//! start. The Erlang machine is started directly: the package's script would start two more of them first, which costs
+//! seconds.
 
 use super::children::{ChildSpec, Place, Stage};
 use super::database::User;
 use super::files;
 use super::layout::{Kind, Layout, Wish};
-use arame_schema::jobs::exchange;
-use arame_schema::limits::DELIVERY_LIMIT;
+use arame_schema::broker;
 use arame_schema::model::AgentId;
 use base64::Engine;
 use serde_json::{Value, json};
@@ -20,17 +19,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub const VHOST: &str = "arame";
-pub const MANAGER: &str = "dcmgr";
-
 /// The path the broker sees its private folder under: exists wherever the package is installed.
 const INSIDE: &str = "/var/lib/rabbitmq";
-
-/// Dead messages kept for the audit; the oldest go first.
-const DEAD_LENGTH_MAX: u32 = 10_000;
-
-/// Heartbeats and inventories waiting while dcmgr is away: the latest wins, so few are enough.
-const TRANSIENT_LENGTH_MAX: u32 = 10_000;
 
 /// Memory at which the broker makes publishers wait: far above what a laboratory needs, far below the machine's.
 const MEMORY_WATERMARK: &str = "1GB";
@@ -70,56 +60,15 @@ fn salt(password: &str) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// An agent's id inside a regular expression.
-fn escaped(agent: &AgentId) -> String {
-    agent.as_str().replace('.', "\\.")
-}
-
-fn permission(agent: &AgentId) -> Value {
-    let own = format!("^job\\.{}$", escaped(agent));
-    let writable: Vec<&str> = exchange::ALL.iter().filter_map(|name| name.strip_prefix("arame.")).collect();
-    let write = format!("^arame\\.({})$", writable.join("|"));
-    json!({ "user": agent.as_str(), "vhost": VHOST, "configure": own, "write": write, "read": own })
-}
-
 /// Everything the broker must know, as its definitions file.
 fn definitions(manager: &str, agents: &[(AgentId, String)]) -> Value {
-    let user = |name: &str, password: &str| {
+    let ids: Vec<AgentId> = agents.iter().map(|(agent, _)| agent.clone()).collect();
+    broker::definitions(&ids, |name| {
+        let password = agents.iter().find(|(agent, _)| agent.as_str() == name).map_or(manager, |(_, password)| password);
         json!({
             "name": name, "password_hash": password_hash(password, salt(password)),
             "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""
         })
-    };
-    let mut users = vec![user(MANAGER, manager)];
-    users.extend(agents.iter().map(|(agent, password)| user(agent.as_str(), password)));
-    let all = json!({ "user": MANAGER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*" });
-    let mut permissions = vec![all];
-    permissions.extend(agents.iter().map(|(agent, _)| permission(agent)));
-    let fanout = |name: &str| {
-        json!({ "name": name, "vhost": VHOST, "type": "fanout", "durable": true, "auto_delete": false,
-                "internal": false, "arguments": {} })
-    };
-    let exchanges: Vec<Value> = exchange::ALL.iter().map(|name| fanout(name)).collect();
-    let policy = |name: &str, pattern: &str, definition: Value| {
-        json!({ "vhost": VHOST, "name": name, "pattern": pattern, "apply-to": "queues", "priority": 0,
-                "definition": definition })
-    };
-    let dead_letters = json!({
-        "delivery-limit": DELIVERY_LIMIT, "dead-letter-exchange": "", "dead-letter-routing-key": "dead"
-    });
-    json!({
-        "vhosts": [{ "name": VHOST }],
-        "users": users,
-        "permissions": permissions,
-        "exchanges": exchanges,
-        "queues": [{ "name": "dead", "vhost": VHOST, "durable": true, "auto_delete": false,
-                     "arguments": { "x-queue-type": "quorum" } }],
-        "policies": [
-            policy("jobs", "^job\\.", dead_letters.clone()),
-            policy("answers", "^dcmgr\\.(hello|outcome)$", dead_letters),
-            policy("dead", "^dead$", json!({ "max-length": DEAD_LENGTH_MAX })),
-            policy("transient", "^dcmgr\\.(inventory|heartbeat)$", json!({ "max-length": TRANSIENT_LENGTH_MAX })),
-        ],
     })
 }
 
@@ -301,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_may_touch_its_own_queue_only() {
+    fn every_user_has_its_own_password_and_there_is_no_guest() {
         let definitions = definitions("m", &[("hva.h1".parse().unwrap(), "p".into())]);
-        let agent = &definitions["permissions"][1];
-        assert_eq!(agent["configure"], "^job\\.hva\\.h1$");
-        assert_eq!(agent["read"], agent["configure"]);
-        assert_eq!(agent["write"], "^arame\\.(hello|outcome|inventory|heartbeat|reply)$");
-        assert!(definitions["users"].as_array().unwrap().iter().all(|user| user["name"] != "guest"));
+        let users = definitions["users"].as_array().unwrap();
+        let hashes: Vec<(&str, &str)> =
+            users.iter().map(|user| (user["name"].as_str().unwrap(), user["password_hash"].as_str().unwrap())).collect();
+        let hash = |password: &str| password_hash(password, salt(password));
+        assert_eq!(hashes, [("dcmgr", hash("m").as_str()), ("hva.h1", hash("p").as_str())]);
     }
 
     #[test]

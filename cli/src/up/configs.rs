@@ -3,11 +3,11 @@
 //! What must stay true: secrets are in files of their own with mode 0600, a configuration names only their paths; the
 //! laboratory settings of hva exist only here, inside namespaces.
 
-use super::broker::{MANAGER, VHOST};
 use super::fabric;
 use super::files;
 use super::kvm::Acceleration;
 use super::layout::{Kind, Layout, Wish, host_name};
+use arame_schema::broker::{MANAGER, VHOST};
 use arame_schema::model::AgentId;
 use serde::Serialize;
 use std::io;
