@@ -16,6 +16,9 @@ pub enum Unusable {
     Wrong { path: PathBuf, reason: String },
     #[error("{}, which the configuration names, cannot be read: {reason}. Put it there and start this service again.", path.display())]
     Unreadable { path: PathBuf, reason: String },
+    /// What a program refuses by a rule of its own; whole sentences.
+    #[error("{english}")]
+    Rule { english: String, japanese: String },
 }
 
 impl Unusable {
@@ -33,6 +36,7 @@ impl Unusable {
                 "設定が指す {} を読めません: {reason}。置いてから、このサービスをもう一度起動してください。",
                 path.display()
             ),
+            Unusable::Rule { japanese, .. } => japanese.clone(),
         }
     }
 }

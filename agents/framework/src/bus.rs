@@ -5,7 +5,10 @@
 //! that knows the AMQP library) and [`memory`], the same contract in one process with faults on request.
 
 pub mod amqp;
+mod distrust;
 pub mod memory;
+
+pub use distrust::Distrust;
 
 use crate::stream::{Door, Road};
 use arame_schema::model::AgentId;
@@ -99,6 +102,22 @@ impl Delivery {
 pub struct Link {
     pub up: bool,
     pub session: u64,
+    /// Why the last attempt ended, where it was the broker's certificate; attempts go on.
+    pub distrust: Option<Distrust>,
+}
+
+impl Link {
+    /// Before the first connection.
+    pub const NONE_YET: Self = Self { up: false, session: 0, distrust: None };
+
+    /// Why nothing is reached, for the status of a service, in both languages where an operator has to mend it.
+    pub fn trouble(&self) -> Option<String> {
+        match (self.up, self.distrust) {
+            (true, _) => None,
+            (false, None) => Some("the broker is not reached".to_owned()),
+            (false, Some(distrust)) => Some(format!("{distrust} / {}", distrust.japanese())),
+        }
+    }
 }
 
 #[async_trait]

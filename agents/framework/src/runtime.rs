@@ -126,6 +126,8 @@ struct Runtime {
     joined: Option<Joined>,
     /// The connection greeted last.
     session: u64,
+    /// What the agent was last told of the broker.
+    reached: Option<bool>,
     schedule: Schedule,
     lanes: Lanes,
     /// Jobs of an incarnation that may be ours once the welcome comes.
@@ -187,6 +189,7 @@ pub async fn run_at_post(
         kinds: Vec::new(),
         joined: None,
         session: 0,
+        reached: None,
         schedule: Schedule::default(),
         held: VecDeque::new(),
         events,
@@ -298,13 +301,14 @@ impl Runtime {
 
     /// Each new connection is greeted: dcmgr may have forgotten us, or we may have been replaced meanwhile.
     fn follow(&mut self, link: Link) -> ControlFlow<anyhow::Error> {
-        self.context.agent.linked(link.up);
+        if self.reached.replace(link.up) != Some(link.up) {
+            self.context.agent.linked(link.up);
+        }
         if link.up && link.session != self.session {
             self.session = link.session;
             self.schedule.begin();
         }
-        let reached =
-            if link.up { "the broker is reached, dcmgr has not answered yet" } else { "the broker is not reached" };
+        let reached = link.trouble().unwrap_or_else(|| "the broker is reached, dcmgr has not answered yet".to_owned());
         self.post.tell(&format!("{} serves what it knows; {reached}", self.context.id));
         ControlFlow::Continue(())
     }

@@ -42,7 +42,7 @@
 
 mod carry;
 pub mod road;
-mod tls;
+pub(crate) mod tls;
 
 pub use carry::{Ended, Limits, carry};
 pub use tls::{Trust, acceptor};

@@ -8,11 +8,12 @@
 
 mod server;
 
-pub use server::Rabbit;
+pub use server::{Rabbit, Shown};
 
 use crate::config::Broker;
 use arame_schema::model::AgentId;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// The accounts every virtual host knows: dcmgr may do everything, an agent what DESIGN (Permissions) allows.
@@ -66,7 +67,14 @@ impl Realm {
             vhost: self.vhost.clone(),
             user: user.to_owned(),
             password_file: self.server.password_file(),
+            ca_file: None,
+            plain_text: false,
         }
+    }
+
+    /// The same by TLS, on a server that has it.
+    pub fn broker_by_tls(&self, user: &str, ca_file: &Path) -> Broker {
+        Broker { port: self.server.tls_port(), ca_file: Some(ca_file.to_owned()), ..self.broker(user) }
     }
 
     pub fn server(&self) -> &Rabbit {

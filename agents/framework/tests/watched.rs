@@ -9,19 +9,14 @@ use arame_framework::runtime::{Post, run_at_post};
 use arame_framework::testkit::DCMGR;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::report::{Capacity, FactReport};
-use arame_service::{Loops, Notifier};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use support::Kit;
 use support::dcmgr::Dcmgr;
+use support::manager::Manager;
 use support::scripted::{common, no_broker};
-use support::{Kit, LIMIT};
-use tokio::net::UnixDatagram;
 use tokio_util::sync::CancellationToken;
-
-/// What the manager waits; a loop turns four times in it.
-const WITHIN: Duration = Duration::from_millis(200);
 
 /// Turns of the healthy agent that must be heard while the hung one says nothing.
 const TURNS: usize = 12;
@@ -51,42 +46,6 @@ impl Agent for Blocking {
 
     async fn handle(&self, _: Job, _: Work) -> Result<Vec<FactReport>, Stopped> {
         Ok(Vec::new())
-    }
-}
-
-struct Manager {
-    socket: UnixDatagram,
-    _folder: tempfile::TempDir,
-}
-
-impl Manager {
-    fn new() -> (Self, Loops) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let loops = Loops::new(Notifier::to(path.as_os_str()).unwrap(), Some(WITHIN));
-        (Self { socket, _folder: folder }, loops)
-    }
-
-    async fn heard(&self) -> String {
-        let mut buffer = [0; 1024];
-        let length = tokio::time::timeout(LIMIT, self.socket.recv(&mut buffer)).await.expect("a word comes").unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    }
-
-    async fn until(&self, what: &str) -> String {
-        loop {
-            let heard = self.heard().await;
-            if heard.contains(what) {
-                return heard;
-            }
-        }
-    }
-
-    /// What is in the socket by now.
-    fn left(&self) -> usize {
-        let mut buffer = [0; 1024];
-        std::iter::from_fn(|| self.socket.try_recv(&mut buffer).ok()).count()
     }
 }
 

@@ -40,6 +40,8 @@ struct Broker {
     vhost: String,
     user: String,
     password_file: PathBuf,
+    /// The addresses are of namespaces of this data center, which nobody else is in.
+    plain_text: bool,
 }
 
 #[derive(Serialize)]
@@ -307,6 +309,7 @@ impl Writer<'_> {
             vhost: VHOST.into(),
             user: agent.as_str().into(),
             password_file: self.layout.secret(&format!("broker-{agent}")),
+            plain_text: !address.ip().is_loopback(),
         };
         let streams = Streams { dcmgr: vec![self.layout.streams_socket()] };
         Ok(Common { agent: agent.clone(), key_file, state_dir, broker, streams })
@@ -348,6 +351,7 @@ impl Writer<'_> {
                     vhost: VHOST.into(),
                     user: MANAGER.into(),
                     password_file: self.layout.secret("broker-dcmgr"),
+                    plain_text: !address.ip().is_loopback(),
                 },
                 streams: StreamDoor { listen: self.layout.streams_socket() },
                 compat: self.wish.compat.clone().map(|listen| Compat { listen, token_file: self.layout.token("demo") }),
@@ -471,8 +475,24 @@ fn zone_name(zone: &jiff::tz::TimeZone) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::wish;
     use super::*;
     use jiff::tz::TimeZone;
+
+    #[test]
+    fn plain_text_is_said_of_the_namespaces_and_not_where_loopback_needs_no_saying() {
+        for kind in [Kind::Real, Kind::Sim] {
+            let folder = tempfile::tempdir().unwrap();
+            let layout = Layout::new(folder.path());
+            let wish = wish(kind);
+            let capacity = Capacity { cpus: 4, memory_mib: 4096, disk_mib: 10_000 };
+            let writer = Writer { layout: &layout, wish: &wish, capacity };
+            let own = writer.common(&"nsa.n1".parse().unwrap()).unwrap().broker;
+            let host: std::net::IpAddr = own.host.parse().unwrap();
+            assert_eq!(own.plain_text, !host.is_loopback(), "{host}");
+            assert_eq!(own.plain_text, kind == Kind::Real);
+        }
+    }
 
     #[test]
     fn a_zone_is_told_by_its_name_and_one_without_a_name_is_utc() {

@@ -7,8 +7,9 @@
 use super::fabric::Fabric;
 use super::host::Host;
 use anyhow::Context;
-use arame_schema::jobs::exchange;
-use arame_schema::limits::DELIVERY_LIMIT;
+use arame_schema::broker;
+pub use arame_schema::broker::{MANAGER as MANAGER_USER, VHOST};
+use arame_schema::model::AgentId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -18,7 +19,6 @@ use std::path::{Path, PathBuf};
 /// Copies of everything published.
 pub const TAP: &str = "chaos.tap";
 
-pub const VHOST: &str = "arame";
 pub const MANAGERS: [&str; 2] = ["dcmgr.1", "dcmgr.2"];
 pub const AGENTS: [&str; 7] = ["hva.h1", "hva.h2", "hva.h3", "sta.s1", "sta.s2", "nsa.n1", "nsa.n2"];
 /// The hva on libvirt, where the machine can, and the host it lives in.
@@ -26,9 +26,6 @@ pub const REAL: &str = "hva.h4";
 pub const HOST: &str = "host.h4";
 pub const DATABASE: &str = "mariadb";
 pub const BROKER: &str = "rabbitmq";
-
-/// The user of the broker that dcmgr is.
-pub const MANAGER_USER: &str = "dcmgr";
 
 pub const API_PORT: u16 = 9001;
 pub const BROKER_PORT: u16 = 5672;
@@ -130,7 +127,7 @@ impl Files<'_> {
 
     fn broker_section(&self, name: &str, user: &str) -> anyhow::Result<String> {
         Ok(format!(
-            "[{name}]\nhost = \"{}\"\nport = {BROKER_PORT}\nvhost = \"{VHOST}\"\nuser = \"{user}\"\npassword_file = \"{}\"\n",
+            "[{name}]\nhost = \"{}\"\nport = {BROKER_PORT}\nvhost = \"{VHOST}\"\nuser = \"{user}\"\npassword_file = \"{}\"\nplain_text = true\n",
             self.fabric.address(BROKER)?,
             self.path("password").display()
         ))
@@ -266,7 +263,7 @@ impl Files<'_> {
     }
 
     fn broker(&self) -> anyhow::Result<()> {
-        self.write("broker/definitions.json", &definitions(&self.agents()).to_string())?;
+        self.write("broker/definitions.json", &definitions(&self.agents())?.to_string())?;
         self.write("broker/plugins", "[].\n")?;
         let cookie = self.write("broker/.erlang.cookie", "ofthecell")?;
         std::fs::set_permissions(&cookie, std::os::unix::fs::PermissionsExt::from_mode(0o400))?;
@@ -344,48 +341,17 @@ fn password_hash() -> String {
 }
 
 /// Users, permissions and policies as `arame up` sets them, and the tap.
-fn definitions(agents: &[&str]) -> Value {
-    let user = |name: &&str| {
+fn definitions(agents: &[&str]) -> anyhow::Result<Value> {
+    let agents = agents.iter().map(|agent| agent.parse()).collect::<Result<Vec<AgentId>, _>>()?;
+    let mut definitions = broker::definitions(&agents, |name| {
         json!({ "name": name, "password_hash": password_hash(), "tags": "",
                 "hashing_algorithm": "rabbit_password_hashing_sha256" })
-    };
-    let users: Vec<Value> = [MANAGER_USER].iter().chain(agents).map(user).collect();
-    let all = json!({ "user": MANAGER_USER, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*" });
-    let permission = |agent: &&str| {
-        let own = format!("^job\\.{}$", agent.replace('.', "\\."));
-        let write = "^arame\\.(hello|outcome|inventory|heartbeat|reply)$";
-        json!({ "user": agent, "vhost": VHOST, "configure": own, "write": write, "read": own })
-    };
-    let fanout = |name: &str| {
-        json!({ "name": name, "vhost": VHOST, "type": "fanout", "durable": true, "auto_delete": false,
-                "internal": false, "arguments": {} })
-    };
-    let permissions: Vec<Value> = std::iter::once(all).chain(agents.iter().map(permission)).collect();
-    let exchanges: Vec<Value> = exchange::ALL.iter().copied().chain([TAP]).map(fanout).collect();
-    let policy = |name: &str, pattern: &str, definition: Value| {
-        json!({ "vhost": VHOST, "name": name, "pattern": pattern, "apply-to": "queues", "priority": 0,
-                "definition": definition })
-    };
-    let dead_letters = json!({
-        "delivery-limit": DELIVERY_LIMIT, "dead-letter-exchange": "", "dead-letter-routing-key": "dead"
     });
-    json!({
-        "vhosts": [{ "name": VHOST }],
-        "users": users,
-        "permissions": permissions,
-        "exchanges": exchanges,
-        "queues": [{ "name": "dead", "vhost": VHOST, "durable": true, "auto_delete": false,
-                     "arguments": { "x-queue-type": "quorum" } }],
-        // The broker's own exchange of traces: `publish.<exchange>` for every message published.
-        "bindings": [{ "source": "amq.rabbitmq.trace", "vhost": VHOST, "destination": TAP,
-                       "destination_type": "exchange", "routing_key": "publish.#", "arguments": {} }],
-        "policies": [
-            policy("jobs", "^job\\.", dead_letters.clone()),
-            policy("answers", "^dcmgr\\.(hello|outcome)$", dead_letters),
-            policy("dead", "^dead$", json!({ "max-length": 10_000 })),
-            policy("transient", "^dcmgr\\.(inventory|heartbeat)$", json!({ "max-length": 10_000 })),
-        ],
-    })
+    definitions["exchanges"].as_array_mut().context("exchanges are a list")?.push(broker::fanout(TAP));
+    // The broker's own exchange of traces: `publish.<exchange>` for every message published.
+    definitions["bindings"] = json!([{ "source": "amq.rabbitmq.trace", "vhost": VHOST, "destination": TAP,
+                                       "destination_type": "exchange", "routing_key": "publish.#", "arguments": {} }]);
+    Ok(definitions)
 }
 
 /// What makes a program's clock the one of its file, and leaves its monotonic clock alone.
@@ -417,5 +383,7 @@ pub fn broker_for(folder: &Path, address: Ipv4Addr, user: &str) -> arame_framewo
         vhost: VHOST.to_owned(),
         user: user.to_owned(),
         password_file: folder.join("password"),
+        ca_file: None,
+        plain_text: true,
     }
 }

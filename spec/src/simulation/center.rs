@@ -249,6 +249,8 @@ impl Center {
                 vhost: "-".into(),
                 user: name.to_owned(),
                 password_file: PathBuf::new(),
+                ca_file: None,
+                plain_text: true,
             },
             streams: Default::default(),
             metrics: Default::default(),

@@ -76,6 +76,8 @@ impl Start {
             vhost: "-".into(),
             user: self.name.clone(),
             password_file: PathBuf::new(),
+            ca_file: None,
+            plain_text: true,
         };
         Ok(Common {
             agent: self.name.parse()?,

@@ -27,6 +27,8 @@ const ONLY: &[Only] = &[
     Only { library: "dhcproto", places: &["agents/nsa", "spec/"] },
     // Clocks of time zones: which moments a schedule means is dcmgr's affair alone. A new data center asks its machine.
     Only { library: "jiff", places: &["dcmgr/src/plan", "dcmgr/src/app/schedules", "cli/src/up/configs.rs"] },
+    // Who signs: certificates are made in one place.
+    Only { library: "rcgen", places: &["dcmgr/src/authority", "agents/framework/tests"] },
     // What a program tells a service manager is its own affair, and of the loops that say it.
     Only {
         library: "arame_service",

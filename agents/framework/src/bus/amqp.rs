@@ -16,6 +16,7 @@ mod callbacks;
 mod consumer;
 mod publisher;
 mod supervisor;
+mod tls;
 mod topology;
 
 use super::{Address, Bus, Delivery, Durability, Link, PublishError, Source};
@@ -86,7 +87,7 @@ impl AmqpBus {
             }
         }
         let (orders, taken) = mpsc::unbounded_channel();
-        let (up, link) = watch::channel(Link { up: false, session: 0 });
+        let (up, link) = watch::channel(Link::NONE_YET);
         let slot = Slot::default();
         tokio::spawn(Supervisor::new(broker.clone(), role, taken, slot.clone(), up).run());
         Ok(Arc::new(Self { user: broker.user.clone(), slot, orders, link, stalled: AtomicBool::new(false) }))

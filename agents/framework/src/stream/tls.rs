@@ -23,13 +23,9 @@ impl Trust {
     /// # Errors
     /// The file holds no certificate.
     pub fn of(ca_file: &Path) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(ca_file)? {
-            roots.add(certificate).with_context(|| format!("`{}`", ca_file.display()))?;
-        }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots(ca_file)?)
             .with_no_client_auth();
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
@@ -41,6 +37,18 @@ impl Trust {
         let wire = self.0.connect(name, socket).await.map_err(|e| format!("{host} is not believed: {e}"))?;
         Ok(Box::new(wire))
     }
+}
+
+/// The signers that a file names.
+///
+/// # Errors
+/// The file holds no certificate.
+pub(crate) fn roots(ca_file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca_file)? {
+        roots.add(certificate).with_context(|| format!("`{}`", ca_file.display()))?;
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -5,9 +5,11 @@
 
 use super::{AGENTS, DCMGR, Realm, START_LIMIT, VHOSTS};
 use anyhow::{Context, bail, ensure};
+use arame_schema::broker::Rights;
 use base64::Engine;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -45,8 +47,16 @@ struct Own {
 #[derive(Clone, Copy)]
 struct Ports {
     amqp: u16,
+    amqps: u16,
     dist: u16,
     epmd: u16,
+}
+
+/// What a server shows to whoever comes by TLS. The files are read again for each connection.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 impl Rabbit {
@@ -55,9 +65,21 @@ impl Rabbit {
     /// # Errors
     /// When it does not answer in time; the message holds the end of its log.
     pub fn private() -> anyhow::Result<Arc<Self>> {
+        Self::private_with(None)
+    }
+
+    /// The same, which is also reached by TLS 1.3 at [`Rabbit::tls_port`].
+    ///
+    /// # Errors
+    /// As [`Rabbit::private`].
+    pub fn private_with_tls(shown: &Shown) -> anyhow::Result<Arc<Self>> {
+        Self::private_with(Some(shown))
+    }
+
+    fn private_with(shown: Option<&Shown>) -> anyhow::Result<Arc<Self>> {
         let ports = Ports::free()?;
         let dir = std::env::temp_dir().join(format!("arame-testkit-{}", ports.amqp));
-        prepare(&dir, ports)?;
+        prepare(&dir, ports, shown)?;
         let holder = File::create(dir.join("use.lock"))?;
         holder.lock_shared()?;
         let epmd = start_epmd(ports)?;
@@ -101,12 +123,12 @@ impl Rabbit {
         let ports = Ports::free()?;
         let dir = base.join("node");
         let _ = std::fs::remove_dir_all(&dir);
-        prepare(&dir, ports)?;
+        prepare(&dir, ports, None)?;
         let epmd = start_epmd(ports)?;
         let node = start_node(&dir, ports)?;
         let pid = node.id();
         start_keeper(&base.join("use.lock"), &[pid, epmd.id()])?;
-        let text = format!("{} {} {} {pid}", ports.amqp, ports.dist, ports.epmd);
+        let text = format!("{} {} {} {} {pid}", ports.amqp, ports.amqps, ports.dist, ports.epmd);
         std::fs::write(base.join("ports"), text)?;
         let server =
             Self { dir, ports, pid: Mutex::new(pid), own: None, _use: Some(holder), next_vhost: AtomicUsize::new(0) };
@@ -117,9 +139,9 @@ impl Rabbit {
     fn adopt(base: &Path, holder: File) -> Option<Self> {
         let text = std::fs::read_to_string(base.join("ports")).ok()?;
         let numbers: Vec<u32> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let [amqp, dist, epmd, pid] = numbers[..] else { return None };
+        let [amqp, amqps, dist, epmd, pid] = numbers[..] else { return None };
         let port = |number: u32| u16::try_from(number).ok();
-        let ports = Ports { amqp: port(amqp)?, dist: port(dist)?, epmd: port(epmd)? };
+        let ports = Ports { amqp: port(amqp)?, amqps: port(amqps)?, dist: port(dist)?, epmd: port(epmd)? };
         answers(ports.amqp).then(|| Self {
             dir: base.join("node"),
             ports,
@@ -132,6 +154,10 @@ impl Rabbit {
 
     pub fn port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    pub fn tls_port(&self) -> u16 {
+        self.ports.amqps
     }
 
     /// File with the password of every account.
@@ -158,7 +184,8 @@ impl Rabbit {
 
     fn add_vhost(&self, vhost: &str) -> anyhow::Result<()> {
         self.ctl(&["add_vhost", vhost])?;
-        for (user, configure, write, read) in accounts() {
+        for (user, rights) in accounts() {
+            let Rights { configure, write, read } = rights;
             self.ctl(&["set_permissions", "-p", vhost, &user, &configure, &write, &read])?;
         }
         Ok(())
@@ -256,11 +283,11 @@ impl Drop for Rabbit {
 
 impl Ports {
     fn free() -> anyhow::Result<Self> {
-        // All three are bound at once, so that they differ.
+        // All are bound at once, so that they differ.
         let held: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
+            (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
         let port = |i: usize| held[i].local_addr().map(|address| address.port());
-        Ok(Self { amqp: port(0)?, dist: port(1)?, epmd: port(2)? })
+        Ok(Self { amqp: port(0)?, amqps: port(1)?, dist: port(2)?, epmd: port(3)? })
     }
 
     fn node(self) -> String {
@@ -268,43 +295,45 @@ impl Ports {
     }
 }
 
-/// User, configure, write, read: DESIGN, Permissions.
-fn accounts() -> Vec<(String, String, String, String)> {
-    let all = || ".*".to_owned();
-    let mut accounts = vec![(DCMGR.to_owned(), all(), all(), all())];
-    for agent in AGENTS {
-        let queue = format!("^job\\.{}$", agent.replace('.', "\\."));
-        let exchanges = "^arame\\.(hello|outcome|inventory|heartbeat|reply)$".to_owned();
-        accounts.push((agent.to_owned(), queue.clone(), exchanges, queue));
-    }
-    accounts
+/// Users and what they may: DESIGN, Permissions.
+fn accounts() -> Vec<(String, Rights)> {
+    let agents = AGENTS.iter().map(|agent| ((*agent).to_owned(), Rights::of_agent(&super::agent(agent))));
+    std::iter::once((DCMGR.to_owned(), Rights::of_manager())).chain(agents).collect()
 }
 
-fn prepare(dir: &Path, ports: Ports) -> anyhow::Result<()> {
+fn prepare(dir: &Path, ports: Ports, shown: Option<&Shown>) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir)?;
     std::fs::write(dir.join("password"), format!("{PASSWORD}\n"))?;
     std::fs::write(dir.join("plugins"), "[].\n")?;
     std::fs::write(dir.join("env"), "")?;
     std::fs::write(dir.join("definitions.json"), definitions().to_string())?;
-    let conf = format!(
+    let mut conf = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\nload_definitions = {}\nloopback_users = none\nheartbeat = 60\n\
          vm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n",
         ports.amqp,
         dir.join("definitions.json").display()
     );
+    if let Some(Shown { certificate_file, key_file }) = shown {
+        write!(
+            conf,
+            "listeners.ssl.1 = 127.0.0.1:{}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n\
+             ssl_options.versions.1 = tlsv1.3\n",
+            ports.amqps,
+            certificate_file.display(),
+            key_file.display()
+        )?;
+    }
     std::fs::write(dir.join("rabbitmq.conf"), conf)?;
     Ok(())
 }
 
 fn definitions() -> serde_json::Value {
     let vhosts: Vec<_> = (0..VHOSTS).map(|i| format!("t{i}")).collect();
-    let mut permissions = Vec::new();
-    for (user, configure, write, read) in accounts() {
-        for vhost in &vhosts {
-            permissions
-                .push(json!({ "user": user, "vhost": vhost, "configure": configure, "write": write, "read": read }));
-        }
-    }
+    let everywhere = |(user, rights): (String, Rights)| {
+        vhosts.iter().map(|vhost| rights.permission(&user, vhost)).collect::<Vec<_>>()
+    };
+    let permissions: Vec<_> = accounts().into_iter().flat_map(everywhere).collect();
     let users: Vec<_> = accounts()
         .into_iter()
         .map(|(name, ..)| {
@@ -341,7 +370,10 @@ fn environment(command: &mut Command, dir: &Path, ports: Ports) {
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("plugins"))
         .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
         .env("RABBITMQ_CONF_ENV_FILE", dir.join("env"))
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1} -ssl bypass_pem_cache true",
+        )
         .stdin(Stdio::null());
 }
 

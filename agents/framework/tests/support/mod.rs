@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod dcmgr;
+pub mod manager;
 pub mod scripted;
 
 use arame_framework::bus::amqp::{AmqpBus, Role};

@@ -134,5 +134,13 @@ pub fn common(dir: &Path, agent: &str, broker: Broker) -> Common {
 
 /// For the memory bus, which reads none of it.
 pub fn no_broker() -> Broker {
-    Broker { host: String::new(), port: 0, vhost: String::new(), user: String::new(), password_file: "/".into() }
+    Broker {
+        host: String::new(),
+        port: 0,
+        vhost: String::new(),
+        user: String::new(),
+        password_file: "/".into(),
+        ca_file: None,
+        plain_text: true,
+    }
 }

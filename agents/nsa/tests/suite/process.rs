@@ -30,7 +30,15 @@ fn common(dir: &Path) -> Common {
     std::fs::write(&key_file, "a-key-made-at-join\n").unwrap();
     std::fs::write(&password_file, "secret\n").unwrap();
     // Nobody listens on port 1.
-    let broker = Broker { host: "127.0.0.1".into(), port: 1, vhost: "arame".into(), user: AGENT.into(), password_file };
+    let broker = Broker {
+        host: "127.0.0.1".into(),
+        port: 1,
+        vhost: "arame".into(),
+        user: AGENT.into(),
+        password_file,
+        ca_file: None,
+        plain_text: false,
+    };
     Common {
         agent: AGENT.parse().unwrap(),
         key_file,

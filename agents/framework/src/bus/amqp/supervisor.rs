@@ -11,7 +11,7 @@
 
 use super::callbacks::{Ended, Reason};
 use super::{CLOSE_LIMIT, Role, Slot, consumer, topology};
-use crate::bus::{Delivery, Link, Source};
+use crate::bus::{Delivery, Distrust, Link, Source};
 use crate::config::Broker;
 use amqprs::connection::Connection;
 use rand::Rng;
@@ -187,7 +187,10 @@ impl Supervisor {
         };
         let (connection, reason) = match opened {
             Some(Ok(open)) => open,
-            Some(Err(error)) => return Err(End::Lost(error.to_string())),
+            Some(Err(error)) => {
+                self.doubt(error.distrust);
+                return Err(End::Lost(error.to_string()));
+            }
             None => return Err(End::Lost(format!("connecting took longer than {CALL_LIMIT:?}"))),
         };
         let mut missing = vec![Task::Publisher];
@@ -211,6 +214,14 @@ impl Supervisor {
             closed_channels: 0,
             missing,
         })
+    }
+
+    /// Tells why the broker is not believed, once for each change.
+    fn doubt(&self, distrust: Option<Distrust>) {
+        let changed = self.link.send_if_modified(|link| std::mem::replace(&mut link.distrust, distrust) != distrust);
+        if let (true, Some(distrust)) = (changed, distrust) {
+            tracing::warn!(host = self.broker.host, "{distrust}");
+        }
     }
 
     /// How long a consumer has to stand back on a new connection. One quorum queue without a leader makes its consume
@@ -330,7 +341,7 @@ impl Supervisor {
         let before = session.missing.len();
         session.missing.retain(|missing| *missing != task);
         if before > 0 && session.missing.is_empty() {
-            self.link.send_modify(|link| *link = Link { up: true, session: link.session + 1 });
+            self.link.send_modify(|link| *link = Link { up: true, session: link.session + 1, distrust: None });
             tracing::info!(host = self.broker.host, port = self.broker.port, "connected to the broker");
         }
     }

@@ -6,8 +6,9 @@
 
 use super::callbacks::{Door, Ended, OnChannel, OnConnection, Reason};
 use super::publisher::{Confirms, Publisher};
+use super::tls::{self, Verdict};
 use super::{ConnectError, HEARTBEAT_SECONDS, Role};
-use crate::bus::Source;
+use crate::bus::{Distrust, Source};
 use crate::config::Broker;
 use amqprs::channel::{
     BasicConsumeArguments, BasicQosArguments, Channel, ConfirmSelectArguments, ConsumerMessage,
@@ -25,11 +26,13 @@ use tokio::sync::mpsc;
 pub(super) struct CallError {
     what: String,
     why: String,
+    /// It was the broker's certificate.
+    pub distrust: Option<Distrust>,
 }
 
 fn failed(what: &str, reason: &Reason) -> impl FnOnce(amqprs::error::Error) -> CallError {
     let (what, reason) = (what.to_owned(), reason.clone());
-    move |error| CallError { what, why: reason.get().unwrap_or_else(|| error.to_string()) }
+    move |error| CallError { what, why: reason.get().unwrap_or_else(|| error.to_string()), distrust: None }
 }
 
 /// RabbitMQ answers wrong credentials by closing the socket unless the client announces that it understands better,
@@ -55,16 +58,22 @@ pub(super) async fn open(
     ended: mpsc::UnboundedSender<Ended>,
 ) -> Result<(Connection, Reason), CallError> {
     let at = format!("{}:{}{}", broker.host, broker.port, broker.vhost);
-    let password = password(&broker).await.map_err(|error| CallError { what: at.clone(), why: error.to_string() })?;
+    let unusable = |why: String| CallError { what: at.clone(), why, distrust: None };
+    let password = password(&broker).await.map_err(|error| unusable(error.to_string()))?;
+    let tls = broker.ca_file.as_deref().map(|ca_file| tls::adaptor(ca_file, &broker.host)).transpose();
+    let (adaptor, verdict) = tls.map_err(|error| unusable(format!("{error:#}")))?.unzip();
     let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
-    let arguments = OpenConnectionArguments::new(&host, broker.port, &broker.user, &password)
-        .virtual_host(&broker.vhost)
-        .connection_name(&broker.user)
-        .heartbeat(HEARTBEAT_SECONDS)
-        .finish();
+    let mut arguments = OpenConnectionArguments::new(&host, broker.port, &broker.user, &password);
+    arguments.virtual_host(&broker.vhost).connection_name(&broker.user).heartbeat(HEARTBEAT_SECONDS);
+    if let Some(adaptor) = adaptor {
+        arguments.tls_adaptor(adaptor);
+    }
     let reason = Reason::default();
-    let connection =
-        Connection::open(&arguments).await.map_err(|error| CallError { what: at.clone(), why: told(&error) })?;
+    let connection = Connection::open(&arguments.finish()).await.map_err(|error| CallError {
+        what: at.clone(),
+        why: told(&error),
+        distrust: verdict.as_ref().and_then(Verdict::get),
+    })?;
     let callback = OnConnection { reason: reason.clone(), ended };
     connection.register_callback(callback).await.map_err(failed(&at, &reason))?;
     declare_own(&connection, &role).await?;

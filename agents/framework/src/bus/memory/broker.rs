@@ -171,7 +171,7 @@ impl State {
                 self.declare_behind(name);
             }
         }
-        let link = Link { up: true, session: 1 };
+        let link = Link { up: true, session: 1, distrust: None };
         let (frozen, seen) = watch::channel(false);
         let party = self.number();
         self.parties.insert(party, Party { user: user.to_owned(), up: true, link, followers: Vec::new(), frozen });
@@ -181,8 +181,7 @@ impl State {
     /// Follows a participant's connection; of one that has left, only that it is down.
     pub fn follow(&mut self, party: PartyId) -> watch::Receiver<Link> {
         let known = self.parties.get_mut(&party);
-        let (told, followed) =
-            watch::channel(known.as_ref().map_or(Link { up: false, session: 0 }, |known| known.link));
+        let (told, followed) = watch::channel(known.as_ref().map_or(Link::NONE_YET, |known| known.link));
         if let Some(known) = known {
             known.followers.push(told);
         }
@@ -223,7 +222,7 @@ impl State {
         for party in self.of_user(user) {
             let Some(known) = self.parties.get_mut(&party).filter(|known| known.up != up) else { continue };
             known.up = up;
-            known.set_link(Link { up, session: known.link.session + u64::from(up) });
+            known.set_link(Link { up, session: known.link.session + u64::from(up), distrust: None });
             self.stats.disconnects += u64::from(!up);
             for number in self.of_party(party) {
                 if up { self.attach(number) } else { self.detach(number) }
