@@ -10,7 +10,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use socket2::{SockRef, TcpKeepalive};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -89,8 +89,21 @@ fn keep_alive(socket: &TcpStream) {
     let _ = SockRef::from(socket).set_tcp_keepalive(&probes);
 }
 
+/// What is shown to callers; the files are read for each, so that a renewed certificate needs no restart.
+#[derive(Debug, Clone)]
+struct Shown {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+}
+
+impl Shown {
+    fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
+        acceptor(&self.certificate_file, &self.key_file)
+    }
+}
+
 enum Listening {
-    Tcp(TcpListener, Option<TlsAcceptor>),
+    Tcp(TcpListener, Option<Shown>),
     Unix(UnixListener),
 }
 
@@ -118,7 +131,12 @@ async fn listen(config: &StreamDoor) -> anyhow::Result<(Listening, String)> {
         return Ok((Listening::Unix(unix(Path::new(at))?), at.clone()));
     }
     let tls = match (&config.certificate_file, &config.key_file) {
-        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        (Some(certificate), Some(key)) => {
+            let shown = Shown { certificate_file: certificate.clone(), key_file: key.clone() };
+            // What cannot be shown now is told now.
+            shown.acceptor()?;
+            Some(shown)
+        }
         (None, None) => None,
         _ => anyhow::bail!("[streams]: certificate_file and key_file go together"),
     };
@@ -182,8 +200,15 @@ async fn wait_after(error: &std::io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-async fn shaken(wire: BoxedWire, tls: Option<TlsAcceptor>) -> Option<BoxedWire> {
-    let Some(tls) = tls else { return Some(wire) };
+async fn shaken(wire: BoxedWire, shown: Option<Shown>) -> Option<BoxedWire> {
+    let Some(shown) = shown else { return Some(wire) };
+    let tls = match shown.acceptor() {
+        Ok(tls) => tls,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "streams by TLS cannot be taken");
+            return None;
+        }
+    };
     match tokio::time::timeout(GREETING_LIMIT, tls.accept(wire)).await {
         Ok(Ok(wire)) => Some(Box::new(wire)),
         Ok(Err(error)) => {
@@ -200,7 +225,6 @@ mod tests {
     use crate::stream::{greet, hear, let_in};
     use arame_schema::jobs::report::Dial;
     use arame_schema::model::Secret;
-    use std::path::PathBuf;
     use std::process::Command;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use uuid::Uuid;
@@ -289,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn with_tls_the_agent_believes_whom_its_configuration_names_and_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
-        let (Some((certificate_file, key_file)), Some((stranger, _))) =
+        let (Some((certificate_file, key_file)), Some((stranger, strangers_key))) =
             (certificate(folder.path(), "dcmgr"), certificate(folder.path(), "stranger"))
         else {
             crate::testkit::skip("openssl");
@@ -298,17 +322,21 @@ mod tests {
         let stop = CancellationToken::new();
         let config = StreamDoor {
             certificate_file: Some(certificate_file.clone()),
-            key_file: Some(key_file),
+            key_file: Some(key_file.clone()),
             ..at("127.0.0.1:0")
         };
         let mut door = door(&config, stop.clone()).await.unwrap();
         let name = door.name.clone();
-        through(&mut door, &road(&name, Some(certificate_file))).await.unwrap();
-        let refused = road(&name, Some(stranger)).dial(&name).await.err().unwrap();
+        through(&mut door, &road(&name, Some(certificate_file.clone()))).await.unwrap();
+        let refused = road(&name, Some(stranger.clone())).dial(&name).await.err().unwrap();
         assert!(refused.contains("not believed"), "{refused}");
         let without = road(&name, None);
         let plain = through(&mut door, &without);
         assert!(tokio::time::timeout(Duration::from_secs(5), plain).await.unwrap().is_err(), "TLS was left out");
+        // Renewed: the next caller sees the other one.
+        std::fs::copy(&stranger, &certificate_file).unwrap();
+        std::fs::copy(&strangers_key, &key_file).unwrap();
+        through(&mut door, &road(&name, Some(stranger))).await.unwrap();
         stop.cancel();
     }
 }
