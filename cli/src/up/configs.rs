@@ -484,6 +484,8 @@ mod tests {
         for kind in [Kind::Real, Kind::Sim] {
             let folder = tempfile::tempdir().unwrap();
             let layout = Layout::new(folder.path());
+            std::fs::create_dir_all(layout.secret("any").parent().unwrap()).unwrap();
+            std::fs::create_dir_all(layout.path("state")).unwrap();
             let wish = wish(kind);
             let capacity = Capacity { cpus: 4, memory_mib: 4096, disk_mib: 10_000 };
             let writer = Writer { layout: &layout, wish: &wish, capacity };
