@@ -29,6 +29,9 @@ pub struct Config {
     /// The listener for unchanged old clients; off unless it is here.
     #[serde(default)]
     pub compat: Option<Compat>,
+    /// The API by TLS, for other machines. Unsaid: only `listen`.
+    #[serde(default)]
+    pub https: Option<Https>,
     /// Where agents bring the bytes of consoles. Unsaid: there are none.
     #[serde(default)]
     pub streams: Option<StreamDoor>,
@@ -44,6 +47,15 @@ fn naming_services() -> u16 {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+/// `[https]`: what is served at `listen`, by TLS. The files (PEM) are looked at for each caller: renewed ones need no restart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Https {
+    pub listen: SocketAddr,
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 /// A listener that attaches a token to requests without one.

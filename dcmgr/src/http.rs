@@ -59,6 +59,7 @@ mod ssh_key_pairs;
 mod status;
 #[cfg(test)]
 mod surface_tests;
+mod tls;
 mod users;
 mod vifs;
 mod volume_snapshots;
@@ -80,6 +81,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 pub use openapi::document;
+pub use tls::{Pair, TlsListener};
 
 /// Where the API lives. The version is the original's.
 pub const API: &str = "/api/12.03";
@@ -130,6 +132,14 @@ pub fn router(app: App, stop: CancellationToken) -> Router {
 pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
     let service = router(app, stop.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}
+
+/// The same for other machines, by TLS.
+///
+/// # Errors
+/// The server's.
+pub async fn serve_tls(app: App, listener: TlsListener, stop: CancellationToken) -> std::io::Result<()> {
+    tls::serve(router(app, stop.clone()), listener, stop).await
 }
 
 /// Where old clients come in.

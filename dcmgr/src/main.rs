@@ -2,20 +2,22 @@
 
 use anyhow::Context;
 use arame_dcmgr::app::{App, Parts, schedules};
+use arame_dcmgr::authority::{Authority, AuthorityError, Outcome, Wish};
 use arame_dcmgr::config::{Compat, CompatAddress, Config};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::{self, Db};
+use arame_dcmgr::http::{Pair, TlsListener};
 use arame_dcmgr::{http, tasks};
-use arame_framework::bus::Bus;
 use arame_framework::bus::amqp::{AmqpBus, Role};
+use arame_framework::bus::{Bus, Link};
 use arame_framework::stream;
-use arame_service::{Loops, Notifier, configured, ended, readable, watch_door};
-use clap::{Parser, Subcommand};
+use arame_service::{Loops, Notifier, Unusable, configured, ended, readable, watch_door};
+use clap::{Args, Parser, Subcommand};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Parser)]
@@ -51,6 +53,28 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Sign a certificate for the broker, streams or a proxy, by the data center's own authority, which is made the first
+    /// time. Run as root; again it changes nothing until the certificate has less than a month left.
+    Certificate(Certificate),
+}
+
+#[derive(Args)]
+struct Certificate {
+    /// The folder of the authority: `ca.pem`, which goes to every machine, and `ca.key`, which nobody else needs.
+    #[arg(long, default_value = "/etc/arame")]
+    authority: PathBuf,
+    /// A name or an address at which it is reached; say it for each.
+    #[arg(long = "name", required = true)]
+    names: Vec<String>,
+    /// Where the certificate goes.
+    #[arg(long)]
+    certificate: PathBuf,
+    /// Where its key is; made, where there is none.
+    #[arg(long)]
+    key: PathBuf,
+    /// Whose members may read the key, beside root.
+    #[arg(long)]
+    group: Option<String>,
 }
 
 /// Requests under way get this long to end when the program stops.
@@ -67,6 +91,27 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let notifier = Notifier::of_the_environment();
     ended(&notifier, run(arguments, &notifier))
+}
+
+/// Says in both languages what was done.
+fn certify(wanted: Certificate) -> Result<(), AuthorityError> {
+    let Certificate { authority, names, certificate, key, group } = wanted;
+    let now = SystemTime::now();
+    let authority = Authority::at(&authority, now)?;
+    let wish = Wish { names, certificate_file: certificate, key_file: key, group };
+    let outcome = authority.ensure(&wish, now)?;
+    let (at, ca) = (wish.certificate_file.display(), authority.file().display());
+    match outcome {
+        Outcome::Signed => {
+            println!("{at} is signed, for a year. Machines that have {ca} believe it.");
+            println!("{at} に署名しました(1 年有効)。{ca} を持つ機械はこれを信用します。");
+        }
+        Outcome::GoodStill => {
+            println!("{at} is good for a month more: nothing was changed.");
+            println!("{at} はまだ 1 か月以上有効なので、何も変えていません。");
+        }
+    }
+    Ok(())
 }
 
 fn run(arguments: Arguments, notifier: &Notifier) -> anyhow::Result<ExitCode> {
@@ -88,6 +133,11 @@ fn run(arguments: Arguments, notifier: &Notifier) -> anyhow::Result<ExitCode> {
             Command::Migrate { config } => {
                 let config = read::<Config>(&config)?;
                 prepare(&config, None).await?;
+            }
+            Command::Certificate(wanted) => {
+                let refused =
+                    |error: AuthorityError| Unusable::Rule { japanese: error.japanese(), english: error.to_string() };
+                certify(wanted).map_err(refused)?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -162,8 +212,15 @@ async fn serve(config: &Path, seed: Option<&Path>, notifier: &Notifier) -> anyho
         let (app, closing) = (app.clone(), closing.clone());
         servers.spawn(async move { http::serve_compat(app, listener, &secret, closing).await });
     }
+    if let Some(https) = &config.https {
+        let pair = Pair { certificate_file: https.certificate_file.clone(), key_file: https.key_file.clone() };
+        let listener = TlsListener::bind(https.listen, pair).await;
+        let listener = listener.with_context(|| format!("cannot serve the API by TLS on {}", https.listen))?;
+        tracing::info!(listen = %https.listen, "serving by TLS");
+        servers.spawn(http::serve_tls(app.clone(), listener, closing.clone()));
+    }
     servers.spawn(http::serve(app.clone(), listener, closing.clone()));
-    notifier.ready(&serving(&config, bus.link().borrow().up));
+    notifier.ready(&serving(&config, *bus.link().borrow()));
     running.spawn(tell(notifier.clone(), config.clone(), bus.clone(), stop.clone()));
     let knocking = tokio::spawn(watch_door(loops.one_more(), config.listen, KNOCK_AT));
     asked_to_end().await?;
@@ -210,13 +267,18 @@ fn compat_listener(compat: &Compat) -> anyhow::Result<(http::CompatListener, Str
 fn checked(path: &Path) -> anyhow::Result<Config> {
     let config = configured(path, read::<Config>(path))?;
     readable(&config.database.password_file)?;
-    readable(&config.broker.password_file)?;
+    config.broker.check()?;
     readable(&config.secret_key_file)?;
+    if let Some(https) = &config.https {
+        readable(&https.certificate_file)?;
+        readable(&https.key_file)?;
+    }
     Ok(config)
 }
 
-fn serving(config: &Config, broker_is_up: bool) -> String {
-    let broker = if broker_is_up { "the broker is reached" } else { "the broker is not reached: jobs wait" };
+fn serving(config: &Config, link: Link) -> String {
+    let trouble = link.trouble().map(|trouble| format!("{trouble}: jobs wait"));
+    let broker = trouble.unwrap_or_else(|| "the broker is reached".to_owned());
     format!("serving the API on {}; {broker}", config.listen)
 }
 
@@ -228,8 +290,8 @@ async fn tell(notifier: Notifier, config: Config, bus: Arc<dyn Bus>, stop: Cance
             () = stop.cancelled() => return,
             changed = link.changed() => if changed.is_err() { return },
         }
-        let is_up = link.borrow_and_update().up;
-        notifier.status(&serving(&config, is_up));
+        let now = *link.borrow_and_update();
+        notifier.status(&serving(&config, now));
     }
 }
 

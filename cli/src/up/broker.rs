@@ -64,7 +64,8 @@ fn salt(password: &str) -> [u8; 4] {
 fn definitions(manager: &str, agents: &[(AgentId, String)]) -> Value {
     let ids: Vec<AgentId> = agents.iter().map(|(agent, _)| agent.clone()).collect();
     broker::definitions(&ids, |name| {
-        let password = agents.iter().find(|(agent, _)| agent.as_str() == name).map_or(manager, |(_, password)| password);
+        let password =
+            agents.iter().find(|(agent, _)| agent.as_str() == name).map_or(manager, |(_, password)| password);
         json!({
             "name": name, "password_hash": password_hash(password, salt(password)),
             "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""
@@ -253,8 +254,10 @@ mod tests {
     fn every_user_has_its_own_password_and_there_is_no_guest() {
         let definitions = definitions("m", &[("hva.h1".parse().unwrap(), "p".into())]);
         let users = definitions["users"].as_array().unwrap();
-        let hashes: Vec<(&str, &str)> =
-            users.iter().map(|user| (user["name"].as_str().unwrap(), user["password_hash"].as_str().unwrap())).collect();
+        let hashes: Vec<(&str, &str)> = users
+            .iter()
+            .map(|user| (user["name"].as_str().unwrap(), user["password_hash"].as_str().unwrap()))
+            .collect();
         let hash = |password: &str| password_hash(password, salt(password));
         assert_eq!(hashes, [("dcmgr", hash("m").as_str()), ("hva.h1", hash("p").as_str())]);
     }

@@ -110,14 +110,23 @@ is "arame-nsa ended with" 78 show arame-nsa ExecMainStatus
 has "the mistake" "agnet" show arame-nsa StatusText
 cp /tmp/nsa.toml /etc/arame/nsa.toml
 
+step "the broker's certificate, and the authority behind it"
+certificate() { arame-dcmgr certificate --name localhost --name 127.0.0.1 --certificate /etc/rabbitmq/arame.pem --key /etc/rabbitmq/arame.key --group rabbitmq; }
+has "it is signed" "^/etc/rabbitmq/arame.pem is signed, for a year. Machines that have /etc/arame/ca.pem believe it." certificate
+is "who reads its key" "root:rabbitmq 640" stat -c '%U:%G %a' /etc/rabbitmq/arame.key
+is "who reads the authority's" "root:root 600" stat -c '%U:%G %a' /etc/arame/ca.key
+sum=$(cat /etc/rabbitmq/arame.* /etc/arame/ca.* | md5sum)
+has "again, in both languages" "まだ 1 か月以上有効" certificate
+is "nothing was changed" "$sum" bash -c 'cat /etc/rabbitmq/arame.* /etc/arame/ca.* | md5sum'
+
 step "filled in"
 fill_in() {
     local kind=$1 name=$2
     echo a-key >/etc/arame/$kind.key
     {
         printf '[common]\nagent = "%s"\nkey_file = "/etc/arame/%s.key"\nstate_dir = "/var/lib/arame/%s/state"\n' "$name" $kind $kind
-        printf '[common.broker]\nhost = "127.0.0.1"\nport = 5672\nvhost = "arame"\nuser = "%s"\n' "$name"
-        printf 'password_file = "/etc/arame/%s.broker-password"\n' $kind
+        printf '[common.broker]\nhost = "localhost"\nport = 5671\nvhost = "arame"\nuser = "%s"\n' "$name"
+        printf 'password_file = "/etc/arame/%s.broker-password"\nca_file = "/etc/arame/ca.pem"\n' $kind
         cat
     } >/etc/arame/$kind.toml
 }
@@ -150,6 +159,16 @@ for kind in hva sta nsa; do
     has "arame-$kind without a broker" "serves what it knows; the broker is not reached" show arame-$kind StatusText
 done
 
+step "no plain text to another machine"
+cp /etc/arame/nsa.toml /tmp/nsa.toml
+sed -i -e '/^ca_file/d' -e 's/^host = .*/host = "10.0.0.1"/' /etc/arame/nsa.toml
+systemctl restart arame-nsa 2>/dev/null
+in_time "arame-nsa" failed show arame-nsa ActiveState
+is "arame-nsa ended with" 78 show arame-nsa ExecMainStatus
+has "why" "The broker 10.0.0.1 is another machine, and without ca_file .*平文" show arame-nsa StatusText
+cp /tmp/nsa.toml /etc/arame/nsa.toml
+systemctl start arame-nsa || fail "arame-nsa does not start"
+
 step "a database that is away is waited for, one that is there is served"
 sed -i -e 's/^#\(listen = "127.0.0.1:9001"\|secret_key_file\|socket\|user\|password_file\|name\|host = "127\|port = 5672\|vhost\)/\1/' /etc/arame/dcmgr.toml
 for name in key database-password broker-password; do
@@ -174,6 +193,10 @@ is "whose process it is" arame-dcmgr stat -c %U /proc/"$(show arame-dcmgr MainPI
 step "all of them as one data center, as README has it"
 examples=/usr/share/doc/arame-dcmgr/examples
 echo 'NODENAME=rabbit@localhost' >/etc/rabbitmq/rabbitmq-env.conf
+install -D -m 644 $examples/rabbitmq.conf /etc/rabbitmq/conf.d/arame.conf
+# At first the broker shows what another authority signed.
+cp -a /etc/rabbitmq/arame.pem /tmp/believed.pem
+arame-dcmgr certificate --authority /root --name localhost --certificate /etc/rabbitmq/arame.pem --key /etc/rabbitmq/arame.key >/dev/null || fail "another authority"
 systemctl start rabbitmq-server || fail "rabbitmq-server does not start: $(journalctl -u rabbitmq-server --no-pager | tail -20)"
 install -o rabbitmq -m 600 $examples/broker.json /var/lib/rabbitmq/broker.json
 sed -i "s/PASSWORD-dcmgr/$(cat /etc/arame/dcmgr.broker-password)/; s/PASSWORD-...\..1/secret/" /var/lib/rabbitmq/broker.json
@@ -185,7 +208,17 @@ for name in admin team; do openssl rand -hex 32 >/etc/arame/token-$name; done
 cp $examples/seed.toml /etc/arame/seed.toml
 chown root:arame-dcmgr /etc/arame/agents/* /etc/arame/token-* && chmod 640 /etc/arame/agents/* /etc/arame/token-*
 sed -i 's/^#\(seed_file\)/\1/' /etc/arame/dcmgr.toml
+arame-dcmgr certificate --name localhost --certificate /etc/arame/api.pem --key /etc/arame/api.key --group arame-dcmgr >/dev/null || fail "the API's certificate"
+sed -i -e '/^#\[https\]/,/^#key_file/s/^#//' -e 's/10\.0\.0\.1:9443/127.0.0.1:9443/' /etc/arame/dcmgr.toml
 systemctl restart arame-dcmgr || fail "arame-dcmgr does not start with its seed"
+by_tls() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@" https://localhost:9443/api/12.03/instances; }
+is "the API by TLS" 401 by_tls --cacert /etc/arame/ca.pem
+is "the control: who does not have the authority believes nobody" 000 by_tls
+for kind in hva sta nsa; do
+    in_time "arame-$kind does not believe the broker" "nobody in ca_file has signed it.*認証局が署名していません" show arame-$kind StatusText
+done
+cp -a /tmp/believed.pem /etc/rabbitmq/arame.pem
+rabbitmqctl eval 'ssl:clear_pem_cache().' >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
 for kind in hva.h1 sta.s1 nsa.n1; do
     in_time "$kind joins" "^$kind has joined \(incarnation 1\)" show arame-${kind%.*} StatusText
 done
