@@ -6,14 +6,19 @@
 //! certificate: good for a month more ─► left alone      else ─► signed anew for the same key      no key ─► a key first
 //! ```
 //!
-//! Rule: it is run by hand or by a timer, as root, and no service reads `ca.key`. Run again it changes nothing that is good;
-//! stopped after any line and run again it ends whole: every file appears at once, and a key before what is made of it. What
-//! is there by somebody else's hand, an authority whose key is kept elsewhere, is not replaced.
+//! Rule: it is run by hand and by a weekly timer, as root, and nothing that is reached from outside reads `ca.key`. Run again it
+//! changes nothing that is good; stopped after any line and run again it ends whole: every file appears at once, and a key before
+//! what is made of it. What is there by somebody else's hand, an authority whose key is kept elsewhere, is not replaced.
+
+mod register;
+
+pub use register::{Renewal, remember, renew};
 
 use nix::unistd::{Gid, Group};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
@@ -77,13 +82,15 @@ impl AuthorityError {
 }
 
 /// What is to be there at the end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wish {
     /// Names and addresses at which it is reached.
     pub names: Vec<String>,
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
     /// Whose members may read the key, beside root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 }
 
@@ -123,10 +130,6 @@ impl Authority {
         let text = read(&file)?;
         let issuer = Issuer::from_ca_cert_pem(&text, key).map_err(|error| unusable(&file, error))?;
         Ok(Self { issuer, file })
-    }
-
-    pub fn file(&self) -> &Path {
-        &self.file
     }
 
     /// Sees to it that there is a good certificate with its key.

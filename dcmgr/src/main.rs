@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use arame_dcmgr::app::{App, Parts, schedules};
-use arame_dcmgr::authority::{Authority, AuthorityError, Outcome, Wish};
+use arame_dcmgr::authority::{Authority, AuthorityError, Outcome, Wish, remember, renew};
 use arame_dcmgr::config::{Compat, CompatAddress, Config};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::{self, Db};
@@ -56,6 +56,12 @@ enum Command {
     /// Sign a certificate for the broker, streams or a proxy, by the data center's own authority, which is made the first
     /// time. Run as root; again it changes nothing until the certificate has less than a month left.
     Certificate(Certificate),
+    /// Renew whatever `certificate` signed and has less than a month left. The package's timer does it weekly.
+    Renew {
+        /// The folder of the authority.
+        #[arg(long, default_value = "/etc/arame")]
+        authority: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -95,12 +101,38 @@ fn main() -> ExitCode {
 
 /// Says in both languages what was done.
 fn certify(wanted: Certificate) -> Result<(), AuthorityError> {
-    let Certificate { authority, names, certificate, key, group } = wanted;
+    let Certificate { authority: folder, names, certificate, key, group } = wanted;
     let now = SystemTime::now();
-    let authority = Authority::at(&authority, now)?;
+    let authority = Authority::at(&folder, now)?;
     let wish = Wish { names, certificate_file: certificate, key_file: key, group };
     let outcome = authority.ensure(&wish, now)?;
-    let (at, ca) = (wish.certificate_file.display(), authority.file().display());
+    remember(&folder, &wish)?;
+    tell_outcome(&wish.certificate_file, &folder, outcome);
+    Ok(())
+}
+
+fn in_both(error: AuthorityError) -> Unusable {
+    Unusable::Rule { japanese: error.japanese(), english: error.to_string() }
+}
+
+/// As `certify`, for everything that it made. The first that failed is told at the end.
+fn renew_all(folder: &Path) -> Result<(), AuthorityError> {
+    let mut failed = Ok(());
+    for (certificate, outcome) in renew(folder, SystemTime::now())? {
+        match outcome {
+            Ok(outcome) => tell_outcome(&certificate, folder, outcome),
+            Err(error) => {
+                eprintln!("{}: {error}\n{}: {}", certificate.display(), certificate.display(), error.japanese());
+                failed = failed.and(Err(error));
+            }
+        }
+    }
+    failed
+}
+
+fn tell_outcome(certificate: &Path, folder: &Path, outcome: Outcome) {
+    let (at, ca) = (certificate.display(), folder.join("ca.pem"));
+    let ca = ca.display();
     match outcome {
         Outcome::Signed => {
             println!("{at} is signed, for a year. Machines that have {ca} believe it.");
@@ -111,7 +143,6 @@ fn certify(wanted: Certificate) -> Result<(), AuthorityError> {
             println!("{at} はまだ 1 か月以上有効なので、何も変えていません。");
         }
     }
-    Ok(())
 }
 
 fn run(arguments: Arguments, notifier: &Notifier) -> anyhow::Result<ExitCode> {
@@ -134,11 +165,8 @@ fn run(arguments: Arguments, notifier: &Notifier) -> anyhow::Result<ExitCode> {
                 let config = read::<Config>(&config)?;
                 prepare(&config, None).await?;
             }
-            Command::Certificate(wanted) => {
-                let refused =
-                    |error: AuthorityError| Unusable::Rule { japanese: error.japanese(), english: error.to_string() };
-                certify(wanted).map_err(refused)?;
-            }
+            Command::Renew { authority } => renew_all(&authority).map_err(in_both)?,
+            Command::Certificate(wanted) => certify(wanted).map_err(in_both)?,
         }
         Ok(ExitCode::SUCCESS)
     })

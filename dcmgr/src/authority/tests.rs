@@ -121,6 +121,41 @@ fn what_cannot_be_is_refused_in_both_languages_and_nothing_is_written() {
 }
 
 #[test]
+fn all_that_was_signed_and_is_still_there_is_renewed_by_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, now) = (folder.path(), SystemTime::now());
+    assert!(renew(at, now).unwrap().is_empty());
+    assert!(seen(at).is_empty(), "nothing to renew makes no authority");
+    let authority = Authority::at(at, now).unwrap();
+    let broker = wish(at, &["dcm.example"]);
+    let api = Wish { certificate_file: at.join("api.pem"), key_file: at.join("api.key"), ..broker.clone() };
+    let gone = Wish { certificate_file: at.join("gone.pem"), key_file: at.join("gone.key"), ..broker.clone() };
+    for wish in [&broker, &gone, &api, &broker] {
+        authority.ensure(wish, now).unwrap();
+        remember(at, wish).unwrap();
+    }
+    let more = wish(at, &["dcm.example", "10.0.0.1"]);
+    authority.ensure(&more, now).unwrap();
+    remember(at, &more).unwrap();
+    std::fs::remove_file(&gone.certificate_file).unwrap();
+
+    let told = |later: u32| {
+        let renewed = renew(at, now + DAY * later).unwrap();
+        renewed.into_iter().map(|(path, outcome)| (path, outcome.unwrap())).collect::<Vec<_>>()
+    };
+    let both = |outcome| [(at.join("api.pem"), outcome), (at.join("broker.pem"), outcome)];
+    assert_eq!(told(0), both(Outcome::GoodStill));
+    assert_eq!(told(340), both(Outcome::Signed));
+    authority.would_be_believed(&more, now + DAY * 700).unwrap();
+    assert!(!gone.certificate_file.exists(), "what was deleted stays so");
+
+    // One that cannot be keeps no other.
+    remember(at, &Wish { group: Some("no-such-group".into()), ..api }).unwrap();
+    let outcomes: Vec<bool> = renew(at, now).unwrap().iter().map(|(_, outcome)| outcome.is_ok()).collect();
+    assert_eq!(outcomes, [true, false]);
+}
+
+#[test]
 fn a_groups_members_may_read_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let (at, now) = (folder.path(), SystemTime::now());

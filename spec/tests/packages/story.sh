@@ -52,7 +52,7 @@ is "who reads the console's settings" "root:arame-webui 640" stat -c '%U:%G %a' 
 is "who reads an agent's settings" "root:root 640" stat -c '%U:%G %a' /etc/arame/hva.toml
 is "guests' disks are passed through to" "root:root 711" stat -c '%U:%G %a' /var/lib/arame/hva
 is "what the agent keeps is its own" "root:root 700" stat -c '%U:%G %a' /var/lib/arame/hva/state
-is "units" "" systemd-analyze verify --man=no "${SERVICES[@]/%/.service}"
+is "units" "" systemd-analyze verify --man=no "${SERVICES[@]/%/.service}" arame-certificates.service arame-certificates.timer
 has "the command" "^arame [0-9]" arame --version
 has "its completion" "_arame" bash -c 'source /usr/share/bash-completion/completions/arame && complete -p arame'
 
@@ -214,6 +214,12 @@ systemctl restart arame-dcmgr || fail "arame-dcmgr does not start with its seed"
 by_tls() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@" https://localhost:9443/api/12.03/instances; }
 is "the API by TLS" 401 by_tls --cacert /etc/arame/ca.pem
 is "the control: who does not have the authority believes nobody" 000 by_tls
+is "certificates are looked at weekly" active show arame-certificates.timer ActiveState
+arame-dcmgr certificate --authority /root --name localhost --certificate /etc/arame/api.pem --key /etc/arame/api.key >/dev/null || fail "another authority"
+is "one that is not good any more" 000 by_tls --cacert /etc/arame/ca.pem
+systemctl start arame-certificates || fail "the renewal: $(journalctl --no-pager -n 20 -o cat -u arame-certificates)"
+is "is renewed, and shown without a restart" 401 by_tls --cacert /etc/arame/ca.pem
+is "who reads its key is as it was" "root:arame-dcmgr 640" stat -c '%U:%G %a' /etc/arame/api.key
 for kind in hva sta nsa; do
     in_time "arame-$kind does not believe the broker" "nobody in ca_file has signed it.*認証局が署名していません" show arame-$kind StatusText
 done
