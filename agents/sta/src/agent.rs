@@ -15,6 +15,7 @@ use crate::fetch::Fetch;
 use crate::http::Shelf;
 use crate::jobs;
 use crate::machine;
+use crate::receive::Receiver;
 use crate::sandbox::Checker;
 use crate::sim::World;
 use crate::store::backups::place::Places;
@@ -25,7 +26,7 @@ use crate::store::folder::Folder;
 use crate::store::images::Images;
 use crate::store::sim::SimStore;
 use crate::store::zfs::ZfsStore;
-use crate::store::{Image, Room, Snapshot, Store, StoreError, Volume, sentence, snapshots};
+use crate::store::{Image, Replica, Room, Snapshot, SnapshotKeys, Store, StoreError, Volume, sentence, snapshots};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_framework::machine::Machine;
@@ -59,6 +60,7 @@ pub struct Sta {
     pub(crate) fetch: Fetch,
     pub(crate) backups: Arc<dyn Backups>,
     pub(crate) carrier: Carrier,
+    pub(crate) receiver: Receiver,
     world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
     health: Arc<RwLock<Health>>,
@@ -132,11 +134,13 @@ impl Sta {
     ) -> Self {
         let fetch = Fetch::new(config.fetch.clone(), store.clone());
         let carrier = Carrier::new(&config.fetch, store.clone(), backups.clone());
+        let receiver = Receiver::new(&config.fetch, store.clone());
         let health = Arc::new(RwLock::new(Health::default()));
         Self {
             fetch,
             backups,
             carrier,
+            receiver,
             store,
             export,
             world,
@@ -171,6 +175,14 @@ impl Sta {
         format!("{}/images/{image}", self.config.http_url.trim_end_matches('/'))
     }
 
+    /// Where other storage nodes read a snapshot; empty where nothing is served.
+    pub fn snapshot_url(&self, at: &SnapshotKeys) -> String {
+        match self.config.http_url.trim_end_matches('/') {
+            "" => String::new(),
+            base => format!("{base}/snapshots/{}", snapshots::name(&at.volume_key, &at.key)),
+        }
+    }
+
     /// Whether the target was made for this installation: remembered so, or serving a volume marked so.
     pub(crate) async fn is_ours(&self, target: &Target, installation: Uuid) -> Result<bool, StoreError> {
         if let Some(mark) = &target.mark {
@@ -198,6 +210,10 @@ impl Sta {
             Job::CreateSnapshot(job) => jobs::create_snapshot::run(self, job, work).await,
             Job::DeleteSnapshot(job) => jobs::delete_snapshot::run(self, job, work).await,
             Job::ObserveSnapshot(job) => jobs::observe_snapshot::run(self, job, work).await,
+            Job::OfferSnapshot(job) => jobs::offer_snapshot::run(self, job, work).await,
+            Job::ReceiveReplica(job) => jobs::replica::receive(self, job, work).await,
+            Job::DeleteReplica(job) => jobs::replica::delete(self, job, work).await,
+            Job::ObserveReplica(job) => jobs::replica::observe(self, job, work).await,
             Job::SnapshotBackup(job) => jobs::backup::take(self, job, work).await,
             Job::WriteBackup(job) => jobs::backup::write(self, job, work).await,
             Job::DropBackup(job) => jobs::backup::drop_snapshot(self, job, work).await,
@@ -242,12 +258,14 @@ impl Sta {
     async fn list_store(&self, began: Observation, listing: &mut Listing) {
         let seen = async {
             let (volumes, snapshots) = (self.store.list_volumes().await?, self.store.list_snapshots().await?);
-            Ok::<_, StoreError>((volumes, snapshots, self.store.list_images().await?))
+            let replicas = self.store.list_replicas().await?;
+            Ok::<_, StoreError>((volumes, snapshots, replicas, self.store.list_images().await?))
         };
         let status = match seen.await {
-            Ok((volumes, snapshots, images)) => {
+            Ok((volumes, snapshots, replicas, images)) => {
                 listing.things.extend(volumes.into_iter().map(|volume| self.volume_thing(volume, began)));
                 listing.things.extend(snapshots.into_iter().map(|snapshot| self.snapshot_thing(snapshot, began)));
+                listing.things.extend(replicas.into_iter().map(|replica| self.replica_thing(replica, began)));
                 listing.things.extend(images.into_iter().map(|image| self.image_thing(image, began)));
                 BackendStatus::Complete
             }
@@ -298,6 +316,24 @@ impl Sta {
             holds_data: true,
             facts,
             detail: Some(json!({ "size_bytes": size_bytes, "volume_key": volume_key, "key": key })),
+        }
+    }
+
+    fn replica_thing(&self, replica: Replica, began: Observation) -> InventoryThing {
+        let facts = replica.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
+        let facts = facts.map(|mark| jobs::replica::replica_fact(&mark.owner, Some(&replica), began)).collect();
+        InventoryThing {
+            kind: "replica".into(),
+            backend: "store".into(),
+            owner: replica.mark.as_ref().map(|mark| mark.owner.clone()),
+            generation: replica.mark.as_ref().map_or(0, |mark| mark.generation),
+            installation: replica.mark.as_ref().map(|mark| mark.installation),
+            holds_data: replica.guid.is_some(),
+            facts,
+            detail: Some(json!({
+                "size_bytes": replica.size_bytes, "volume": replica.volume, "is_whole": replica.guid.is_some(),
+            })),
+            name: replica.key,
         }
     }
 

@@ -456,6 +456,7 @@ impl Changed {
                 | FactName::Power
                 | FactName::Exported
                 | FactName::Snapshot
+                | FactName::Replica
                 | FactName::Image
                 | FactName::Object
                 | FactName::Captured,

@@ -472,6 +472,7 @@ async fn volume(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> 
                 None => None,
                 Some(snapshot) => Some(cloned(tx, snapshot).await?),
             },
+            replica: None,
         }),
     };
     Ok(Body::Job(job.generation, body))

@@ -56,6 +56,9 @@ pub enum FactName {
     Volume,
     /// The snapshot of a volume exists on this storage node.
     Snapshot,
+    /// The copy of another node's snapshot is on this storage node: yes when it is whole and was proved equal, maybe when only
+    /// a part of it is. `detail` is [`crate::jobs::sta::StoredReplica`].
+    Replica,
     /// The attachment's target exists on this storage node. `detail` is [`crate::jobs::sta::ExportedTarget`].
     Exported,
     /// The image's bytes are on this storage node, verified. `detail` is [`crate::jobs::sta::StoredImage`].
@@ -69,12 +72,13 @@ pub enum FactName {
 }
 
 impl FactName {
-    pub const ALL: [FactName; 10] = [
+    pub const ALL: [FactName; 11] = [
         FactName::Domain,
         FactName::Power,
         FactName::Plugged,
         FactName::Volume,
         FactName::Snapshot,
+        FactName::Replica,
         FactName::Exported,
         FactName::Image,
         FactName::Object,
@@ -89,6 +93,7 @@ impl FactName {
             FactName::Plugged => "plugged",
             FactName::Volume => "volume",
             FactName::Snapshot => "snapshot",
+            FactName::Replica => "replica",
             FactName::Exported => "exported",
             FactName::Image => "image",
             FactName::Object => "object",

@@ -60,6 +60,8 @@ pub struct Place {
     /// What images may be fetched from although it is on loopback.
     pub allowed: &'static str,
     pub keep_free_mib: Option<u64>,
+    /// How long another side may say nothing.
+    pub silence_seconds: u64,
     /// The kernel has one tree of targets for all tests of a machine.
     pub iqn_prefix: String,
 }
@@ -89,6 +91,7 @@ impl Place {
         };
         let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
         let kept = self.keep_free_mib.map(|mib| format!("keep_free_mib = {mib}\n")).unwrap_or_default();
+        let silence = self.silence_seconds;
         let faults = self.faults.iter().map(|fault| {
             format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
         });
@@ -118,7 +121,7 @@ ipc_socket = "{root}/tgtd"
 [sta.fetch]
 allow_networks = ["{}"]
 image_mib_max = 8
-silence_seconds = 1
+silence_seconds = {silence}
 ca_file = "{root}/ca.pem"
 [sta.sim]
 state_file = "{root}/world.json"
@@ -234,6 +237,7 @@ impl Kit {
             pool,
             allowed: ALLOWED,
             keep_free_mib: None,
+            silence_seconds: 1,
             iqn_prefix,
         };
         let agent = Some(place.open().await.unwrap());
@@ -355,7 +359,7 @@ impl Kit {
 
     pub fn data_files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for folder in ["volumes", "snapshots", "images"] {
+        for folder in ["volumes", "snapshots", "images", "replicas"] {
             if let Ok(entries) = std::fs::read_dir(self.place.root.join("data").join(folder)) {
                 found.extend(entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()));
             }
@@ -407,6 +411,8 @@ fn thing(job: &Job) -> String {
         | Job::DropBackup(job)
         | Job::DeleteBackup(job)
         | Job::ObserveBackup(job) => job.object.to_string(),
+        Job::OfferSnapshot(job) => job.snapshot.to_string(),
+        Job::ReceiveReplica(job) | Job::DeleteReplica(job) | Job::ObserveReplica(job) => job.replica.to_string(),
         Job::ExportVolume(job) => job.attachment.to_string(),
         Job::UnexportVolume(job) => job.attachment.to_string(),
         Job::FenceVolume(job) => job.attachment.to_string(),
@@ -414,7 +420,7 @@ fn thing(job: &Job) -> String {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -427,6 +433,7 @@ pub fn create(key: &str, size_bytes: u64) -> Job {
         image: None,
         backup: None,
         snapshot: None,
+        replica: None,
     })
 }
 
