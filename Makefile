@@ -16,7 +16,7 @@ SEED ?= 1
 ARAME = $(TARGET)/release/arame
 
 .DEFAULT_GOAL := help
-.PHONY: help packages pages build up down status test simulate chaos bench lint fmt clean-data clean
+.PHONY: help packages pages build deb up down status test simulate chaos bench lint fmt clean-data clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,12 @@ pages: ## build the pages of the web console; needs Node.js 18 or later
 
 build: pages ## build all programs, optimised
 	$(CARGO) build --release --workspace --locked
+
+# Paths of the machine that builds are no part of what it makes.
+deb: pages ## make a Debian package of every program, in target/deb
+	RUSTFLAGS='$(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/arame --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo' \
+		$(CARGO) build --release --workspace --locked
+	scripts/make-packages --programs $(TARGET)/release --out $(TARGET)/deb
 
 up: packages build ## install what is missing, build, start a data center
 	$(ARAME) up $(if $(SIM),--sim) $(ARGS)

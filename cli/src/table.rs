@@ -26,6 +26,13 @@ pub fn fields(language: Language, pairs: Vec<(Message, String)>) -> String {
     printed(&table)
 }
 
+/// Lines without a heading.
+pub fn lines(rows: Vec<Vec<String>>) -> String {
+    let mut table = bare();
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
+    printed(&table)
+}
+
 fn bare() -> Table {
     let mut table = Table::new();
     // No wrapping: a wrapped id cannot be copied, and a pipe has no width.

@@ -244,6 +244,15 @@ messages! {
     Ttl: "TTL（秒）", "TTL";
     Version: "版", "VERSION";
     Silence: "応答なし", "silence";
+    PartInstance: "インスタンス", "machine";
+    PartHost: "ホスト", "host";
+    PartDisk: "ゲストのディスク", "disk in the guest";
+    PartAttachment: "接続", "attachment";
+    PartSession: "セッション", "session";
+    PartTarget: "ターゲット", "target";
+    PartVolume: "ボリューム", "volume";
+    PartPool: "プール", "pool";
+    PartStorageNode: "ストレージノード", "storage node";
     KeptOnly: "（保存されていたもの）", "(as it was kept)";
     AgeSeconds: "最後に確かめてから（秒）", "seconds since it could hear of a newer one";
     Strangers: "知らない MAC アドレス", "UNKNOWN MACS";

@@ -14,6 +14,9 @@ pub struct Config {
     pub broker: Broker,
     /// 64 hex digits; opens what the database keeps sealed.
     pub secret_key_file: PathBuf,
+    /// Accounts, tokens, agents, networks with given ids, applied at each start; applied again it changes nothing.
+    #[serde(default)]
+    pub seed_file: Option<PathBuf>,
     /// Networks of the infrastructure: no guest reaches them.
     #[serde(default)]
     pub infrastructure: Vec<ipnet::Ipv4Net>,

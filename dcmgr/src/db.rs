@@ -40,6 +40,7 @@ pub mod seed;
 pub mod snapshots;
 pub mod usage;
 pub mod users;
+pub mod volume_paths;
 pub mod volume_snapshots;
 pub mod volumes;
 

@@ -9,6 +9,7 @@ use arame_dcmgr::{http, tasks};
 use arame_framework::bus::Bus;
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use arame_framework::stream;
+use arame_service::{Loops, Notifier, configured, ended, readable, watch_door};
 use clap::{Parser, Subcommand};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -55,16 +56,24 @@ enum Command {
 /// Requests under way get this long to end when the program stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// What the watchdog asks of our own server: it answers without the database, which may be away.
+const KNOCK_AT: &str = "/";
+
 /// `exchange` met a database of another installation.
 const EXIT_ANOTHER_INSTALLATION: u8 = 3;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     arame_framework::telemetry::init();
     let arguments = Arguments::parse();
+    let notifier = Notifier::of_the_environment();
+    ended(&notifier, run(arguments, &notifier))
+}
+
+fn run(arguments: Arguments, notifier: &Notifier) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {
-            Command::Serve { config, seed } => serve(&config, seed.as_deref()).await?,
+            Command::Serve { config, seed } => serve(&config, seed.as_deref(), notifier).await?,
             Command::RaiseEpoch { config } => {
                 let config = read::<Config>(&config)?;
                 db::exchange::raise_epoch(&open(&config)?).await?;
@@ -105,8 +114,10 @@ async fn prepare(config: &Config, seed: Option<&Path>) -> anyhow::Result<Db> {
     Ok(db)
 }
 
-async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
-    let config = read::<Config>(config)?;
+async fn serve(config: &Path, seed: Option<&Path>, notifier: &Notifier) -> anyhow::Result<()> {
+    let config = checked(config)?;
+    let seed = seed.or(config.seed_file.as_deref());
+    let loops = Loops::of_the_environment(notifier.clone());
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).ok();
@@ -133,7 +144,7 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
     let (app, rung) = App::new(parts);
     let stop = CancellationToken::new();
     let bus: Arc<dyn Bus> = bus;
-    let mut running = tasks::start(&app, bus.clone(), rung, stop.clone()).await;
+    let mut running = tasks::start_watched(&app, bus.clone(), rung, stop.clone(), &loops).await;
     app.streams().allow(config.console_origins.clone());
     if let Some(streams) = &config.streams {
         let door = stream::road::door(streams, stop.clone()).await?;
@@ -152,8 +163,13 @@ async fn serve(config: &Path, seed: Option<&Path>) -> anyhow::Result<()> {
         servers.spawn(async move { http::serve_compat(app, listener, &secret, closing).await });
     }
     servers.spawn(http::serve(app.clone(), listener, closing.clone()));
-    ended().await?;
+    notifier.ready(&serving(&config, bus.link().borrow().up));
+    running.spawn(tell(notifier.clone(), config.clone(), bus.clone(), stop.clone()));
+    let knocking = tokio::spawn(watch_door(loops.one_more(), config.listen, KNOCK_AT));
+    asked_to_end().await?;
     tracing::info!("stopping");
+    notifier.stopping();
+    knocking.abort();
     closing.cancel();
     let _ = tokio::time::timeout(STOP_GRACE, async { while servers.join_next().await.is_some() {} }).await;
     let _ = tokio::time::timeout(STOP_GRACE, app.streams().none_is_open()).await;
@@ -190,7 +206,34 @@ fn compat_listener(compat: &Compat) -> anyhow::Result<(http::CompatListener, Str
     Ok((listener, secret.trim().to_owned()))
 }
 
-async fn ended() -> anyhow::Result<()> {
+/// The configuration, and that the files it names are there: whatever is wrong with them only a person can mend.
+fn checked(path: &Path) -> anyhow::Result<Config> {
+    let config = configured(path, read::<Config>(path))?;
+    readable(&config.database.password_file)?;
+    readable(&config.broker.password_file)?;
+    readable(&config.secret_key_file)?;
+    Ok(config)
+}
+
+fn serving(config: &Config, broker_is_up: bool) -> String {
+    let broker = if broker_is_up { "the broker is reached" } else { "the broker is not reached: jobs wait" };
+    format!("serving the API on {}; {broker}", config.listen)
+}
+
+/// Keeps the service manager's words about the broker true.
+async fn tell(notifier: Notifier, config: Config, bus: Arc<dyn Bus>, stop: CancellationToken) {
+    let mut link = bus.link();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = link.changed() => if changed.is_err() { return },
+        }
+        let is_up = link.borrow_and_update().up;
+        notifier.status(&serving(&config, is_up));
+    }
+}
+
+async fn asked_to_end() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

@@ -9,6 +9,7 @@ pub mod sweep;
 
 use crate::app::{App, Ring};
 use arame_framework::bus::Bus;
+use arame_service::Loops;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -16,8 +17,20 @@ use tokio_util::sync::CancellationToken;
 
 /// Starts every task.
 pub async fn start(app: &App, bus: Arc<dyn Bus>, rung: mpsc::Receiver<Ring>, stop: CancellationToken) -> JoinSet<()> {
+    start_watched(app, bus, rung, stop, &Loops::unwatched()).await
+}
+
+/// The same, with the relay among the loops that count as this program's work. Those that wait for the database do not: it
+/// may be away, or slow, and dcmgr is none the worse for it.
+pub async fn start_watched(
+    app: &App,
+    bus: Arc<dyn Bus>,
+    rung: mpsc::Receiver<Ring>,
+    stop: CancellationToken,
+    loops: &Loops,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(relay::ring(app.clone(), bus.clone(), rung, stop.clone()));
+    tasks.spawn(relay::ring(app.clone(), bus.clone(), rung, stop.clone(), loops.one_more()));
     tasks.spawn(relay::ring_again(app.clone(), bus.clone(), stop.clone()));
     tasks.spawn(relay::follow_link(app.clone(), bus.clone(), stop.clone()));
     tasks.spawn(questions::carry(app.clone(), bus.clone(), stop.clone()));

@@ -42,6 +42,7 @@ pub mod usage;
 pub mod user;
 pub mod volume;
 pub mod volume_snapshot;
+pub mod volume_why;
 pub mod why;
 
 pub use account::{Account, AccountUsage, AskedOrDetail, AuditEntry, BulkRefusal, BulkResult, Token};
@@ -101,4 +102,5 @@ pub use usage::{UsageInterval, UsageNowOrOverTime, UsageOverTime, UsageTotal};
 pub use user::{ChangePassword, CreateSession, CreateUser, Membership, Session, UpdateUser, User, Whoami};
 pub use volume::{UpdateVolume, Volume, VolumeRollback};
 pub use volume_snapshot::{UpdateVolumeSnapshot, VolumeSnapshot};
+pub use volume_why::{PathCondition, PathPart, VolumePathStep, VolumeWhy};
 pub use why::{DhcpExchange, DhcpOption, DnsQuestion, NetworkWhy, WhyOfService};

@@ -265,3 +265,35 @@ test("what was used is saved as CSV, and it is what the API tells", async () => 
   assert.ok(lines.length > 1 && lines[0].includes(","), lines.join("\n"));
   assert.deepEqual(complaints, []);
 });
+
+test("the way from a guest to the disk of its volume is followed, and a storage node that is silent is named", async () => {
+  const { page, complaints } = operator;
+  const volume = (await arame.ask("POST", "volumes", { volume_size: 64, display_name: "followed" })).id;
+  await page.goto(`/volumes/${volume}`);
+  await page.locator(".head").getByText("利用可能").waitFor();
+  await page.getByRole("button", { name: "経路をたどる" }).click();
+  await page.getByRole("status").getByText("どのインスタンスにも接続されておらず").waitFor();
+  await arame.ask("PUT", `volumes/${volume}/attach`, { instance_id: machine });
+  const part = (name) => page.getByRole("table", { name: "ゲストからディスクまで" }).getByRole("row", { name: new RegExp(`^${name}`) });
+  await part("ゲストのディスク").getByText("読み込み").waitFor({ timeout: FIGURES_MS });
+  for (const name of ["マシン", "ホスト", "iSCSI ターゲット", "ボリューム", "プール", "ストレージノード"]) await part(name).getByText("正常").waitFor();
+  assert.deepEqual(await axe(page), []);
+  await page.screenshot({ path: `${OUTPUT}volume-path.png`, fullPage: true });
+  assert.deepEqual(complaints, []);
+  const pid = await arame.pid("sta.s1");
+  process.kill(pid, "SIGSTOP");
+  try {
+    await page.getByRole("status").getByText(/ストレージノード sn-s1.*応答がありません/).waitFor({ timeout: FIGURES_MS });
+    await part("プール").getByText("不明").waitFor();
+    await part("ホスト").getByText("正常").waitFor();
+    await page.screenshot({ path: `${OUTPUT}volume-path-silent.png`, fullPage: true });
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  await part("プール").getByText("正常").waitFor({ timeout: FIGURES_MS });
+  await tenant.page.goto(`/volumes/${volume}`);
+  await tenant.page.locator(".head").getByText("接続済み").waitFor();
+  assert.equal(await tenant.page.getByRole("button", { name: "経路をたどる" }).count(), 0, "it is not the tenant's");
+  await arame.ask("PUT", `volumes/${volume}/detach`);
+  complaints.length = 0;
+});

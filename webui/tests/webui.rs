@@ -178,3 +178,49 @@ async fn an_api_that_is_away_is_said_so_in_a_form_the_pages_know() {
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     assert_eq!(answer.json::<Value>().await.unwrap()["reason"], "api_unreachable");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_is_ready_when_it_answers_lives_while_it_does_and_says_when_it_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let heard = async || {
+        let mut buffer = [0; 1024];
+        let within = tokio::time::timeout(std::time::Duration::from_secs(60), manager.recv(&mut buffer));
+        let length = within.await.expect("a word comes").unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let settings = folder.path().join("webui.toml");
+    std::fs::write(&settings, "listen = \"127.0.0.1:0\"\n").unwrap();
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_arame-webui"));
+    program.arg("--config").arg(&settings).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let mut process = program.env_remove("WATCHDOG_PID").kill_on_drop(true).spawn().unwrap();
+
+    let ready = heard().await;
+    let address =
+        ready.strip_prefix("READY=1\nSTATUS=serving the console on ").and_then(|words| words.split(';').next());
+    let address = address.unwrap_or_else(|| panic!("{ready}"));
+    assert!(client().get(format!("http://{address}/")).send().await.is_ok(), "it was ready");
+    for _ in 0..3 {
+        assert_eq!(heard().await, "WATCHDOG=1");
+    }
+    let pid = process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    while heard().await == "WATCHDOG=1" {}
+    assert!(process.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn settings_that_are_wrong_are_told_in_both_languages_and_end_it_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("webui.toml");
+    std::fs::write(&settings, "lissten = \"127.0.0.1:0\"\n").unwrap();
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_arame-webui"));
+    let output = program.arg("--config").arg(&settings).kill_on_drop(true).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("lissten") && said.contains("is not as it should be") && said.contains("誤りがあります"),
+        "{said}"
+    );
+}

@@ -4,6 +4,7 @@
 
 use crate::metrics::Metrics;
 use arame_schema::model::AgentId;
+use arame_service::{Unusable, readable};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -21,6 +22,18 @@ pub struct Common {
     pub streams: Streams,
     #[serde(default)]
     pub metrics: Metrics,
+}
+
+impl Common {
+    /// Whether the files that it names are there for this program.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check_files(&self) -> Result<(), Unusable> {
+        readable(&self.key_file)?;
+        readable(&self.broker.password_file)?;
+        self.streams.ca_file.as_deref().map_or(Ok(()), readable)
+    }
 }
 
 /// `[common.streams]`: where streams (consoles) are brought.

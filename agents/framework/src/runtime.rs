@@ -17,10 +17,13 @@ mod keeps;
 mod lanes;
 mod numbers;
 mod outbox;
+mod post;
 mod starting;
 mod streams;
 mod survey;
 mod work;
+
+pub use post::Post;
 
 use crate::agent::{Agent, Standing};
 use crate::bus::amqp::{AmqpBus, Role};
@@ -33,6 +36,7 @@ use anyhow::Context as _;
 use arame_schema::jobs::exchange;
 use arame_schema::limits::AGENT_STREAMS_MAX;
 use arame_schema::model::AgentId;
+use arame_service::{Loops, Notifier};
 use hello::{HELLO_INTERVAL, Identity, Schedule};
 use keeps::Keeps;
 use lanes::Lanes;
@@ -127,6 +131,7 @@ struct Runtime {
     /// Jobs of an incarnation that may be ours once the welcome comes.
     held: VecDeque<(Delivery, Instant)>,
     events: mpsc::UnboundedSender<Event>,
+    post: Post,
 }
 
 /// Runs until `stop` is cancelled (drains, leaves) or dcmgr refuses the hello.
@@ -138,6 +143,20 @@ pub async fn run(
     bus: Arc<dyn Bus>,
     agent: Arc<dyn Agent>,
     stop: CancellationToken,
+) -> anyhow::Result<()> {
+    run_at_post(common, bus, agent, stop, Post::of_nobody()).await
+}
+
+/// The same, telling the service manager.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_at_post(
+    common: Common,
+    bus: Arc<dyn Bus>,
+    agent: Arc<dyn Agent>,
+    stop: CancellationToken,
+    post: Post,
 ) -> anyhow::Result<()> {
     let keeps = Keeps::open(&common.state_dir)?;
     let identity = Identity::read(&common)?;
@@ -171,11 +190,13 @@ pub async fn run(
         schedule: Schedule::default(),
         held: VecDeque::new(),
         events,
+        post,
     };
     runtime.run(news, stop).await
 }
 
-/// What `main` of every agent calls: connects to the broker of `common`, runs, ends on SIGTERM or SIGINT.
+/// What `main` of every agent calls: connects to the broker of `common`, runs, ends on SIGTERM or SIGINT. A service manager
+/// that the environment names is told of it all.
 ///
 /// # Errors
 /// As [`run`].
@@ -189,27 +210,33 @@ pub async fn main(common: Common, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn main_of_all(agents: Vec<(Common, Arc<dyn Agent>)>) -> anyhow::Result<()> {
+    for (common, _) in &agents {
+        common.check_files()?;
+    }
+    let loops = Loops::of_the_environment(Notifier::of_the_environment());
     let stop = CancellationToken::new();
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let stopping = stop.clone();
+    let (stopping, notifier) = (stop.clone(), loops.notifier().clone());
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("asked to stop");
+        notifier.stopping();
         stopping.cancel();
     });
     let (mut running, starting) = (JoinSet::new(), Arc::new(Semaphore::new(STARTING_MAX)));
-    for (common, agent) in agents {
+    let posts = Post::each_of(agents.len(), &loops);
+    for ((common, agent), post) in agents.into_iter().zip(posts) {
         if stop.is_cancelled() {
             break;
         }
         let turn = tokio::time::timeout(STARTING_LIMIT, starting.clone().acquire_owned()).await;
         let agent = Arc::new(Starting { agent, turn: Mutex::new(turn.ok().and_then(Result::ok)) });
         let bus = AmqpBus::connect(&common.broker, Role::Agent(common.agent.clone())).await?;
-        running.spawn(run(common, bus, agent, stop.clone()));
+        running.spawn(run_at_post(common, bus, agent, stop.clone(), post));
     }
     let mut ended = Ok(());
     while let Some(one) = running.join_next().await {
@@ -234,6 +261,7 @@ impl Runtime {
         let mut link = self.context.bus.link();
         link.mark_changed();
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        self.post.began(&self.context.id);
         let ended = loop {
             let hello = self.schedule.due.unwrap_or_else(Instant::now);
             let expiry = self.lanes.next_due();
@@ -252,6 +280,7 @@ impl Runtime {
                     ControlFlow::Continue(())
                 }
                 _ = sweep.tick() => self.sweep(),
+                () = self.post.turns.turn() => ControlFlow::Continue(()),
                 delivery = jobs.recv() => match delivery {
                     Some(delivery) => self.receive(delivery, Instant::now()).await,
                     None => ControlFlow::Break(anyhow::anyhow!("the bus is gone")),
@@ -274,6 +303,9 @@ impl Runtime {
             self.session = link.session;
             self.schedule.begin();
         }
+        let reached =
+            if link.up { "the broker is reached, dcmgr has not answered yet" } else { "the broker is not reached" };
+        self.post.tell(&format!("{} serves what it knows; {reached}", self.context.id));
         ControlFlow::Continue(())
     }
 

@@ -4,9 +4,11 @@ use arame_framework::{runtime, telemetry};
 use arame_nsa::agent::NsaAgent;
 use arame_nsa::config::File;
 use arame_nsa::limits::DESCRIPTORS;
+use arame_service::{Notifier, configured, ended};
 use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 /// DHCP and DNS for every VLAN network of an Arame data center.
@@ -18,10 +20,14 @@ struct Arguments {
     config: PathBuf,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::init();
-    let file = File::read(&arguments.config)?;
+    ended(&Notifier::of_the_environment(), run(&arguments.config))
+}
+
+fn run(path: &Path) -> anyhow::Result<()> {
+    let file = configured(path, File::read(path))?;
     raise_descriptors();
     runtime::two_workers()?.block_on(async {
         let agent = NsaAgent::start(&file.nsa)?;

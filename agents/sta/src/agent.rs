@@ -15,6 +15,7 @@ use crate::fetch::Fetch;
 use crate::http::Shelf;
 use crate::jobs;
 use crate::machine;
+use crate::path;
 use crate::receive::Receiver;
 use crate::sandbox::Checker;
 use crate::sim::World;
@@ -26,7 +27,7 @@ use crate::store::folder::Folder;
 use crate::store::images::Images;
 use crate::store::sim::SimStore;
 use crate::store::zfs::ZfsStore;
-use crate::store::{Image, Replica, Room, Snapshot, SnapshotKeys, Store, StoreError, Volume, sentence, snapshots};
+use crate::store::{Image, Pool, Replica, Room, Snapshot, SnapshotKeys, Store, StoreError, Volume, sentence, snapshots};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_framework::machine::Machine;
@@ -34,6 +35,7 @@ use arame_framework::metrics::Sample;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::figures::MACHINE;
 use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::jobs::sta::path::PATH;
 use arame_schema::jobs::sta::{BACKUPS, StoredBackup, StoredImage};
 use arame_schema::model::{Fact, FactName, Observation};
 use async_trait::async_trait;
@@ -73,6 +75,7 @@ pub(crate) struct Health {
     pub(crate) room: Room,
     store: Option<String>,
     export: Option<String>,
+    pool: Pool,
 }
 
 /// Makes the agent its configuration describes.
@@ -241,6 +244,7 @@ impl Sta {
     /// Only ever notes what was seen: a room that cannot be looked at is trouble, not a full or empty one.
     async fn look_at_room(&self) {
         let seen = self.store.room().await;
+        let pool = self.store.pool().await;
         let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
         match seen {
             Ok(room) => {
@@ -249,6 +253,15 @@ impl Sta {
             }
             Err(error) => health.store = Some(sentence(&error)),
         }
+        // One that is not imported has no words of its own: the room says so.
+        if let Ok(pool) = pool {
+            health.pool = pool;
+        }
+    }
+
+    /// Free bytes below which the store counts as full.
+    pub(crate) fn kept_bytes(&self, room: Room) -> u64 {
+        self.config.keep_free_mib.map_or(room.total_bytes / 100 * KEEP_FREE_PERCENT, |mib| mib << 20)
     }
 
     fn installation(&self) -> Option<Uuid> {
@@ -529,6 +542,10 @@ impl Agent for Sta {
                 let room = self.store.room().await.map_err(|error| sentence(&error))?;
                 Ok(json!({ "total_bytes": room.total_bytes, "free_bytes": room.free_bytes }))
             }
+            PATH => {
+                let question = serde_json::from_value(ask.arguments).map_err(|error| error.to_string())?;
+                serde_json::to_value(path::answer(self, &question).await).map_err(|error| error.to_string())
+            }
             "sta.targets" => {
                 let targets = self.export.list().await.map_err(|error| error.to_string())?;
                 let named = targets.iter().map(|target| json!({ "iqn": target.iqn, "is": describe(target) }));
@@ -539,13 +556,20 @@ impl Agent for Sta {
     }
 
     fn metrics(&self) -> Vec<Sample> {
-        self.machine.samples(Instant::now())
+        let pool = self.health.read().unwrap_or_else(PoisonError::into_inner).pool.clone();
+        let mut samples = self.machine.samples(Instant::now());
+        if pool.health.is_some() {
+            let help = "1: the pool is as it should be; 0: a disk of it is gone, or data is damaged. Volumes are served all the same.";
+            let well = f64::from(u8::from(pool.is_well()));
+            samples.push(Sample::gauge("arame_storage_pool_well", help, well).of("pool", pool.name));
+        }
+        samples
     }
 
     fn degraded(&self) -> Option<String> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Room { total_bytes, free_bytes } = health.room;
-        let kept_bytes = self.config.keep_free_mib.map_or(total_bytes / 100 * KEEP_FREE_PERCENT, |mib| mib << 20);
+        let kept_bytes = self.kept_bytes(health.room);
         let tight = total_bytes > 0 && free_bytes < kept_bytes;
         let [free, total, kept] = [free_bytes, total_bytes, kept_bytes].map(|bytes| bytes >> 20);
         let full = tight.then(|| format!("{free} MiB of {total} are free, {kept} are kept free (sta.keep_free_mib)"));

@@ -23,6 +23,7 @@ pub mod http;
 pub mod jobs;
 mod machine;
 pub mod mark;
+mod path;
 pub mod receive;
 pub mod sandbox;
 pub mod sim;

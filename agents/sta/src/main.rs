@@ -2,9 +2,11 @@
 
 use anyhow::Context;
 use arame_framework::runtime;
+use arame_service::{Notifier, configured, ended};
 use arame_sta::config::Config;
 use clap::Parser;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Storage agent of an Arame data center: volumes, images, iSCSI exports.
 #[derive(Parser)]
@@ -15,10 +17,14 @@ struct Arguments {
     config: PathBuf,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arame_framework::telemetry::init();
-    let config = Config::read(&arguments.config)?;
+    ended(&Notifier::of_the_environment(), start(&arguments.config))
+}
+
+fn start(path: &Path) -> anyhow::Result<()> {
+    let config = configured(path, Config::read(path))?;
     runtime::two_workers()?.block_on(run(config))
 }
 

@@ -87,6 +87,26 @@ pub struct Room {
     pub free_bytes: u64,
 }
 
+/// What a store stands on and how that is, in its own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// The pool, or the folder on its file system.
+    pub name: String,
+    /// As `zpool status` says it; `None`: a file system, which has no such word.
+    pub health: Option<String>,
+    /// What is wrong and what can be done.
+    pub note: Option<String>,
+    /// The last or running scrub or resilver.
+    pub scan: Option<String>,
+}
+
+impl Pool {
+    /// As it should be: every disk is there and no data is damaged. What has no such word is.
+    pub fn is_well(&self) -> bool {
+        self.health.as_deref().is_none_or(|health| health == "ONLINE") && self.note.is_none()
+    }
+}
+
 #[async_trait]
 pub trait Store: Snapshots + Replicas {
     /// `file`, `zfs`, `sim`.
@@ -124,6 +144,7 @@ pub trait Store: Snapshots + Replicas {
     async fn delete_image(&self, image: &ImageId) -> Result<(), StoreError>;
 
     async fn room(&self) -> Result<Room, StoreError>;
+    async fn pool(&self) -> Result<Pool, StoreError>;
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! `arame storage …`
 
+mod why;
+
 use super::{node_usage, record};
 use crate::failure::CliError;
 use crate::names;
@@ -18,6 +20,11 @@ pub enum Command {
     Show { storage: String },
     /// What it is busy with itself, now and in the last hour / 機器そのものの負荷（現在と直近 1 時間）
     Usage { storage: String },
+    /// Follow a volume from its guest to its disk: what is wrong, and where / ボリュームの経路をゲストからディスクまでたどる
+    Why {
+        #[arg(value_name = "VOLUME")]
+        volume: String,
+    },
     /// Let it take new volumes / 新しいボリュームを受け入れる
     Enable { storage: String },
     /// Take no new volumes / 新しいボリュームを受け入れない
@@ -48,6 +55,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let id = names::id_of::<StorageNode>(&session.client, &storage).await?;
             node_usage::run(session, &format!("/storage_nodes/{id}")).await
         }
+        Command::Why { volume } => why::run(session, &volume).await,
         Command::Register(given) => record::run(session, &record::STORAGE, record::Command::Create(given)).await,
         Command::Update { storage, given } => {
             let id = names::id_of::<StorageNode>(&session.client, &storage).await?;

@@ -1,5 +1,6 @@
 //! What tenants do with volumes.
 
+pub mod path;
 pub(super) mod room;
 
 use super::advance::{self, Cause};
@@ -15,7 +16,7 @@ use arame_schema::limits::{VOLUME_SIZE_MIB, VOLUMES_MAX};
 use arame_schema::model::instance::DesiredInstance;
 use arame_schema::model::volume::VolumeState;
 use arame_schema::model::volume_snapshot::VolumeSnapshotState;
-use arame_schema::model::{AttachmentId, VolumeId};
+use arame_schema::model::{AttachmentId, BackupObjectId, VolumeId, VolumeSnapshotId};
 use room::Need;
 
 pub async fn list(app: &App, caller: &Caller, filter: ListFilter) -> Result<Page<Volume>, Refusal> {
@@ -102,15 +103,11 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
             return Ok(made);
         }
         let name = request.display_name.as_deref().unwrap_or_default();
-        let begins = Begins::of(&request);
+        let begins = Begins::of(request.backup_object_id.as_ref(), request.snapshot_id.as_ref());
         let need = begins.need(tx, caller, request.volume_size).await?;
         let id = insert_new(tx, &account, &need, (name, begins)).await?;
         let by = ("by", caller.token.clone());
-        let (code, from) = match begins {
-            Begins::Blank => ("create_requested", None),
-            Begins::Backup(from) => ("restore_requested", Some(("object", from.to_owned()))),
-            Begins::Snapshot(from) => ("clone_requested", Some(("snapshot", from.to_owned()))),
-        };
+        let (code, from) = begins.told();
         let values: Vec<_> = [by].into_iter().chain(from).collect();
         record(tx, caller, &account, &id, code, &values).await?;
         db::events::audit(tx, &caller.who(), "volume.create", &id).await?;
@@ -132,16 +129,25 @@ pub(super) enum Begins<'a> {
 }
 
 impl<'a> Begins<'a> {
-    fn of(request: &'a CreateVolume) -> Self {
-        match (&request.backup_object_id, &request.snapshot_id) {
+    pub(super) fn of(backup: Option<&'a BackupObjectId>, snapshot: Option<&'a VolumeSnapshotId>) -> Self {
+        match (backup, snapshot) {
             (Some(from), _) => Begins::Backup(from.as_str()),
             (None, Some(from)) => Begins::Snapshot(from.as_str()),
             (None, None) => Begins::Blank,
         }
     }
 
+    /// The event that tells of it, and what it names.
+    pub(super) fn told(self) -> (&'static str, Option<(&'static str, String)>) {
+        match self {
+            Begins::Blank => ("create_requested", None),
+            Begins::Backup(from) => ("restore_requested", Some(("object", from.to_owned()))),
+            Begins::Snapshot(from) => ("clone_requested", Some(("snapshot", from.to_owned()))),
+        }
+    }
+
     /// What it needs of a storage node, of so many MiB or, with 0, as many as what it begins with.
-    async fn need(self, tx: &mut Tx, caller: &Caller, asked_mib: u64) -> Result<Need, AppError> {
+    pub(super) async fn need(self, tx: &mut Tx, caller: &Caller, asked_mib: u64) -> Result<Need, AppError> {
         match self {
             Begins::Blank => Ok(Need::of(asked_mib)),
             Begins::Backup(from) => need_of(tx, caller, from, asked_mib).await,
@@ -166,7 +172,7 @@ fn check_least(asked_mib: u64, least: u64) -> Result<(), Refusal> {
 }
 
 /// What a volume from a backup needs: at least the room of what was backed up, on a node that can read it.
-pub(super) async fn need_of(tx: &mut Tx, caller: &Caller, from: &str, asked_mib: u64) -> Result<Need, AppError> {
+async fn need_of(tx: &mut Tx, caller: &Caller, from: &str, asked_mib: u64) -> Result<Need, AppError> {
     let row = backups::taken::source_of(tx, caller, from).await?;
     let least = row.size_bytes.div_ceil(1 << 20);
     check_least(asked_mib, least)?;

@@ -55,6 +55,7 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(volumes::list, volumes::create))
         .routes(routes!(volumes::get, volumes::update, volumes::delete))
         .routes(routes!(volumes::attach))
+        .routes(routes!(volumes::why))
         .routes(routes!(volumes::detach))
         .routes(routes!(volumes::roll_back))
         .routes(routes!(volume_snapshots::list, volume_snapshots::create))

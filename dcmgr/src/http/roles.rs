@@ -110,6 +110,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/volumes/{id}/attach", Right::Change),
     ("PUT", "/volumes/{id}/detach", Right::Change),
     ("PUT", "/volumes/{id}/rollback", Right::Change),
+    ("GET", "/volumes/{id}/why", Right::Inspect),
     ("GET", "/volumes/{id}/schedules", Right::Look),
     ("POST", "/volumes/{id}/schedules", Right::Change),
     ("GET", "/volumes/{id}/schedules/{schedule}", Right::Look),

@@ -482,17 +482,14 @@ absent!(usage:
         }
     }
 );
+#[path = "stub_app/inside.rs"]
+mod inside;
+
 absent!(moves:
     start(id: &str, host: &str) -> ();
     cancel(id: &str) -> ();
     {
-        pub mod forecast {
-            use super::super::{App, Caller};
-            use arame_schema::api::*;
-            pub async fn plan(_: &App, _: &Caller, id: &str, _: &str) -> Result<MovePlan, Refusal> {
-                Err(Refusal::unknown(id))
-            }
-        }
+        pub use super::inside::forecast;
     }
 );
 absent!(volumes:
@@ -504,6 +501,9 @@ absent!(volumes:
     delete_as(id: &str, request: DeleteVolume) -> Vec<String>;
     attach(id: &str, instance_id: &str) -> Volume;
     detach_as(id: &str, request: DetachVolume) -> Volume;
+    {
+        pub use super::inside::path;
+    }
 );
 absent!(schedules:
     list(id: &str, filter: ListFilter) -> Page<VolumeSchedule>;

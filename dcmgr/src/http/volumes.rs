@@ -8,6 +8,7 @@ use super::instances::NAME_BYTES_MAX;
 use super::list::{self, ListQuery};
 use arame_schema::api::{
     AttachVolume, CreateVolume, DeleteVolume, DetachVolume, Page, Refusal, RollBackVolume, UpdateVolume, Volume,
+    VolumeWhy,
 };
 use arame_schema::limits::VOLUME_SIZE_MIB;
 use arame_schema::model::{InstanceId, VolumeId, VolumeSnapshotId};
@@ -28,6 +29,16 @@ pub async fn list(mut asked: Asked) -> Answer<[Page<Volume>; 1]> {
 pub async fn get(asked: Asked) -> Answer<Volume> {
     let id: VolumeId = asked.id(ID)?;
     let view = app::volumes::get(asked.app(), &asked.caller, id.as_str()).await?;
+    asked.answer(view)
+}
+
+/// The way from a volume's guest to its disk, part by part: machine, host, disk, jobs, iSCSI session and target, dataset, pool and
+/// storage node. The verdict is the trouble nearest to the disk.
+#[utoipa::path(get, path = "/volumes/{id}/why", tag = "volumes", responses((status = 200, body = VolumeWhy)))]
+pub async fn why(asked: Asked) -> Answer<VolumeWhy> {
+    let id: VolumeId = asked.id(ID)?;
+    asked.fields.clone().finish()?;
+    let view = app::volumes::path::why(asked.app(), &asked.caller, id.as_str()).await?;
     asked.answer(view)
 }
 

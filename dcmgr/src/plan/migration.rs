@@ -33,6 +33,7 @@
 //!   `Send` is open, what is seen of the guest on the other host is not written: it is older than the send's end;
 //! - `Send` names the generation of the guest that waits, and the two agents compare it before a page is copied;
 //! - `Receive` and `Start` replace a guest that waits or was handed over; they refuse where one runs or is paused;
+//! - a `Retain` lets an open `Attach` of its generation be: that one ends with the same, and replaced it would be wanted again;
 //! - `Receive` and `Start` that could not use the disks make the attachment maybe: whether it stands is asked again;
 //! - `Fence` and `Detach` answer *no* only with the proof of DESIGN 7; `Fence` is queued only for a host declared dead.
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start ─► every step of every state, breadth first, each state once
-//!            work     what the system does by itself: a job ends as it should, an inventory arrives
+//!            work     what the system does by itself: a job ends as it should, an inventory arrives, it looks again
 //!            wish     somebody changes his mind
 //!            trouble  an outcome lost, a failure, a crash, a late effect
 //! a state without work is quiet: nothing happens any more unless somebody outside acts
@@ -70,6 +70,11 @@ pub trait Model {
     /// Everything that can happen next.
     fn follow(&self, state: &Self::State, steps: &mut Steps<Self::State>);
 
+    /// What dcmgr would write if it looked at this state now. Whatever is told of a thing or of its neighbours, and the timer,
+    /// has it looked at, also while a job is open: the walk does it in every state, and a plan that goes round by it is
+    /// work without an end.
+    fn look_again(&self, state: &mut Self::State);
+
     /// An invariant that this state breaks, quiet or not.
     fn broken(&self, state: &Self::State) -> Option<&'static str>;
 
@@ -86,6 +91,8 @@ pub struct Visited {
     pub wishes: usize,
     pub troubles: usize,
     pub troubles_met_job: usize,
+    /// States in which looking again writes something.
+    pub looked: usize,
     /// Most jobs that end before everything is quiet, when nothing more comes from outside.
     pub settled_within: usize,
 }
@@ -94,9 +101,16 @@ impl fmt::Display for Visited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} states, {} steps, {} quiet, {} changes of mind, {} troubles of which {} met an open job, settled within \
-             {} jobs",
-            self.states, self.steps, self.quiet, self.wishes, self.troubles, self.troubles_met_job, self.settled_within
+            "{} states, {} steps, {} quiet, {} changes of mind, {} troubles of which {} met an open job, looked at again in \
+             each and {} changed by it, settled within {} jobs",
+            self.states,
+            self.steps,
+            self.quiet,
+            self.wishes,
+            self.troubles,
+            self.troubles_met_job,
+            self.looked,
+            self.settled_within
         )
     }
 }
@@ -152,8 +166,16 @@ pub fn assert_found<M: Model>(name: &str, model: &M) {
 /// The first history found that is wrong; there is none shorter that breaks an invariant.
 pub fn walk<M: Model>(model: &M) -> Result<Visited, Wrong> {
     let mut graph = Graph::new();
-    let mut visited =
-        Visited { states: 0, steps: 0, quiet: 0, wishes: 0, troubles: 0, troubles_met_job: 0, settled_within: 0 };
+    let mut visited = Visited {
+        states: 0,
+        steps: 0,
+        quiet: 0,
+        wishes: 0,
+        troubles: 0,
+        troubles_met_job: 0,
+        looked: 0,
+        settled_within: 0,
+    };
     for state in model.start() {
         graph.place(state, None);
     }
@@ -181,7 +203,15 @@ pub fn walk<M: Model>(model: &M) -> Result<Visited, Wrong> {
                 }
             }
         }
+        let mut again = state;
+        model.look_again(&mut again);
+        if again != state {
+            visited.looked += 1;
+            let to = graph.place(again, Some((at, "looked at again")));
+            graph.work.push((to, 0));
+        }
         graph.ends.push(graph.work.len());
+        // What only the timer would find was forgotten when it became so: it is an end all the same.
         if !works {
             visited.quiet += 1;
             if let Some(what) = model.wrong_end(&state) {
@@ -346,7 +376,10 @@ mod tests {
     struct Counter {
         loops: bool,
         forgets: bool,
+        looks_round: bool,
     }
+
+    const RIGHT: Counter = Counter { loops: false, forgets: false, looks_round: false };
 
     impl Model for Counter {
         type State = (u8, u8);
@@ -367,6 +400,13 @@ mod tests {
             }
         }
 
+        /// Looked at beyond its end it would begin anew.
+        fn look_again(&self, (at, _): &mut (u8, u8)) {
+            if self.looks_round && *at == 10 {
+                *at = 9;
+            }
+        }
+
         fn broken(&self, &(at, _): &(u8, u8)) -> Option<&'static str> {
             (at > 10).then_some("counted too far")
         }
@@ -378,15 +418,17 @@ mod tests {
 
     #[test]
     fn a_walk_counts_what_it_visited_and_the_longest_work() {
-        let visited = walk(&Counter { loops: false, forgets: false }).unwrap();
+        let visited = walk(&RIGHT).unwrap();
         assert_eq!((visited.states, visited.quiet, visited.settled_within, visited.troubles), (33, 3, 10, 20));
     }
 
     #[test]
     fn a_loop_and_a_wrong_end_are_found_with_their_history() {
-        let wrong = walk(&Counter { loops: true, forgets: false }).unwrap_err();
+        let wrong = walk(&Counter { loops: true, ..RIGHT }).unwrap_err();
         assert_eq!(wrong.what, "work without an end");
-        let wrong = walk(&Counter { loops: false, forgets: true }).unwrap_err();
+        let wrong = walk(&Counter { forgets: true, ..RIGHT }).unwrap_err();
         assert_eq!((wrong.what, wrong.history.len()), ("not ten", 10));
+        let wrong = walk(&Counter { looks_round: true, ..RIGHT }).unwrap_err();
+        assert_eq!(wrong.what, "work without an end");
     }
 }

@@ -6,6 +6,7 @@ use crate::app::{App, Ring, outcome, render};
 use crate::db;
 use crate::db::jobs::JobRow;
 use arame_framework::bus::{Address, Bus, Durability, PublishError};
+use arame_service::Turns;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
@@ -58,7 +59,13 @@ impl Rests {
 }
 
 /// Rings jobs as they are committed.
-pub async fn ring(app: App, bus: Arc<dyn Bus>, mut rung: mpsc::Receiver<Ring>, stop: CancellationToken) {
+pub async fn ring(
+    app: App,
+    bus: Arc<dyn Bus>,
+    mut rung: mpsc::Receiver<Ring>,
+    stop: CancellationToken,
+    mut turns: Turns,
+) {
     let mut rests = Rests::default();
     let (mut at_work, mut resting) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
@@ -66,6 +73,7 @@ pub async fn ring(app: App, bus: Arc<dyn Bus>, mut rung: mpsc::Receiver<Ring>, s
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            () = turns.turn() => {}
             Some((ring, took)) = at_work.next() => rests.took(ring, took),
             Some(ring) = resting.next(), if has_room => at_work.push(ring_now(&app, &bus, ring)),
             ring = rung.recv(), if has_room => match ring {
@@ -80,6 +88,7 @@ pub async fn ring(app: App, bus: Arc<dyn Bus>, mut rung: mpsc::Receiver<Ring>, s
             },
         }
     }
+    drop(turns);
     while at_work.next().await.is_some() {}
 }
 

@@ -8,6 +8,7 @@ mod events;
 mod failures;
 mod findings;
 mod forecasts;
+mod paths;
 mod refusals;
 mod rules;
 mod silences;
@@ -20,6 +21,7 @@ pub use events::event;
 pub use failures::failure;
 pub use findings::{finding_kind, finding_rule};
 pub use forecasts::forecast;
+pub use paths::path;
 pub use refusals::refusal;
 pub use rules::placement_rule;
 pub use silences::silence;
@@ -165,7 +167,7 @@ mod tests {
         let kinds = FindingKind::ALL.map(finding_kind);
         let finding_rules = FindingRule::ALL.map(finding_rule);
         let sentences = events::ALL.iter().chain(changes::ALL).chain([&changes::GENERIC]).chain(rules::ALL);
-        let sentences = sentences.chain(silences::ALL).chain(forecasts::ALL);
+        let sentences = sentences.chain(silences::ALL).chain(forecasts::ALL).chain(paths::ALL);
         for entry in sentences.chain(kinds.iter()).chain(finding_rules.iter()) {
             texts.push((entry.code.to_owned(), entry.ja, entry.en));
         }
@@ -204,7 +206,7 @@ mod tests {
             assert!(seen.insert(refusal(code).wire), "{} twice", refusal(code).wire);
             assert_eq!(code_of(refusal(code).wire), Some(code));
         }
-        for list in [events::ALL, changes::ALL, rules::ALL, silences::ALL, forecasts::ALL] {
+        for list in [events::ALL, changes::ALL, rules::ALL, silences::ALL, forecasts::ALL, paths::ALL] {
             let codes: BTreeSet<_> = list.iter().map(|entry| entry.code).collect();
             assert_eq!(codes.len(), list.len());
         }

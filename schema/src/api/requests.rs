@@ -82,7 +82,7 @@ pub struct CreateInstance {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A volume of a launch: one that is there (`volume_id`), or a new one, of a size or from a backup.
+/// A volume of a launch: one that is there (`volume_id`), or a new one, of a size, from a backup or from a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VolumeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +95,10 @@ pub struct VolumeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub backup_object_id: Option<BackupObjectId>,
+    /// A new one begins with what this snapshot holds, on the snapshot's storage node; without a size it is as large as that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub snapshot_id: Option<VolumeSnapshotId>,
     /// Of a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,

@@ -1,5 +1,7 @@
 //! Jobs of the StorageTargetAgent.
 
+pub mod path;
+
 use super::hva::DiskFormat;
 use crate::model::{
     AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Observation, Secret, SnapshotReplicaId,

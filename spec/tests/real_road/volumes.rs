@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// From the answer of the API to the disk in the guest.
 const APPEAR_LIMIT: Duration = Duration::from_secs(20);
+/// Two of a host's readings, and a slow machine.
+const FIGURES_LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Volume {
     pub name: &'static str,
@@ -28,6 +30,7 @@ pub async fn a_volume_outlives_its_machine(dc: &DataCenter, trio: &Trio) -> anyh
     let disk = appears(dc, web1, &volume).await?;
     dc.note(&format!("{disk} in web1 {:.1} s after the command began", began.elapsed().as_secs_f32()));
     only_web1s_host_gets_in(dc, &volume).await?;
+    the_path_is_whole(dc).await?;
     let write = format!("mkfs.ext4 -q {disk} && mount {disk} /mnt && echo kept >/mnt/word && sync && umount /mnt");
     dc.in_guest(web1, &write).await?;
 
@@ -41,6 +44,22 @@ pub async fn a_volume_outlives_its_machine(dc: &DataCenter, trio: &Trio) -> anyh
     let word = dc.in_guest(web2, &format!("mount {disk} /mnt && cat /mnt/word && umount /mnt")).await?;
     ensure!(word == "kept", "the file says {word}");
     Ok(volume)
+}
+
+/// From the guest to the disk, with the session that really is there.
+async fn the_path_is_whole(dc: &DataCenter) -> anyhow::Result<()> {
+    let well = || async {
+        let view = dc.json(&["storage", "why", "data"]).await?;
+        let codes: Vec<&str> =
+            view["path"].as_array().into_iter().flatten().filter_map(|step| step["code"].as_str()).collect();
+        let is_whole =
+            ["disk_counted", "session_up", "target_whole", "volume_there"].iter().all(|code| codes.contains(code));
+        Ok((view["code"] == "path_well" && is_whole).then_some(()))
+    };
+    // The disk is in its host's figures ten seconds later.
+    until("the whole path to be seen", FIGURES_LIMIT, well).await?;
+    dc.note(&dc.done(&["storage", "why", "data"]).await?);
+    Ok(())
 }
 
 /// The device with the volume's serial in a guest.

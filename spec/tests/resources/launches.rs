@@ -96,6 +96,38 @@ async fn a_volume_of_a_launch_that_is_detached_or_has_snapshots_outlives_the_mac
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_comes_with_a_volume_from_a_snapshot_and_takes_it_along() -> anyhow::Result<()> {
+    let world = small().await?;
+    let source = free(&world, "source").await?;
+    let snapshot = CreateVolumeSnapshot { volume_id: source.parse()?, display_name: None };
+    let snapshot = told(app::volume_snapshots::create(&world.app, &world.demo(), snapshot).await)?.id;
+    let from = VolumeRequest { snapshot_id: snapshot.parse().ok(), ..VolumeRequest::default() };
+    world
+        .until("the snapshot is there", async || {
+            let view = told(app::volume_snapshots::get(&world.app, &world.demo(), &snapshot).await)?;
+            Ok(view.state.as_str() == "available")
+        })
+        .await?;
+    let small = VolumeRequest { volume_size: Some(16), ..from.clone() };
+    let less = app::instances::create(&world.app, &world.demo(), with("web0", vec![small])).await;
+    refused(less, Code::InvalidParameter)?;
+    let made = told(app::instances::create(&world.app, &world.demo(), with("web1", vec![from])).await)?;
+    world.instance_in(&made.id, InstanceState::Running).await?;
+    let volumes = told(app::volumes::of_instance(&world.app, &world.demo(), &made.id).await)?;
+    ensure!(volumes.len() == 1 && volumes[0].snapshot_id.as_ref() == Some(&snapshot), "{volumes:?}");
+    ensure!(volumes[0].size == 32 << 20, "as large as what it begins with: {volumes:?}");
+    world.volume_in(&volumes[0].id, "attached").await?;
+    told(app::instances::delete(&world.app, &world.demo(), &made.id).await)?;
+    world.instance_in(&made.id, InstanceState::Terminated).await?;
+    world.volume_in(&volumes[0].id, "deleted").await?;
+    told(app::volume_snapshots::delete(&world.app, &world.demo(), &snapshot).await)?;
+    let all = arame_schema::api::DeleteVolume { with_snapshots: true };
+    told(app::volumes::delete_as(&world.app, &world.demo(), &source, all).await)?;
+    world.volume_in(&source, "deleted").await?;
+    world.ends_clean().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_launch_whose_volumes_cannot_be_had_makes_nothing() -> anyhow::Result<()> {
     let world = small().await?;
     let there = free(&world, "there").await?;

@@ -11,6 +11,7 @@ mod lists;
 mod machines;
 mod names;
 mod networks;
+mod paths;
 mod places;
 mod placing;
 mod seed;

@@ -27,6 +27,22 @@ const ONLY: &[Only] = &[
     Only { library: "dhcproto", places: &["agents/nsa", "spec/"] },
     // Clocks of time zones: which moments a schedule means is dcmgr's affair alone. A new data center asks its machine.
     Only { library: "jiff", places: &["dcmgr/src/plan", "dcmgr/src/app/schedules", "cli/src/up/configs.rs"] },
+    // What a program tells a service manager is its own affair, and of the loops that say it.
+    Only {
+        library: "arame_service",
+        places: &[
+            "service/",
+            "agents/framework/src/runtime",
+            "agents/framework/src/config.rs",
+            "agents/framework/tests",
+            "agents/hva/src/bin",
+            "agents/sta/src/main.rs",
+            "agents/nsa/src/main.rs",
+            "dcmgr/src/main.rs",
+            "dcmgr/src/tasks",
+            "webui/src/main.rs",
+        ],
+    },
     Only { library: "arame_dcmgr", places: &["dcmgr/", "spec/"] },
     Only { library: "arame_hva", places: &["agents/hva", "spec/"] },
     Only { library: "arame_sta", places: &["agents/sta", "spec/"] },

@@ -32,6 +32,7 @@ export type MoveForecast = Schemas["MoveForecast"];
 export type MovePlan = Schemas["MovePlan"];
 export type Network = Schemas["Network"];
 export type NetworkVif = Schemas["NetworkVif"];
+export type VolumeWhy = Schemas["VolumeWhy"];
 export type NetworkWhy = Schemas["NetworkWhy"];
 export type NodeGroup = Schemas["NodeGroup"];
 export type NodeUsage = Schemas["NodeUsage"];

@@ -18,6 +18,7 @@ import { BackupsOf } from "./backups";
 import { Timeline } from "./dashboard";
 import { useHeld } from "./detach";
 import { SchedulesOf } from "./schedules";
+import { PathOf } from "./volume-why";
 import { VolumeVerbs } from "./volumes";
 
 export function VolumePage({ id }: { id: string }) {
@@ -69,6 +70,7 @@ export function VolumePage({ id }: { id: string }) {
       </section>
       <SchedulesOf volume={one} />
       <BackupsOf volume={one} />
+      {can("inspect") && <PathOf volume={id} />}
       <section className="card">
         <h2>{t("timeline")}</h2>
         {(story.data ?? []).length === 0 ? <p className="quiet">{t("none")}</p> : <Timeline events={[...(story.data ?? [])].reverse()} />}

@@ -5,9 +5,9 @@ import { Link } from "wouter";
 import { useWords } from "../words/use";
 
 const TONES: Record<string, string> = {
-  running: "good", available: "good", attached: "good", online: "good", done: "good", serving: "good",
-  failed: "bad", lost: "bad", offline: "bad", dead: "bad", silent: "bad",
-  halted: "still", terminated: "still", deleted: "still", superseded: "still", cancelled: "still", refused: "still",
+  running: "good", available: "good", attached: "good", online: "good", done: "good", serving: "good", well: "good",
+  failed: "bad", lost: "bad", offline: "bad", dead: "bad", silent: "bad", trouble: "bad",
+  halted: "still", terminated: "still", deleted: "still", superseded: "still", cancelled: "still", refused: "still", absent: "still",
 };
 const MARKS: Record<string, string> = { good: "●", bad: "✕", still: "○", moving: "◐" };
 

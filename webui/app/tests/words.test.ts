@@ -33,7 +33,7 @@ describe("the catalogues", () => {
   it("hold no Japanese in English, and every sentence is used", () => {
     for (const [key, text] of Object.entries(CATALOGUES.en)) expect([key, KANA_OR_KANJI.test(text)]).toEqual([key, false]);
     const sources = everySource().join("\n");
-    const groups = ["state", "rule", "quota", "used", "role", "connection", "console", "drain", "fate", "service", "event", "job", "restart", "weight", "run", "every", "makes", "layout", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "judged", "verb_of", "verb_does", "mode"];
+    const groups = ["state", "rule", "quota", "used", "role", "connection", "console", "drain", "fate", "service", "event", "job", "restart", "weight", "run", "every", "makes", "layout", "keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "judged", "verb_of", "verb_does", "mode", "path_part"];
     const unused = Object.keys(CATALOGUES.en).filter((key) => !sources.includes(`"${key}"`) && !groups.includes(key.split(".")[0] ?? ""));
     expect(unused).toEqual([]);
   });

@@ -121,6 +121,7 @@ impl Runtime {
         let over = CancellationToken::new();
         let asks = survey::start(self.context.clone(), standing.clone(), &welcome, over.clone());
         self.context.counts.incarnation.store(welcome.incarnation, Ordering::Relaxed);
+        self.post.tell(&format!("{} has joined (incarnation {})", self.context.id, welcome.incarnation));
         tracing::info!(incarnation = welcome.incarnation, installation = %welcome.installation, "joined");
         self.joined = Some(Joined { standing, asks, _over: over.drop_guard() });
         Ok(())

@@ -187,7 +187,7 @@ fn an_unreadable_configuration_is_a_sentence_and_an_exit() {
     let file = dir.path().join("nsa.toml");
     std::fs::write(&file, "[nsa]\ndriver = \"brctl\"\n").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_arame-nsa")).arg("--config").arg(&file).output().unwrap();
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(78), "EX_CONFIG: no service manager starts it again");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("nsa.toml"), "{said}");
 }

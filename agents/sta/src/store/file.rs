@@ -12,7 +12,7 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume,
+    Image, NewImage, NewVolume, Pool, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume,
     blocking, check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
@@ -214,6 +214,12 @@ impl Store for FileStore {
     async fn room(&self) -> Result<Room, StoreError> {
         let (folder, limit) = (self.folder.clone(), self.limit_bytes);
         blocking(move || room_of(&folder.volumes()?, limit)).await
+    }
+
+    async fn pool(&self) -> Result<Pool, StoreError> {
+        let folder = self.folder.clone();
+        let volumes = blocking(move || folder.volumes()).await?;
+        Ok(Pool { name: volumes.display().to_string(), ..Pool::default() })
     }
 }
 

@@ -9,8 +9,8 @@ mod snapshots;
 
 use super::images::{open_source, read_all};
 use super::{
-    Image, NewImage, NewVolume, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking, check_key,
-    check_pace,
+    Image, NewImage, NewVolume, Pool, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking,
+    check_key, check_pace,
 };
 use crate::faults::Faults;
 use crate::mark::Mark;
@@ -212,5 +212,9 @@ impl Store for SimStore {
             Room { total_bytes: self.room_bytes, free_bytes: self.room_bytes.saturating_sub(promised) }
         })
         .await
+    }
+
+    async fn pool(&self) -> Result<Pool, StoreError> {
+        self.look(|_| Pool { name: "sim".to_owned(), ..Pool::default() }).await
     }
 }

@@ -5,14 +5,15 @@
 //! clone of that, O(1). A volume with clones is deleted after the newest of them took over what they share. Image
 //! files are kept beside the pool and served like everywhere. Words and errors of the commands: [`words`].
 
+mod health;
 mod replicas;
 mod snapshots;
 pub mod words;
 
 use super::images::Images;
 use super::{
-    Image, NewImage, NewVolume, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking, check_key,
-    check_pace, qcow2,
+    Image, NewImage, NewVolume, Pool, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking,
+    check_key, check_pace, qcow2,
 };
 use crate::command::{self, CommandError};
 use crate::faults::Faults;
@@ -68,9 +69,14 @@ impl ZfsStore {
         format!("{}/img-{image}", self.pool)
     }
 
+    /// The pool of the dataset in which the volumes are.
+    fn root(&self) -> &str {
+        self.pool.split('/').next().unwrap_or(&self.pool)
+    }
+
     /// A dataset that does not exist and a pool that is not imported read the same: the pool is asked first.
     async fn check_pool(&self) -> Result<Room, StoreError> {
-        let root = self.pool.split('/').next().unwrap_or(&self.pool);
+        let root = self.root();
         let arguments = ["list", "-Hp", root].map(str::to_owned);
         let text = command::run("zpool", &arguments, COMMAND_LIMIT).await.map_err(|error| typed(root, error))?;
         words::pool(&text)
@@ -318,5 +324,13 @@ impl Store for ZfsStore {
         let folder = self.images.folder.clone();
         blocking(move || folder.images()).await?;
         Ok(Room { total_bytes, free_bytes: room.free_bytes.min(total_bytes) })
+    }
+
+    async fn pool(&self) -> Result<Pool, StoreError> {
+        let root = self.root();
+        let arguments = ["status", root].map(str::to_owned);
+        let text = command::run("zpool", &arguments, COMMAND_LIMIT).await.map_err(|error| typed(root, error))?;
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        health::pool(&text).ok_or(StoreError::Unreadable { program: "zpool", line })
     }
 }

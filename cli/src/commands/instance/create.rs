@@ -57,7 +57,7 @@ pub struct Create {
     /// Security group, several allowed / セキュリティグループ（複数可） [default: that named default]
     #[arg(long)]
     pub security_group: Vec<String>,
-    /// A volume with it: a size (1G) or a backup (bo-…), made and deleted with it, or the name or id of one; several allowed / 一緒に使うボリューム（複数可）
+    /// A volume with it: a size (1G), a backup (bo-…) or a snapshot (snap-…), made and deleted with it, or the name or id of one; several allowed / 一緒に使うボリューム（複数可）
     #[arg(long, value_name = "SIZE|VOLUME")]
     pub volume: Vec<String>,
     /// Label, several allowed / ラベル（複数可）
@@ -182,6 +182,7 @@ async fn volumes(session: &Session<'_>, create: &Create) -> Result<Value, CliErr
     for (index, text) in create.volume.iter().enumerate() {
         let volume = match mib_of(text) {
             Some(mib) => json!({ "volume_size": mib }),
+            None if text.starts_with("snap-") => json!({ "snapshot_id": text }),
             None if text.starts_with("bo-") => json!({ "backup_object_id": text }),
             None => json!({ "volume_id": names::id_of::<Volume>(&session.client, text).await? }),
         };

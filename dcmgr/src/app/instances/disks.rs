@@ -4,7 +4,6 @@
 //! one that was there before stays. The machine does not wait for them: a disk that is ready later is plugged then.
 
 use super::super::advance::{self, Cause};
-use super::super::volumes::room::Need;
 use super::super::volumes::{self, Attaching, Begins};
 use super::super::{AppError, Ringing};
 use super::launch::New;
@@ -29,13 +28,15 @@ pub(super) fn check(request: &CreateInstance) -> Result<(), Refusal> {
     }
     let mut named = BTreeSet::new();
     for one in request.volumes.values() {
-        match (&one.volume_id, one.volume_size, &one.backup_object_id) {
-            (Some(id), None, None) if named.insert(id) => {}
-            (Some(id), None, None) => return Err(invalid(format!("{id}, {id}"), "vol-…, vol-…".into())),
-            (None, Some(size), _) => volumes::check_size(size)?,
-            (None, None, Some(_)) => {}
-            (Some(_), _, _) | (None, None, None) => {
-                return Err(invalid("…".into(), "volume_id | volume_size | backup_object_id".into()));
+        let begins = usize::from(one.backup_object_id.is_some()) + usize::from(one.snapshot_id.is_some());
+        match (&one.volume_id, one.volume_size, begins) {
+            (Some(id), None, 0) if named.insert(id) => {}
+            (Some(id), None, 0) => return Err(invalid(format!("{id}, {id}"), "vol-…, vol-…".into())),
+            (None, Some(size), 0 | 1) => volumes::check_size(size)?,
+            (None, None, 1) => {}
+            _ => {
+                let one_of = "volume_id | volume_size | backup_object_id | snapshot_id";
+                return Err(invalid("…".into(), one_of.into()));
             }
         }
     }
@@ -56,24 +57,13 @@ pub(super) async fn make(tx: &mut Tx, new: &New<'_>) -> Result<Vec<String>, AppE
     for one in new.request.volumes.values().filter(is_new) {
         let size_mib = one.volume_size.unwrap_or_default();
         let name = one.display_name.as_deref().unwrap_or_default();
-        let from = one.backup_object_id.as_ref().map(AsRef::as_ref);
-        let need = match from {
-            Some(from) => volumes::need_of(tx, new.caller, from, size_mib).await?,
-            None => Need::of(size_mib),
-        };
-        let begins = from.map_or(Begins::Blank, Begins::Backup);
+        let begins = Begins::of(one.backup_object_id.as_ref(), one.snapshot_id.as_ref());
+        let need = begins.need(tx, new.caller, size_mib).await?;
         let id = volumes::insert_new(tx, new.account, &need, (name, begins)).await?;
-        let by = ("by", new.caller.token.clone());
-        match from {
-            Some(from) => {
-                let values = [by, ("object", from.to_owned())];
-                record(tx, new.caller, new.account, &id, "restore_requested", &values).await?;
-            }
-            None => {
-                let values = [by, ("instance", new.id.to_owned())];
-                record(tx, new.caller, new.account, &id, "create_requested", &values).await?;
-            }
-        }
+        let (code, from) = begins.told();
+        let from = from.unwrap_or_else(|| ("instance", new.id.to_owned()));
+        let values = [("by", new.caller.token.clone()), from];
+        record(tx, new.caller, new.account, &id, code, &values).await?;
         made.push(id);
     }
     Ok(made)

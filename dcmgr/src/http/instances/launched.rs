@@ -40,16 +40,22 @@ fn volume(fields: &mut Fields) -> Result<VolumeRequest, Refusal> {
     let volume_id = fields.parsed("volume_id", "vol-…")?;
     let volume_size = in_mib.or(size);
     let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
-    match (&volume_id, volume_size.is_some() || backup_object_id.is_some()) {
+    let snapshot_id = fields.parsed("snapshot_id", "snap-…")?;
+    if let (Some(id), Some(_)) = (&snapshot_id, &backup_object_id) {
+        return Err(fields.invalid("snapshot_id", id, "snapshot_id | backup_object_id"));
+    }
+    match (&volume_id, volume_size.is_some() || backup_object_id.is_some() || snapshot_id.is_some()) {
         (None, false) => return Err(fields.needed("size", None::<()>).expect_err("nothing was given")),
-        (Some(id), true) => return Err(fields.invalid("volume_id", id, "volume_id | size | backup_object_id")),
+        (Some(id), true) => {
+            return Err(fields.invalid("volume_id", id, "volume_id | size | backup_object_id | snapshot_id"));
+        }
         _ => {}
     }
     let display_name = fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|name| !name.is_empty());
     // Taken and not kept: a volume has no such text.
     fields.text_within("description", NAME_BYTES_MAX)?;
     let delete_on_termination = fields.flag("delete_on_termination")?;
-    Ok(VolumeRequest { volume_id, volume_size, backup_object_id, display_name, delete_on_termination })
+    Ok(VolumeRequest { volume_id, volume_size, backup_object_id, snapshot_id, display_name, delete_on_termination })
 }
 
 /// The original's size: bytes, or a number with K, M, G or T; in whole MiB.
@@ -166,6 +172,12 @@ mod tests {
         assert!(sizes == [None, Some(1024)] && read.values().all(|one| one.backup_object_id.is_some()), "{read:?}");
         let both = volumes(&mut form("volumes[0][backup_object_id]=bo-a&volumes[0][volume_id]=vol-a")).unwrap_err();
         assert_eq!(both.values["name"], "volumes[0][volume_id]");
+        let read = volumes(&mut form("volumes[0][snapshot_id]=snap-a")).unwrap();
+        assert!(read.values().all(|one| one.snapshot_id.is_some() && one.goes()), "{read:?}");
+        for also in ["volume_id]=vol-a", "backup_object_id]=bo-a"] {
+            let two = volumes(&mut form(&format!("volumes[0][snapshot_id]=snap-a&volumes[0][{also}"))).unwrap_err();
+            assert_eq!(two.code, Code::InvalidParameter, "{also}");
+        }
     }
 
     #[test]

@@ -307,6 +307,10 @@ impl Model for Backups {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let unsound = is_false(s.object, s.object_exists) || is_false(s.snapshot, s.snapshot_exists);
         s.broken.or((!s.drifted && unsound).then_some("a sure fact is not so"))

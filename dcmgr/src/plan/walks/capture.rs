@@ -247,6 +247,10 @@ impl Model for Captures {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         s.broken.or((!s.drifted && is_false(s.captured, s.copy)).then_some("a sure fact is not so"))
     }

@@ -240,6 +240,10 @@ impl Model for Images {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         (!s.drifted && is_false(s.present, s.exists)).then_some("a sure fact is not so")
     }

@@ -524,6 +524,10 @@ impl Model for Instances {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let unsound = s.seen.iter().zip(&s.hosts).any(|(seen, host)| {
             !seen.drifted && (is_false(seen.domain, host.exists) || is_false(seen.power, host.power))

@@ -332,6 +332,10 @@ impl Model for Interfaces {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let has = s.guest.kept || s.guest.live;
         let sure = match s.plugged {

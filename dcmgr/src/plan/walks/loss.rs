@@ -411,6 +411,10 @@ impl Model for Loss {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let known = |place| s.drifted & (1 << slot(place)) == 0;
         let unsound = |at: usize| {

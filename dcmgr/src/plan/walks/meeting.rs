@@ -407,6 +407,14 @@ impl Model for Meeting {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        for which in [0, 1] {
+            self.advance_instance(s, which, 1);
+        }
+        self.advance_attachment(s, 1);
+        self.advance_volume(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let plugged = |which: usize| s.hosts[which].disks != 0;
         let known = |place| s.drifted & (1 << slot(place)) == 0;

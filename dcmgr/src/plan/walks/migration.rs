@@ -2,9 +2,7 @@
 //! guest, a host that is only cut off and goes on; a send that stops half way, comes late or is not heard.
 //!
 //! The storage node lives. Time is left out: a host is silent as soon as it is cut off. Walked twice: where a silent host
-//! may be fenced, and where it may not. Left out too: that the plan is asked again while a job is open (walked where a guest
-//! takes its disk along). A storage node's *attach* that is open would be replaced by a *retain*; the wiring of those jobs,
-//! which is not built, has to let an open one be.
+//! may be fenced, and where it may not.
 
 use super::{Sabotage, is_false, seen};
 use crate::plan::migration::{Around, Awaited, Facts, Guest, Host, Job, Next, Side, Wish, next};
@@ -133,7 +131,8 @@ impl Migrations {
         let Next::Do { job, host, generation } = self.asked(s) else { return };
         let place = slot(job, host);
         if let Some(open) = s.open[place] {
-            if (open.job == job && open.generation >= generation) || job == Job::Observe {
+            let same = open.job == job || (open.job, job) == (Job::Attach, Job::Retain);
+            if (same && open.generation >= generation) || job == Job::Observe {
                 return;
             }
             s.late = Some(open);
@@ -498,6 +497,10 @@ impl Model for Migrations {
             self.advance(&mut changed);
             steps.wish("move to the other host", changed);
         }
+    }
+
+    fn look_again(&self, s: &mut State) {
+        self.advance(s);
     }
 
     fn broken(&self, s: &State) -> Option<&'static str> {

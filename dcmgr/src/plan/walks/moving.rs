@@ -455,14 +455,12 @@ impl Model for Moves {
             self.late_steps(s, late, steps);
         }
         self.inventory_steps(s, steps);
-        // Whatever is told of it, and the timer, has the plan asked again, also while a job is open.
-        let mut again = *s;
-        self.advance(&mut again);
-        if again != *s {
-            steps.work("looked at again", again);
-        }
         self.life_steps(s, steps);
         self.wish_steps(s, steps);
+    }
+
+    fn look_again(&self, s: &mut State) {
+        self.advance(s);
     }
 
     fn broken(&self, s: &State) -> Option<&'static str> {

@@ -321,6 +321,10 @@ impl Model for Naming {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance_heard(s);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let unsound = s.nsa.iter().any(|nsa| nsa.counts_as_serving() && nsa.serves < nsa.fact.1);
         s.broken.or(unsound.then_some("a service is known to serve and does not"))

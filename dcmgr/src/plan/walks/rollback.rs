@@ -321,6 +321,10 @@ impl Model for Rollbacks {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let used = s.rows.attached && s.rows.operation != 0 && !self.is(Sabotage::AttachWhileReverting);
         s.broken.or(used.then_some("somebody uses the volume while its rollback is open"))

@@ -215,6 +215,10 @@ impl Model for Snapshots {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance_all(s);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let unsound = s.nsa.iter().any(|nsa| nsa.applied > nsa.serves);
         s.broken.or(unsound.then_some("a version is known to be served and is not"))

@@ -303,6 +303,10 @@ impl Model for Snapshots {
         }
     }
 
+    fn look_again(&self, s: &mut State) {
+        self.advance(s, 1);
+    }
+
     fn broken(&self, s: &State) -> Option<&'static str> {
         let unsound = !s.drifted && is_false(s.present, s.exists);
         s.broken.or(unsound.then_some("a sure fact is not so"))
