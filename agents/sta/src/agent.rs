@@ -244,7 +244,8 @@ impl Sta {
     /// Only ever notes what was seen: a room that cannot be looked at is trouble, not a full or empty one.
     async fn look_at_room(&self) {
         let seen = self.store.room().await;
-        let pool = self.store.pool().await;
+        // A pool that does not answer is not asked twice.
+        let pool = if seen.is_ok() { self.store.pool().await.ok() } else { None };
         let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
         match seen {
             Ok(room) => {
@@ -253,8 +254,7 @@ impl Sta {
             }
             Err(error) => health.store = Some(sentence(&error)),
         }
-        // One that is not imported has no words of its own: the room says so.
-        if let Ok(pool) = pool {
+        if let Some(pool) = pool {
             health.pool = pool;
         }
     }
@@ -556,11 +556,12 @@ impl Agent for Sta {
     }
 
     fn metrics(&self) -> Vec<Sample> {
-        let pool = self.health.read().unwrap_or_else(PoisonError::into_inner).pool.clone();
+        let Health { pool, store, .. } = self.health.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut samples = self.machine.samples(Instant::now());
         if pool.health.is_some() {
-            let help = "1: the pool is as it should be; 0: a disk of it is gone, or data is damaged. Volumes are served all the same.";
-            let well = f64::from(u8::from(pool.is_well()));
+            let help =
+                "1: the pool is as it should be; 0: a disk of it is gone, data is damaged, or it cannot be looked at.";
+            let well = f64::from(u8::from(pool.is_well() && store.is_none()));
             samples.push(Sample::gauge("arame_storage_pool_well", help, well).of("pool", pool.name));
         }
         samples

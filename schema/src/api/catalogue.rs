@@ -3,6 +3,13 @@
 //! Rule: every [`Code`] has an entry (no wildcard), every text stands in both languages with the same `{places}`; tests
 //! below hold this. Nothing here is chosen by the reader's language: the caller asks for one.
 
+/// A table of sentences: code, Japanese, English.
+macro_rules! sentences {
+    ($($code:literal: $ja:literal, $en:literal;)*) => {
+        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
+    };
+}
+
 mod changes;
 mod events;
 mod failures;

@@ -1,10 +1,11 @@
 //! What only a real pool shows. Sent to the lab machine by [`crate::lab`].
 
 use crate::kit::*;
-use arame_framework::agent::Stopped;
+use arame_framework::agent::{Agent, Stopped};
 use arame_schema::jobs::Job;
 use arame_schema::jobs::hva::DiskFormat;
-use arame_schema::jobs::report::{BackendStatus, Retry};
+use arame_schema::jobs::report::{Ask, BackendStatus, Retry};
+use arame_schema::jobs::sta::path::{PATH, PathAnswer, PathQuestion};
 use arame_schema::model::Fact;
 use std::process::Command;
 
@@ -72,6 +73,49 @@ async fn a_pool_that_is_not_imported_hides_its_volumes_and_loses_none() {
     assert_eq!(kit.things().await, [("volume".to_owned(), "k1".to_owned())]);
     assert_eq!(kit.read("k1"), "kept");
     assert_eq!(value(&kit.run(create("k2", MIB), 2).await), Fact::Yes, "control");
+}
+
+async fn path(kit: &Kit, key: &str) -> PathAnswer {
+    let arguments = serde_json::to_value(PathQuestion { key: key.to_owned() }).unwrap();
+    let answer = kit.sta().ask(Ask { question: PATH.to_owned(), arguments }).await.unwrap();
+    serde_json::from_value(answer).unwrap()
+}
+
+/// What `/metrics` says of the pool.
+fn well(kit: &Kit) -> Vec<f64> {
+    kit.sta().metrics().iter().filter(|one| one.name == "arame_storage_pool_well").map(|one| one.value).collect()
+}
+
+#[tokio::test]
+#[ignore = "sent to the lab machine"]
+async fn a_pool_that_lost_a_disk_of_its_mirror_says_so_and_serves_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let disks = ["a", "b"].map(|name| {
+        let path = folder.path().join(name);
+        // The least that a pool takes for a disk (vdev.h: SPA_MINDEVSIZE).
+        std::fs::File::create(&path).unwrap().set_len(64 * MIB).unwrap();
+        path.display().to_string()
+    });
+    told("zpool", &["create", "-O", "mountpoint=none", "halved", "mirror", &disks[0], &disks[1]]);
+    let mut kit = kit().await;
+    kit.place.pool = Some(new_dataset("halved"));
+    let kit = kit.restart().await;
+    kit.run(create("k1", MIB), 1).await.unwrap();
+    let whole = path(&kit, "k1").await;
+    let pool = whole.pool.unwrap();
+    assert_eq!((pool.name.as_str(), pool.health.as_deref(), pool.note), ("halved", Some("ONLINE"), None));
+    assert!(whole.volume.is_some_and(|volume| volume.size_bytes == MIB), "the volume is told with it");
+    assert_eq!(path(&kit, "k2").await.volume, None, "and one that is not there is not");
+    kit.list().await;
+    assert_eq!(well(&kit), [1.0]);
+    told("zpool", &["offline", "halved", &disks[1]]);
+    let pool = path(&kit, "k1").await.pool.unwrap();
+    assert_eq!(pool.health.as_deref(), Some("DEGRADED"));
+    assert!(pool.note.as_deref().is_some_and(|note| note.contains("zpool online")), "what can be done: {pool:?}");
+    assert_eq!(value(&kit.run(create("k2", MIB), 1).await), Fact::Yes, "it serves on");
+    kit.list().await;
+    assert_eq!(well(&kit), [0.0]);
+    told("zpool", &["online", "halved", &disks[1]]);
 }
 
 #[tokio::test]

@@ -7,12 +7,6 @@ pub fn change(code: &str) -> &'static Sentence {
     ALL.iter().find(|entry| entry.code == code).unwrap_or(&GENERIC)
 }
 
-macro_rules! sentences {
-    ($($code:literal: $ja:literal, $en:literal;)*) => {
-        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
-    };
-}
-
 pub static GENERIC: Sentence =
     Sentence { code: "generic", ja: "{code} を変えれば置けます。", en: "It would fit if {code} changed." };
 

@@ -9,12 +9,6 @@ pub fn event(code: &str) -> Option<&'static Sentence> {
     ALL.iter().find(|entry| entry.code == code)
 }
 
-macro_rules! sentences {
-    ($($code:literal: $ja:literal, $en:literal;)*) => {
-        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
-    };
-}
-
 pub static ALL: &[Sentence] = sentences! {
     "create_requested": "作成が依頼されました（{by}）", "creation was asked for by {by}";
     "upload_begun": "アップロードが始まりました（{by}）", "an upload was begun by {by}";

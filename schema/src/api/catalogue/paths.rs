@@ -9,12 +9,6 @@ pub fn path(code: &str) -> Option<&'static Sentence> {
     ALL.iter().find(|entry| entry.code == code)
 }
 
-macro_rules! sentences {
-    ($($code:literal: $ja:literal, $en:literal;)*) => {
-        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
-    };
-}
-
 pub static ALL: &[Sentence] = sentences! {
     "path_well": "ゲストからディスクまで、どこにも問題はありません", "nothing is wrong anywhere between the guest and the disk";
     "path_unused": "どのインスタンスにも接続されておらず、ディスクに問題はありません", "no machine has it attached, and nothing is wrong with the disk";

@@ -7,12 +7,6 @@ pub fn placement_rule(rule: &str) -> Option<&'static Sentence> {
     ALL.iter().find(|entry| entry.code == rule)
 }
 
-macro_rules! sentences {
-    ($($code:literal: $ja:literal, $en:literal;)*) => {
-        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
-    };
-}
-
 pub static ALL: &[Sentence] = sentences! {
     "online": "エージェントが応答している", "the agent is heard";
     "scheduling_enabled": "配置が有効", "scheduling is enabled";

@@ -9,12 +9,6 @@ pub fn silence(code: &str) -> Option<&'static Sentence> {
     ALL.iter().find(|entry| entry.code == code)
 }
 
-macro_rules! sentences {
-    ($($code:literal: $ja:literal, $en:literal;)*) => {
-        &[$(Sentence { code: $code, ja: $ja, en: $en }),*]
-    };
-}
-
 pub static ALL: &[Sentence] = sentences! {
     "answered": "{name}（{mac}）に {address} を渡しています", "{name} ({mac}) is given {address}";
     "never_heard": "{name}（{mac}）には {address} を渡しますが、まだ何も聞いていません。ポートとタグ、ゲストの DHCP クライアントを確かめてください", "{name} ({mac}) would be given {address}, but nothing was heard from it: look at its port and tag, and at the guest's DHCP client";
