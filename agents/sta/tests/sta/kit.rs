@@ -137,6 +137,19 @@ state_file = "{root}/world.json"
         sta.joined(standing()).await;
         Ok(sta)
     }
+
+    /// After a process that ended: here its tasks end a moment after it, and hold its folder so long.
+    pub async fn reopen(&self) -> anyhow::Result<Arc<Sta>> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.open().await {
+                Err(error) if format!("{error:#}").contains("another agent holds") && Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
 }
 
 pub fn standing() -> Standing {
@@ -256,7 +269,7 @@ impl Kit {
     /// The process ends and another begins.
     pub async fn restart(mut self) -> Kit {
         self.agent = None;
-        self.agent = Some(self.place.open().await.unwrap());
+        self.agent = Some(self.place.reopen().await.unwrap());
         self.standing = Standing::new(INSTALLATION, 2);
         self
     }
