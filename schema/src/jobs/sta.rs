@@ -228,7 +228,7 @@ pub struct ObserveSnapshot {
     pub volume_key: String,
 }
 
-/// Fact answered: `snapshot`, with [`OfferedSnapshot`] as detail. Changes no byte of it.
+/// Facts answered: `snapshot`, and `offered` with [`OfferedSnapshot`] as detail. Changes no byte of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferSnapshot {
     pub snapshot: VolumeSnapshotId,

@@ -56,6 +56,8 @@ pub enum FactName {
     Volume,
     /// The snapshot of a volume exists on this storage node.
     Snapshot,
+    /// The snapshot may be read by another storage node, which receives it. `detail` is [`crate::jobs::sta::OfferedSnapshot`].
+    Offered,
     /// The copy of another node's snapshot is on this storage node: yes when it is whole and was proved equal, maybe when only
     /// a part of it is. `detail` is [`crate::jobs::sta::StoredReplica`].
     Replica,
@@ -72,12 +74,13 @@ pub enum FactName {
 }
 
 impl FactName {
-    pub const ALL: [FactName; 11] = [
+    pub const ALL: [FactName; 12] = [
         FactName::Domain,
         FactName::Power,
         FactName::Plugged,
         FactName::Volume,
         FactName::Snapshot,
+        FactName::Offered,
         FactName::Replica,
         FactName::Exported,
         FactName::Image,
@@ -93,6 +96,7 @@ impl FactName {
             FactName::Plugged => "plugged",
             FactName::Volume => "volume",
             FactName::Snapshot => "snapshot",
+            FactName::Offered => "offered",
             FactName::Replica => "replica",
             FactName::Exported => "exported",
             FactName::Image => "image",

@@ -9,7 +9,7 @@ use crate::store::SnapshotKeys;
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::{FactReport, Retry};
 use arame_schema::jobs::sta::{OfferSnapshot, OfferedSnapshot};
-use arame_schema::model::Fact;
+use arame_schema::model::{Fact, FactName};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -22,9 +22,9 @@ pub async fn run(sta: &Sta, job: OfferSnapshot, work: &Work) -> Result<Vec<FactR
         Err(stopped) => return settle(Err(stopped), seen),
     };
     let mut facts = seen?;
-    for fact in facts.iter_mut().filter(|fact| fact.value == Fact::Yes) {
-        fact.detail = Some(json!(offered));
-    }
+    let may_be_read = if job.reader.is_some() { Fact::Yes } else { Fact::No };
+    let told = work.fact(FactName::Offered, may_be_read, work.standing.observe());
+    facts.push(FactReport { detail: Some(json!(offered)).filter(|_| job.reader.is_some()), ..told });
     Ok(facts)
 }
 

@@ -12,8 +12,8 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Pool, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume,
-    blocking, check_key, check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Pool, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified,
+    Volume, blocking, check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
 use crate::faults::Faults;

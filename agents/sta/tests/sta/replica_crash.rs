@@ -91,8 +91,7 @@ async fn a_replica_whose_receiver_is_killed_at_any_point_converges() {
 #[ignore = "sent to the lab machine"]
 async fn with_zfs_and_lio_a_replica_whose_receiver_is_killed_at_any_point_converges() {
     let points = ["receive_replica:halfway", "receive_replica:marked", "receive_replica:renamed"];
-    a_receiver_that_dies_goes_on(Drivers::Zfs, &points, &["delete_volume:handed_over"])
-        .await;
+    a_receiver_that_dies_goes_on(Drivers::Zfs, &points, &["delete_volume:handed_over"]).await;
 }
 
 /// Another process serves what is in the kit's folder.

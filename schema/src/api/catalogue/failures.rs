@@ -291,6 +291,11 @@ pub static ALL: &[FailureEntry] = failures! {
          "受信が終わるのを待ってください。自動で作成を続けます。"),
         ("The replica of the snapshot is not whole on the storage node.", "It is still being received, or was deleted: {message}",
          "Wait until it was received: it is tried again by itself.");
+    "replica_source_gone":
+        ("複製元のスナップショットがなくなりました。", "そろう前に失われたか、取得に失敗しました: {message}",
+         "届いた分は残していません。この複製を削除し、別のスナップショットから複製してください。"),
+        ("The snapshot that was to be copied is gone.", "It was lost, or never taken, before all of it was here: {message}",
+         "What came was not kept. Delete this replica, and replicate another snapshot.");
     "replica_store_differs":
         ("このストレージノードには複製できません。", "ストアの種類が違います: {message}",
          "同じ種類のストア（zfs と zfs、file と file）を持つストレージノードを選ぶか、バックアップを使ってください。"),
@@ -302,7 +307,7 @@ pub static ALL: &[FailureEntry] = failures! {
         ("The snapshot's storage node does not send it.", "{message}",
          "An operator should look whether that node is up and still has the snapshot. It is tried again by itself.");
     "replica_broke_off":
-        ("複製の受信が途中で切れました。", "{message}",
+        ("複製の受信が途中で切れました。", "接続が切れました: {message}",
          "届いた分は残っています。自動で続きから受信します。"),
         ("Receiving the replica broke off.", "{message}",
          "What came is kept, and the rest is received by itself.");
