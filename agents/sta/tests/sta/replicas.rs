@@ -104,8 +104,9 @@ pub fn offer(volume: &str, key: &str, reader: Option<&str>) -> Job {
 
 pub async fn offered(kit: &Kit, address: SocketAddr, volume: &str, key: &str) -> OfferedSnapshot {
     let answer = kit.run(offer(volume, key, Some(READER)), 1).await.unwrap();
-    assert_eq!((answer.len(), answer[0].name, answer[0].value), (1, FactName::Snapshot, Fact::Yes), "{answer:?}");
-    let told: OfferedSnapshot = serde_json::from_value(answer[0].detail.clone().unwrap()).unwrap();
+    let told: Vec<_> = answer.iter().map(|fact| (fact.name, fact.value)).collect();
+    assert_eq!(told, [(FactName::Snapshot, Fact::Yes), (FactName::Offered, Fact::Yes)], "{answer:?}");
+    let told: OfferedSnapshot = serde_json::from_value(answer[1].detail.clone().unwrap()).unwrap();
     let url = told.url.replace("storage:9080", &address.to_string());
     OfferedSnapshot { url, ..told }
 }
@@ -301,7 +302,8 @@ async fn what_is_not_offered_or_asked_for_wrongly_is_not_sent(pair: &Pair) {
         assert_eq!(code(&there.run(job, 1).await), "replica_source_unavailable", "{what}");
     }
     assert_eq!(code(&there.run(Job::ReceiveReplica(replica("ra")), 1).await), "replica_source_unavailable");
-    here.run(offer("k1", "s1", None), 1).await.unwrap();
+    let withdrawn = here.run(offer("k1", "s1", None), 1).await.unwrap();
+    assert_eq!((withdrawn[1].name, withdrawn[1].value, &withdrawn[1].detail), (FactName::Offered, Fact::No, &None));
     assert_eq!(code(&there.run(receive("ra", &offered), 1).await), "replica_source_unavailable", "withdrawn");
     assert_eq!(there.things().await, []);
     assert_eq!(reqwest::get(&offered.url).await.unwrap().status(), 401);
