@@ -169,6 +169,11 @@ async fn a_snapshot_is_copied_to_another_node_then_what_changed_and_outlives_its
     let request = DeleteVolume { with_snapshots: true };
     told(app::volumes::delete_as(&story.world.app, &story.world.demo(), &story.volume, request).await)?;
     story.world.volume_in(&story.volume, "deleted").await?;
+    let operator = story.world.caller("a-demo", Role::Operator);
+    let Err(refused) = app::accounts::delete(&story.world.app, &operator, "a-demo").await else {
+        anyhow::bail!("an account went and left its replicas to nobody")
+    };
+    ensure!(refused.values.iter().any(|(_, value)| value.contains("2 replicas")), "{refused:?}");
     let copy = story.volume_of(&changed).await?;
     ensure!(story.content_at(THERE, &copy)? == "one and two", "{}", story.content_at(THERE, &copy)?);
     let listed = app::replicas::list(
