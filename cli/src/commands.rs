@@ -24,6 +24,7 @@ mod token;
 mod user;
 mod volume;
 mod volume_backup;
+mod volume_replica;
 mod volume_schedule;
 mod volume_snapshot;
 

@@ -111,7 +111,7 @@ pub async fn id_of_any(client: &Client, text: &str) -> Result<String, CliError> 
 }
 
 /// Of ids that events and jobs are about.
-const PREFIXES: [&str; 11] = [
+const PREFIXES: [&str; 12] = [
     Instance::PREFIX,
     Volume::PREFIX,
     VolumeSnapshot::PREFIX,
@@ -122,6 +122,7 @@ const PREFIXES: [&str; 11] = [
     StorageNode::PREFIX,
     "att-",
     "bo-",
+    "rep-",
     "a-",
 ];
 

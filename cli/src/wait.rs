@@ -8,7 +8,9 @@ use crate::failure::{CliError, WAIT_FAILED};
 use crate::session::Session;
 use crate::table::plain;
 use crate::words::{Message, say};
-use arame_schema::api::{BackupObject, Event, Failure, Image, Instance, Language, Volume, VolumeSnapshot};
+use arame_schema::api::{
+    BackupObject, Event, Failure, Image, Instance, Language, SnapshotReplica, Volume, VolumeSnapshot,
+};
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
@@ -91,6 +93,20 @@ impl Watched for BackupObject {
 }
 
 impl Watched for VolumeSnapshot {
+    fn state(&self) -> String {
+        self.state.to_string()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.state.as_str(), "failed" | "lost")
+    }
+}
+
+impl Watched for SnapshotReplica {
     fn state(&self) -> String {
         self.state.to_string()
     }

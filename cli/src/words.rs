@@ -328,6 +328,9 @@ messages! {
     MarkedKept: "保護", "MARKED";
     OfSchedule: "スケジュール", "SCHEDULE";
     FromSnapshot: "元のスナップショット", "FROM SNAPSHOT";
+    FromReplica: "元の複製", "FROM REPLICA";
+    OnStorageNode: "ストレージノード", "STORAGE NODE";
+    OfSnapshot: "スナップショット", "SNAPSHOT";
     WouldKeep: "残るもの", "WOULD KEEP";
     WouldDelete: "削除されるもの", "WOULD DELETE";
     WouldDeleteLater: "使用後に削除されるもの", "WOULD DELETE LATER";

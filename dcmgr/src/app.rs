@@ -39,6 +39,7 @@ pub mod placement;
 pub mod questions;
 pub mod recovery;
 pub mod render;
+pub mod replicas;
 pub mod schedules;
 pub mod security_groups;
 pub mod sessions;

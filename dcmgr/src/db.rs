@@ -32,6 +32,7 @@ pub mod node_groups;
 pub mod nodes;
 pub mod pool;
 pub mod recovery;
+pub mod replicas;
 pub mod rollbacks;
 pub mod row;
 pub mod schedules;
@@ -103,6 +104,7 @@ pub enum Long {
     Instances,
     Volumes,
     VolumeSnapshots,
+    SnapshotReplicas,
     Jobs,
     AuditLog,
 }
@@ -114,6 +116,7 @@ impl Long {
             Long::Instances => ("instances", "id"),
             Long::Volumes => ("volumes", "id"),
             Long::VolumeSnapshots => ("volume_snapshots", "id"),
+            Long::SnapshotReplicas => ("snapshot_replicas", "id"),
             Long::Jobs => ("jobs", "id"),
             Long::AuditLog => ("audit_log", "request_id"),
         }

@@ -55,6 +55,7 @@ mod roles;
 mod schedules;
 mod security_groups;
 mod sessions;
+mod snapshot_replicas;
 mod ssh_key_pairs;
 mod status;
 #[cfg(test)]

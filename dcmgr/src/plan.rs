@@ -13,6 +13,7 @@ pub mod migration;
 pub mod moving;
 pub mod naming;
 pub mod placement;
+pub mod replica;
 pub mod restart;
 pub mod retention;
 pub mod rollback;

@@ -36,6 +36,7 @@ pub mod role;
 pub mod route;
 pub mod schedule;
 pub mod security_group;
+pub mod snapshot_replica;
 pub mod ssh_key_pair;
 pub mod timestamp;
 pub mod usage;
@@ -88,14 +89,16 @@ pub use page::Page;
 pub use placement::{DeletePlan, HostVerdict, LaunchPlan, Placement, PlannedRefusal, QuotaEffect, RuleVerdict};
 pub use refusal::{Code, Refusal};
 pub use requests::{
-    AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSshKeyPair, CreateToken, CreateVolume,
-    CreateVolumeSnapshot, Decide, DeleteVolume, DetachVolume, ListFilter, MoveInstance, Nil, PowerOff, RollBackVolume,
-    SetScheduling, SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest, VolumeRequest,
+    AttachVolume, CreateAccount, CreateInstance, CreateSecurityGroup, CreateSnapshotReplica, CreateSshKeyPair,
+    CreateToken, CreateVolume, CreateVolumeSnapshot, Decide, DeleteVolume, DetachVolume, ListFilter, MoveInstance, Nil,
+    PowerOff, RollBackVolume, SetScheduling, SortOrder, Span, UpdateAccount, UpdateSecurityGroup, VifRequest,
+    VolumeRequest,
 };
 pub use role::Role;
 pub use route::StaticRoute;
 pub use schedule::{KeptRun, SchedulePlan, ScheduleRun, SetVolumeSchedule, StorageChoice, VolumeSchedule};
 pub use security_group::{SecurityGroup, SecurityGroupRule};
+pub use snapshot_replica::SnapshotReplica;
 pub use ssh_key_pair::{SshKeyPair, UpdateSshKeyPair};
 pub use timestamp::Timestamp;
 pub use usage::{UsageInterval, UsageNowOrOverTime, UsageOverTime, UsageTotal};

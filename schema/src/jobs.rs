@@ -98,6 +98,17 @@ pub enum Job {
     DeleteSnapshot(sta::DeleteSnapshot),
     #[serde(rename = "sta.snapshot.observe")]
     ObserveSnapshot(sta::ObserveSnapshot),
+    /// Let another storage node read a snapshot, or nobody any more.
+    #[serde(rename = "sta.snapshot.offer")]
+    OfferSnapshot(sta::OfferSnapshot),
+    /// Copy another node's snapshot into this node's store, or go on watching that copy.
+    #[serde(rename = "sta.replica.receive")]
+    ReceiveReplica(sta::Replica),
+    /// Remove the copy, and end it where it still goes on.
+    #[serde(rename = "sta.replica.delete")]
+    DeleteReplica(sta::Replica),
+    #[serde(rename = "sta.replica.observe")]
+    ObserveReplica(sta::Replica),
     /// Take the snapshot that a backup is copied from; one that is there is never taken again.
     #[serde(rename = "sta.backup.snapshot")]
     SnapshotBackup(sta::Backup),
@@ -125,7 +136,7 @@ pub enum Job {
 
 impl Job {
     /// Every kind, in the order of the enum: what golden messages and simulators are checked against.
-    pub const KINDS: [&'static str; 32] = [
+    pub const KINDS: [&'static str; 36] = [
         "hva.instance.apply",
         "hva.instance.delete",
         "hva.instance.reboot",
@@ -150,6 +161,10 @@ impl Job {
         "sta.snapshot.create",
         "sta.snapshot.delete",
         "sta.snapshot.observe",
+        "sta.snapshot.offer",
+        "sta.replica.receive",
+        "sta.replica.delete",
+        "sta.replica.observe",
         "sta.backup.snapshot",
         "sta.backup.write",
         "sta.backup.drop",
@@ -186,6 +201,10 @@ impl Job {
             Job::CreateSnapshot(_) => "sta.snapshot.create",
             Job::DeleteSnapshot(_) => "sta.snapshot.delete",
             Job::ObserveSnapshot(_) => "sta.snapshot.observe",
+            Job::OfferSnapshot(_) => "sta.snapshot.offer",
+            Job::ReceiveReplica(_) => "sta.replica.receive",
+            Job::DeleteReplica(_) => "sta.replica.delete",
+            Job::ObserveReplica(_) => "sta.replica.observe",
             Job::SnapshotBackup(_) => "sta.backup.snapshot",
             Job::WriteBackup(_) => "sta.backup.write",
             Job::DropBackup(_) => "sta.backup.drop",
@@ -208,6 +227,7 @@ impl Job {
             | Job::FenceVolume(_)
             | Job::RollBackVolume(_)
             | Job::DeleteSnapshot(_)
+            | Job::DeleteReplica(_)
             | Job::DropBackup(_)
             | Job::DeleteBackup(_)
             | Job::DeleteNetwork(_) => true,
@@ -227,6 +247,9 @@ impl Job {
             | Job::MarkVolume(_)
             | Job::CreateSnapshot(_)
             | Job::ObserveSnapshot(_)
+            | Job::OfferSnapshot(_)
+            | Job::ReceiveReplica(_)
+            | Job::ObserveReplica(_)
             | Job::SnapshotBackup(_)
             | Job::WriteBackup(_)
             | Job::ObserveBackup(_)

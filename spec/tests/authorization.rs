@@ -62,7 +62,14 @@ async fn belongings(
     world.instance_in(&instance, InstanceState::Running).await?;
     let volume = make("/volumes", json!({ "volume_size": 64 })).await?;
     world.volume_in(&volume, "available").await?;
-    things.insert("volume_snapshots", make("/volume_snapshots", json!({ "volume_id": volume })).await?);
+    let snapshot = make("/volume_snapshots", json!({ "volume_id": volume })).await?;
+    let taken = async || {
+        let found = arame_dcmgr::db::volume_snapshots::get(world.db(), &snapshot, None).await?;
+        Ok(found.is_some_and(|one| one.state.as_str() == "available"))
+    };
+    world.until("the snapshot is taken", taken).await?;
+    things.insert("snapshot_replicas", make("/snapshot_replicas", json!({ "snapshot_id": snapshot })).await?);
+    things.insert("volume_snapshots", snapshot);
     things.insert("volumes", volume);
     things.insert("security_groups", make("/security_groups", json!({ "display_name": "walk" })).await?);
     things.insert("ssh_key_pairs", make("/ssh_key_pairs", json!({ "display_name": "walk" })).await?);
@@ -298,7 +305,7 @@ impl Walk<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_lets_in_whom_the_document_names_and_shows_nobody_what_is_anothers() -> anyhow::Result<()> {
-    let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+    let world = World::start(Size { hosts: 1, storage: 2, ..Size::default() }).await?;
     let surface = Surface::of(&world.app).await?;
     let document = surface.done("", "GET", "/openapi.json", &Value::Null).await?;
     let operations = operations(&document)?;

@@ -44,6 +44,7 @@ impl Story {
             display_name: Some("data".into()),
             backup_object_id: None,
             snapshot_id: None,
+            replica_id: None,
         };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
@@ -95,7 +96,13 @@ impl Story {
 
     async fn restore(&self, id: &str, size: u64) -> Result<Volume, Refusal> {
         let backup_object_id = Some(id.parse().map_err(|_| Refusal::unknown(id))?);
-        let request = CreateVolume { volume_size: size, display_name: None, backup_object_id, snapshot_id: None };
+        let request = CreateVolume {
+            volume_size: size,
+            display_name: None,
+            backup_object_id,
+            snapshot_id: None,
+            replica_id: None,
+        };
         app::volumes::create(&self.world.app, &self.world.demo(), request).await
     }
 

@@ -82,6 +82,7 @@ async fn request(serving: Serving, order: Order, key: String) -> Result<Option<S
                 display_name: Some(name.clone()),
                 backup_object_id: None,
                 snapshot_id: None,
+                replica_id: None,
             };
             Ok(Some(app::volumes::create(app, &caller, request).await?.id))
         }

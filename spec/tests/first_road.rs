@@ -33,8 +33,13 @@ async fn a_volume_goes_from_one_machine_to_another() -> anyhow::Result<()> {
     let (one, two) = (world.launch("one").await?, world.launch("two").await?);
     world.instance_in(&one.id, InstanceState::Running).await?;
     world.instance_in(&two.id, InstanceState::Running).await?;
-    let request =
-        CreateVolume { volume_size: 64, display_name: Some("data".into()), backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 64,
+        display_name: Some("data".into()),
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&volume.id, "available").await?;
     told(app::volumes::attach(&world.app, &world.demo(), &volume.id, &one.id).await)?;

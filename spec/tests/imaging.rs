@@ -157,6 +157,7 @@ async fn a_machine_becomes_an_image_from_which_another_starts_whether_it_runs_or
             display_name: None,
             backup_object_id: object.id.parse().ok(),
             snapshot_id: None,
+            replica_id: None,
         };
         let refused = app::volumes::create(&story.world.app, &story.world.demo(), of_image).await;
         ensure!(code(refused) == Some(Code::InvalidBackupState), "an image's file is no volume");
@@ -180,8 +181,13 @@ async fn a_machine_becomes_an_image_from_which_another_starts_whether_it_runs_or
 #[tokio::test(flavor = "multi_thread")]
 async fn with_its_volumes_a_machine_is_backed_up_as_a_whole_and_not_twice_at_a_time() -> anyhow::Result<()> {
     let story = Story::start(1).await?;
-    let request =
-        CreateVolume { volume_size: 32, display_name: Some("data".into()), backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 32,
+        display_name: Some("data".into()),
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let volume = told(app::volumes::create(&story.world.app, &story.world.demo(), request).await)?.id;
     story.world.volume_in(&volume, "available").await?;
     told(app::volumes::attach(&story.world.app, &story.world.demo(), &volume, &story.machine).await)?;
@@ -280,8 +286,13 @@ async fn a_copy_that_cannot_be_made_fails_with_its_reason_and_a_machine_may_star
 async fn backups_and_images_are_copied_to_another_node_and_read_there() -> anyhow::Result<()> {
     let story = Story::start(2).await?;
     let (world, demo) = (&story.world, || story.world.demo());
-    let request =
-        CreateVolume { volume_size: 32, display_name: Some("data".into()), backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 32,
+        display_name: Some("data".into()),
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let volume = told(app::volumes::create(&world.app, &demo(), request).await)?.id;
     world.volume_in(&volume, "available").await?;
     let made = app::backups::back_up_volume(&world.app, &demo(), &volume, BackUpVolume::default()).await;
@@ -301,7 +312,8 @@ async fn backups_and_images_are_copied_to_another_node_and_read_there() -> anyho
     // The first one goes, and the copy is read all the same.
     story.delete_object(&object.id).await?;
     let backup_object_id = Some(copied.id.parse()?);
-    let request = CreateVolume { volume_size: 0, display_name: None, backup_object_id, snapshot_id: None };
+    let request =
+        CreateVolume { volume_size: 0, display_name: None, backup_object_id, snapshot_id: None, replica_id: None };
     let restored = told(app::volumes::create(&world.app, &demo(), request).await)?.id;
     world.volume_in(&restored, "available").await?;
     let image = told(app::backups::copy_image(&world.app, &demo(), "wmi-tiny", to(there)).await);

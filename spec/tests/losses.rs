@@ -26,7 +26,13 @@ async fn on(world: &World, hostname: &str, host: &str) -> anyhow::Result<Instanc
 }
 
 async fn volume_for(world: &World, instance: &str) -> anyhow::Result<Volume> {
-    let request = CreateVolume { volume_size: 64, display_name: None, backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 64,
+        display_name: None,
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let made = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&made.id, "available").await?;
     told(app::volumes::attach(&world.app, &world.demo(), &made.id, instance).await)?;
@@ -155,7 +161,13 @@ async fn a_machine_that_never_ran_is_made_elsewhere_after_its_volume_is_fenced_a
     world.kill_agent(AGENT).await;
     world.start_agent_with(AGENT, 0, NEVER_MADE).await?;
     told(app::nodes::set_scheduling(&world.app, &operator(&world), "hn-h2", false).await)?;
-    let request = CreateVolume { volume_size: 64, display_name: None, backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 64,
+        display_name: None,
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&volume.id, "available").await?;
     let made = world.launch("web1").await?;

@@ -138,6 +138,7 @@ async fn history(world: &World) -> anyhow::Result<Forgotten> {
         display_name: None,
         backup_object_id: None,
         snapshot_id: None,
+        replica_id: None,
     };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?;
     world.volume_in(&volume.id, "available").await?;
@@ -304,6 +305,7 @@ async fn an_attachment_without_a_row_stays_until_it_is_removed() -> anyhow::Resu
         display_name: None,
         backup_object_id: None,
         snapshot_id: None,
+        replica_id: None,
     };
     let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
     world.volume_in(&volume, "available").await?;

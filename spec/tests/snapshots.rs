@@ -2,6 +2,9 @@
 //! was written: a rollback happens once for a request, whatever is lost, killed or repeated, and never undoes what was
 //! written after it.
 
+#[path = "snapshots/replicas.rs"]
+mod replicas;
+
 use anyhow::{Context, ensure};
 use arame_dcmgr::app;
 use arame_dcmgr::db::{self, Columns};
@@ -41,12 +44,16 @@ struct Story {
 
 impl Story {
     async fn start() -> anyhow::Result<Story> {
-        let world = World::start(Size { hosts: 1, ..Size::default() }).await?;
+        Story::on(World::start(Size { hosts: 1, ..Size::default() }).await?).await
+    }
+
+    async fn on(world: World) -> anyhow::Result<Story> {
         let request = CreateVolume {
             volume_size: 64,
             display_name: Some("data".into()),
             backup_object_id: None,
             snapshot_id: None,
+            replica_id: None,
         };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
@@ -421,7 +428,8 @@ async fn a_repeated_request_with_one_key_is_one_rollback() -> anyhow::Result<()>
 impl Story {
     async fn try_clone(&self, snapshot: &str, volume_size: u64) -> Result<Volume, Refusal> {
         let snapshot_id = Some(snapshot.parse().map_err(|_| Refusal::unknown(snapshot))?);
-        let request = CreateVolume { volume_size, display_name: None, backup_object_id: None, snapshot_id };
+        let request =
+            CreateVolume { volume_size, display_name: None, backup_object_id: None, snapshot_id, replica_id: None };
         app::volumes::create(&self.world.app, &self.world.demo(), request).await
     }
 

@@ -3,6 +3,8 @@
 //! Rule: an inventory names a backend complete only when all of it was seen. Jobs of different things run beside
 //! each other; what two of them share (a volume's key, an image) has its own lock here.
 
+mod listing;
+
 use crate::carry::Carrier;
 use crate::config::{Config, ExportKind, StaConfig, StoreKind};
 use crate::export::lio::{self, LioExport};
@@ -16,27 +18,28 @@ use crate::http::Shelf;
 use crate::jobs;
 use crate::machine;
 use crate::path;
+use crate::receive::Receiver;
 use crate::sandbox::Checker;
 use crate::sim::World;
+use crate::store::backups::Backups;
 use crate::store::backups::place::Places;
 use crate::store::backups::sim::SimBackups;
-use crate::store::backups::{Backups, Object};
 use crate::store::file::FileStore;
 use crate::store::folder::Folder;
 use crate::store::images::Images;
 use crate::store::sim::SimStore;
 use crate::store::zfs::ZfsStore;
-use crate::store::{Image, Pool, Room, Snapshot, Store, StoreError, Volume, sentence, snapshots};
+use crate::store::{Pool, Room, SnapshotKeys, Store, StoreError, Volume, sentence, snapshots};
 use anyhow::Context;
 use arame_framework::agent::{Agent, Listing, Profile, Standing, Stopped, Work};
 use arame_framework::machine::Machine;
 use arame_framework::metrics::Sample;
 use arame_schema::jobs::Job;
 use arame_schema::jobs::figures::MACHINE;
-use arame_schema::jobs::report::{Ask, Backend, BackendStatus, Capacity, FactReport, InventoryThing, Retry};
+use arame_schema::jobs::report::{Ask, Capacity, FactReport, Retry};
+use arame_schema::jobs::sta::BACKUPS;
 use arame_schema::jobs::sta::path::PATH;
-use arame_schema::jobs::sta::{BACKUPS, StoredBackup, StoredImage};
-use arame_schema::model::{Fact, FactName, Observation};
+use arame_schema::model::Observation;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -61,6 +64,7 @@ pub struct Sta {
     pub(crate) fetch: Fetch,
     pub(crate) backups: Arc<dyn Backups>,
     pub(crate) carrier: Carrier,
+    pub(crate) receiver: Receiver,
     world: Arc<World>,
     installation: RwLock<Option<Uuid>>,
     health: Arc<RwLock<Health>>,
@@ -135,11 +139,13 @@ impl Sta {
     ) -> Self {
         let fetch = Fetch::new(config.fetch.clone(), store.clone());
         let carrier = Carrier::new(&config.fetch, store.clone(), backups.clone());
+        let receiver = Receiver::new(&config.fetch, store.clone());
         let health = Arc::new(RwLock::new(Health::default()));
         Self {
             fetch,
             backups,
             carrier,
+            receiver,
             store,
             export,
             world,
@@ -174,6 +180,14 @@ impl Sta {
         format!("{}/images/{image}", self.config.http_url.trim_end_matches('/'))
     }
 
+    /// Where other storage nodes read a snapshot; empty where nothing is served.
+    pub fn snapshot_url(&self, at: &SnapshotKeys) -> String {
+        match self.config.http_url.trim_end_matches('/') {
+            "" => String::new(),
+            base => format!("{base}/snapshots/{}", snapshots::name(&at.volume_key, &at.key)),
+        }
+    }
+
     /// Whether the target was made for this installation: remembered so, or serving a volume marked so.
     pub(crate) async fn is_ours(&self, target: &Target, installation: Uuid) -> Result<bool, StoreError> {
         if let Some(mark) = &target.mark {
@@ -201,6 +215,10 @@ impl Sta {
             Job::CreateSnapshot(job) => jobs::create_snapshot::run(self, job, work).await,
             Job::DeleteSnapshot(job) => jobs::delete_snapshot::run(self, job, work).await,
             Job::ObserveSnapshot(job) => jobs::observe_snapshot::run(self, job, work).await,
+            Job::OfferSnapshot(job) => jobs::offer_snapshot::run(self, job, work).await,
+            Job::ReceiveReplica(job) => jobs::replica::receive(self, job, work).await,
+            Job::DeleteReplica(job) => jobs::replica::delete(self, job, work).await,
+            Job::ObserveReplica(job) => jobs::replica::observe(self, job, work).await,
             Job::SnapshotBackup(job) => jobs::backup::take(self, job, work).await,
             Job::WriteBackup(job) => jobs::backup::write(self, job, work).await,
             Job::DropBackup(job) => jobs::backup::drop_snapshot(self, job, work).await,
@@ -251,199 +269,6 @@ impl Sta {
     fn installation(&self) -> Option<Uuid> {
         *self.installation.read().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn list_store(&self, began: Observation, listing: &mut Listing) {
-        let seen = async {
-            let (volumes, snapshots) = (self.store.list_volumes().await?, self.store.list_snapshots().await?);
-            Ok::<_, StoreError>((volumes, snapshots, self.store.list_images().await?))
-        };
-        let status = match seen.await {
-            Ok((volumes, snapshots, images)) => {
-                listing.things.extend(volumes.into_iter().map(|volume| self.volume_thing(volume, began)));
-                listing.things.extend(snapshots.into_iter().map(|snapshot| self.snapshot_thing(snapshot, began)));
-                listing.things.extend(images.into_iter().map(|image| self.image_thing(image, began)));
-                BackendStatus::Complete
-            }
-            Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
-        };
-        listing.backends.push(Backend { name: "store".into(), status });
-    }
-
-    async fn list_export(&self, began: Observation, listing: &mut Listing) {
-        let (status, trouble) = match self.export.list().await {
-            Ok(targets) => {
-                listing.things.extend(self.target_things(targets, began));
-                (BackendStatus::Complete, None)
-            }
-            Err(error) => (BackendStatus::Unavailable { reason: error.to_string() }, Some(error.to_string())),
-        };
-        listing.backends.push(Backend { name: "export".into(), status });
-        self.health.write().unwrap_or_else(PoisonError::into_inner).export = trouble;
-    }
-
-    fn volume_thing(&self, volume: Volume, began: Observation) -> InventoryThing {
-        let facts = volume.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
-        let facts = facts.map(|mark| jobs::volume_fact(&mark.owner, Some(&volume), mark.generation, began)).collect();
-        InventoryThing {
-            kind: "volume".into(),
-            backend: "store".into(),
-            owner: volume.mark.as_ref().map(|mark| mark.owner.clone()),
-            generation: volume.mark.as_ref().map_or(0, |mark| mark.generation),
-            installation: volume.mark.as_ref().map(|mark| mark.installation),
-            holds_data: true,
-            facts,
-            detail: Some(json!({ "size_bytes": volume.size_bytes })),
-            name: volume.key,
-        }
-    }
-
-    fn snapshot_thing(&self, snapshot: Snapshot, began: Observation) -> InventoryThing {
-        let facts = snapshot.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
-        let facts = facts.map(|mark| jobs::snapshot_fact(&mark.owner, Some(&snapshot), began)).collect();
-        let Snapshot { volume_key, key, size_bytes, mark } = &snapshot;
-        InventoryThing {
-            kind: "snapshot".into(),
-            name: snapshots::name(volume_key, key),
-            backend: "store".into(),
-            owner: mark.as_ref().map(|mark| mark.owner.clone()),
-            generation: mark.as_ref().map_or(0, |mark| mark.generation),
-            installation: mark.as_ref().map(|mark| mark.installation),
-            holds_data: true,
-            facts,
-            detail: Some(json!({ "size_bytes": size_bytes, "volume_key": volume_key, "key": key })),
-        }
-    }
-
-    fn image_thing(&self, image: Image, began: Observation) -> InventoryThing {
-        let facts = image.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
-        let facts = facts.map(|mark| self.image_fact(&mark.owner, Some(&image), began)).collect();
-        InventoryThing {
-            kind: "image".into(),
-            backend: "store".into(),
-            owner: image.mark.as_ref().map(|mark| mark.owner.clone()),
-            generation: image.mark.as_ref().map_or(0, |mark| mark.generation),
-            installation: image.mark.as_ref().map(|mark| mark.installation),
-            holds_data: true,
-            facts,
-            detail: Some(json!({ "size_bytes": image.size_bytes, "sha256": image.sha256 })),
-            name: image.name,
-        }
-    }
-
-    async fn list_backups(&self, began: Observation, listing: &mut Listing) {
-        for storage in self.backups.storages() {
-            let status = match self.backups.list(&storage).await {
-                Ok(objects) => {
-                    listing.things.extend(objects.into_iter().map(|object| self.object_thing(object, began)));
-                    BackendStatus::Complete
-                }
-                Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
-            };
-            listing.backends.push(Backend { name: storage.to_string(), status });
-        }
-    }
-
-    fn object_thing(&self, object: Object, began: Observation) -> InventoryThing {
-        let facts = object.mark.iter().filter(|mark| Some(mark.installation) == self.installation());
-        let facts = facts.map(|mark| self.object_fact(&mark.owner, Some(&object), began)).collect();
-        InventoryThing {
-            kind: "backup".into(),
-            backend: object.storage.to_string(),
-            owner: object.mark.as_ref().map(|mark| mark.owner.clone()),
-            generation: object.mark.as_ref().map_or(0, |mark| mark.generation),
-            installation: object.mark.as_ref().map(|mark| mark.installation),
-            holds_data: true,
-            facts,
-            detail: Some(json!({ "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes })),
-            name: object.name,
-        }
-    }
-
-    pub(crate) fn object_fact(&self, owner: &str, object: Option<&Object>, observed: Observation) -> FactReport {
-        let url = match self.config.http_url.trim_end_matches('/') {
-            "" => String::new(),
-            base => format!("{base}/backups/{owner}"),
-        };
-        let stored = object.map(|object| StoredBackup {
-            url,
-            sha256: object.sha256.clone(),
-            size_bytes: object.size_bytes,
-            stored_bytes: object.stored_bytes,
-        });
-        FactReport {
-            thing: owner.to_owned(),
-            name: FactName::Object,
-            value: if object.is_some() { Fact::Yes } else { Fact::No },
-            generation: object.and_then(|object| object.mark.as_ref()).map_or(0, |mark| mark.generation),
-            observed,
-            detail: stored.and_then(|stored| serde_json::to_value(stored).ok()),
-        }
-    }
-
-    /// An attachment has one fact: of the target of its highest epoch.
-    fn target_things(&self, targets: Vec<Target>, began: Observation) -> Vec<InventoryThing> {
-        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
-        for target in &targets {
-            let epoch = newest.entry(target.attachment.to_string()).or_default();
-            *epoch = target.epoch.max(*epoch);
-        }
-        let thing = |target: Target| {
-            let installation = target.mark.as_ref().map(|mark| mark.installation);
-            let is_newest = newest.get(target.attachment.as_str()) == Some(&target.epoch);
-            let speaks = is_newest && installation.is_some() && installation == self.installation();
-            let facts = if speaks { vec![self.exported_fact(&target, began)] } else { Vec::new() };
-            InventoryThing {
-                kind: "target".into(),
-                backend: "export".into(),
-                owner: Some(target.attachment.to_string()),
-                generation: target.mark.as_ref().map_or(0, |mark| mark.generation),
-                installation,
-                holds_data: false,
-                facts,
-                detail: Some(describe(&target)),
-                name: target.iqn,
-            }
-        };
-        targets.into_iter().map(thing).collect()
-    }
-
-    pub(crate) fn exported_fact(&self, target: &Target, observed: Observation) -> FactReport {
-        FactReport {
-            thing: target.attachment.to_string(),
-            name: FactName::Exported,
-            // Half-made: to be made when building up, to be removed when tearing down.
-            value: if target.is_whole() { Fact::Yes } else { Fact::Maybe },
-            generation: target.mark.as_ref().map_or(0, |mark| mark.generation),
-            observed,
-            detail: serde_json::to_value(target.as_exported(self.export.portal())).ok(),
-        }
-    }
-
-    pub(crate) fn image_fact(&self, owner: &str, image: Option<&Image>, observed: Observation) -> FactReport {
-        let stored = image.map(|image| StoredImage {
-            url: self.image_url(owner),
-            sha256: Some(image.sha256.clone()),
-            size_bytes: Some(image.size_bytes),
-        });
-        FactReport {
-            thing: owner.to_owned(),
-            name: FactName::Image,
-            value: if image.is_some() { Fact::Yes } else { Fact::No },
-            generation: image.and_then(|image| image.mark.as_ref()).map_or(0, |mark| mark.generation),
-            observed,
-            detail: stored.and_then(|stored| serde_json::to_value(stored).ok()),
-        }
-    }
-}
-
-fn describe(target: &Target) -> Value {
-    json!({
-        "epoch": target.epoch,
-        "volume": target.mark.as_ref().map(|mark| mark.volume.as_str()),
-        "chap_user": target.mark.as_ref().map(|mark| mark.chap_user.as_str()),
-        "initiators": target.initiators,
-        "sessions": target.sessions,
-    })
 }
 
 #[async_trait]
@@ -512,7 +337,7 @@ impl Agent for Sta {
             }
             "sta.targets" => {
                 let targets = self.export.list().await.map_err(|error| error.to_string())?;
-                let named = targets.iter().map(|target| json!({ "iqn": target.iqn, "is": describe(target) }));
+                let named = targets.iter().map(|target| json!({ "iqn": target.iqn, "is": listing::describe(target) }));
                 Ok(named.collect())
             }
             other => Err(format!("a storage agent cannot answer `{other}`")),

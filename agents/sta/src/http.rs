@@ -1,11 +1,12 @@
 //! Serves images to the hosts: `GET` and `HEAD /images/<id>`, with ranges (RFC 9110 section 14); and takes uploads from
 //! dcmgr: `PUT /uploads/<id>` with a ticket. Other storage nodes read packed backups: `GET /backups/<id>`, with what was made
-//! to be shown for that one.
+//! to be shown for that one; and snapshots that were offered to them ([`snapshots`]).
 //!
 //! Rule: only verified images of the store and whole backups are served, read-only; what is taken goes to the job that has the ticket, or
 //! nowhere. It does not know who asks: it listens on the storage network.
 
 pub mod range;
+pub mod snapshots;
 
 use crate::fetch::uploads::{Turned, Uploads};
 use crate::store::backups::{Backups, Packed, readable};
@@ -58,7 +59,8 @@ pub fn router(shelf: Shelf) -> Router {
     // A body is read by the job that takes it, within its own bounds.
     let uploads = Router::new().route("/uploads/{image}", routing::put(upload)).layer(DefaultBodyLimit::disable());
     let backups = Router::new().route("/backups/{object}", routing::get(backup));
-    images.merge(uploads).merge(backups).with_state(shelf)
+    let snapshots = Router::new().route("/snapshots/{snapshot}", routing::get(snapshots::snapshot));
+    images.merge(uploads).merge(backups).merge(snapshots).with_state(shelf)
 }
 
 /// A packed backup, for whoever shows what was made for it. What is shown wrongly and what is not there answer alike.

@@ -15,6 +15,8 @@ pub mod import_image;
 pub mod mark_volume;
 pub mod observe_snapshot;
 pub mod observe_volume;
+pub mod offer_snapshot;
+pub mod replica;
 pub mod roll_back_volume;
 pub mod unexport_volume;
 

@@ -5,7 +5,8 @@
 //!          └────────────► export/{lio,tgt,sim}   who may reach a volume: one target per attachment and epoch
 //! fetch/{link,uploads} ──► store                 images from elsewhere; qemu-img looks at them in sandbox.rs
 //! carry.rs ──► store, store/backups               snapshots into backup storages, and back into volumes
-//! http.rs ──► store, fetch/uploads               images, read-only; uploads, with a ticket
+//! receive.rs ──► store/replicas                   another node's snapshot into this store
+//! http.rs ──► store, fetch/uploads               images and offered snapshots, read-only; uploads, with a ticket
 //! ```
 //!
 //! Rule: a thing without our mark, or with another installation's, is never changed; an error never reads as
@@ -23,6 +24,7 @@ pub mod jobs;
 mod machine;
 pub mod mark;
 mod path;
+pub mod receive;
 pub mod sandbox;
 pub mod sim;
 pub mod store;

@@ -24,6 +24,8 @@ pub struct State {
     #[serde(default)]
     pub snapshots: BTreeMap<String, SimSnapshot>,
     #[serde(default)]
+    pub replicas: BTreeMap<String, SimReplica>,
+    #[serde(default)]
     pub images: BTreeMap<String, SimImage>,
     /// By `<backup storage>/<object>`.
     #[serde(default)]
@@ -54,6 +56,21 @@ pub struct SimSnapshot {
     pub size_bytes: u64,
     pub mark: Option<Mark>,
     pub content: String,
+    /// SHA-256 of what a reader has to show, where it was offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimReplica {
+    pub size_bytes: u64,
+    pub mark: Option<Mark>,
+    pub volume: String,
+    pub guid: u64,
+    pub base: Option<u64>,
+    pub content: String,
+    pub is_proved: bool,
+    pub is_whole: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

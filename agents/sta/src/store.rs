@@ -10,6 +10,7 @@ pub mod header;
 pub mod images;
 pub mod label;
 pub mod qcow2;
+pub mod replicas;
 pub mod restored;
 pub mod sim;
 pub mod snapshots;
@@ -24,6 +25,7 @@ use arame_schema::jobs::hva::DiskFormat;
 use arame_schema::jobs::report::Retry;
 use arame_schema::model::{BackupObjectId, BackupStorageId, ImageId};
 use async_trait::async_trait;
+pub use replicas::{NewReplica, Replica, Replicas};
 pub use restored::StagedVolume;
 pub use snapshots::{NewSnapshot, Rollback, Snapshot, SnapshotKeys, Snapshots, Source};
 pub use staged::{Announced, Staged, Verified};
@@ -65,6 +67,8 @@ pub struct NewVolume {
     pub image: Option<ImageId>,
     /// The keys of a snapshot and of its volume: it begins with what that holds.
     pub snapshot: Option<SnapshotKeys>,
+    /// The key of a whole replica: the same.
+    pub replica: Option<String>,
     pub mark: Mark,
 }
 
@@ -104,7 +108,7 @@ impl Pool {
 }
 
 #[async_trait]
-pub trait Store: Snapshots {
+pub trait Store: Snapshots + Replicas {
     /// `file`, `zfs`, `sim`.
     fn kind(&self) -> &'static str;
 
@@ -177,6 +181,16 @@ pub enum StoreError {
     BackupsUnavailable { storage: BackupStorageId, reason: String },
     #[error("{storage} has no room: {free} bytes are free, {kept} are kept free")]
     BackupsFull { storage: BackupStorageId, free: u64, kept: u64 },
+    #[error("{replica} is not what was sent: {reason}")]
+    ReplicaMismatch { replica: String, reason: String },
+    #[error("the bytes broke off: {reason}")]
+    ReplicaBrokenOff { reason: String },
+    #[error("the storage node of the snapshot does not send it: {reason}")]
+    ReplicaNotSent { reason: String },
+    #[error("what was begun cannot be gone on with: {reason}")]
+    ReplicaLeftBehind { reason: String },
+    #[error("this store is of the kind `{here}`, the snapshot is in one of the kind `{there}`")]
+    ReplicaStoreDiffers { here: &'static str, there: String },
     #[error("`{name}` is no name for a thing in a store")]
     BadName { name: String },
     #[error("cannot {doing} {path}")]
@@ -225,6 +239,11 @@ impl StoreError {
             StoreError::BackupsFull { .. } | StoreError::Injected(Injected { full: true, .. }) => {
                 ("backup_storage_full", Retry::Never)
             }
+            StoreError::ReplicaMismatch { .. } => ("replica_checksum_mismatch", Retry::Later),
+            StoreError::ReplicaBrokenOff { .. } => ("replica_broke_off", Retry::Later),
+            StoreError::ReplicaNotSent { .. } => ("replica_source_unavailable", Retry::Later),
+            StoreError::ReplicaLeftBehind { .. } => ("replica_began_anew", Retry::Later),
+            StoreError::ReplicaStoreDiffers { .. } => ("replica_store_differs", Retry::Never),
             StoreError::BadName { .. } => ("bad_name", Retry::Never),
             StoreError::Io { .. } | StoreError::Command(_) | StoreError::Unreadable { .. } => {
                 ("store_error", Retry::Later)

@@ -1,6 +1,6 @@
 //! `arame volume …`
 
-use super::{Waiting, volume_backup, volume_schedule, volume_snapshot};
+use super::{Waiting, volume_backup, volume_replica, volume_schedule, volume_snapshot};
 use crate::failure::{CliError, USAGE};
 use crate::names;
 use crate::session::Session;
@@ -16,7 +16,7 @@ pub enum Command {
     /// Create a volume, blank, from a backup or from a snapshot / 作成する（空、またはバックアップ・スナップショットから）
     Create {
         /// Like 10M, 1G, 2T; from a backup or snapshot it may be left out / サイズ（バックアップやスナップショットからなら省略できます）
-        #[arg(long, required_unless_present_any = ["from_backup", "from_snapshot"])]
+        #[arg(long, required_unless_present_any = ["from_backup", "from_snapshot", "from_replica"])]
         size: Option<String>,
         /// The backup it begins with, bo-… / 元になるバックアップ
         #[arg(long)]
@@ -24,6 +24,9 @@ pub enum Command {
         /// The snapshot it begins with, snap-… or its name / 元になるスナップショット
         #[arg(long, conflicts_with = "from_backup")]
         from_snapshot: Option<String>,
+        /// The replica it begins with, rep-… / 元になる複製
+        #[arg(long, conflicts_with_all = ["from_backup", "from_snapshot"])]
+        from_replica: Option<String>,
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
@@ -71,6 +74,9 @@ pub enum Command {
     /// What a volume held at one moment / スナップショット
     #[command(subcommand)]
     Snapshot(volume_snapshot::Command),
+    /// Copies of snapshots on other storage nodes / 別のストレージノードにあるスナップショットの複製
+    #[command(subcommand)]
+    Replica(volume_replica::Command),
     /// Put a detached volume back to a snapshot; what was written since is lost / 切り離してあるボリュームをスナップショットの内容に戻す（以後の変更は失われます）
     Rollback(volume_snapshot::Rollback),
     /// Copy it to a backup storage; of a volume in use it is as after a power failure / バックアップを取る（使用中なら停電直後と同じ内容）
@@ -82,8 +88,8 @@ pub enum Command {
 
 pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliError> {
     match command {
-        Command::Create { size, from_backup, from_snapshot, name, waiting } => {
-            let from = Begins { backup: from_backup, snapshot: from_snapshot };
+        Command::Create { size, from_backup, from_snapshot, from_replica, name, waiting } => {
+            let from = Begins { backup: from_backup, snapshot: from_snapshot, replica: from_replica };
             create(session, (size.as_deref(), from), name, waiting).await
         }
         Command::List { all } => list(session, all).await,
@@ -116,6 +122,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             delete(session, &volume, query, waiting).await
         }
         Command::Snapshot(command) => volume_snapshot::run(session, command).await,
+        Command::Replica(command) => volume_replica::run(session, command).await,
         Command::Rollback(asked) => volume_snapshot::roll_back(session, asked).await,
         Command::Backup(asked) => volume_backup::run(session, asked).await,
         Command::Schedule(command) => volume_schedule::run(session, command).await,
@@ -126,6 +133,7 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
 struct Begins {
     backup: Option<String>,
     snapshot: Option<String>,
+    replica: Option<String>,
 }
 
 async fn create(
@@ -147,6 +155,9 @@ async fn create(
     }
     if let Some(snapshot) = from.snapshot {
         body["snapshot_id"] = json!(names::id_of::<VolumeSnapshot>(&session.client, &snapshot).await?);
+    }
+    if let Some(replica) = from.replica {
+        body["replica_id"] = json!(replica);
     }
     if let Some(name) = name {
         body["display_name"] = json!(name);
@@ -209,6 +220,9 @@ pub(super) fn show(language: Language, one: &Volume) -> String {
     ];
     if let Some(from) = &one.snapshot_id {
         pairs.push((Message::FromSnapshot, from.clone()));
+    }
+    if let Some(from) = &one.replica_id {
+        pairs.push((Message::FromReplica, from.clone()));
     }
     if let Some(last) = &one.rollback {
         pairs.push((Message::Rollback, format!("{} ({})", last.snapshot_id, last.state)));

@@ -40,6 +40,15 @@ pub enum Command {
         #[arg(long)]
         keep: Option<bool>,
     },
+    /// Copy it to another storage node: all of it, or what changed since its last copy there / 別のストレージノードへ複製する（以前の複製があれば差分だけ）
+    Replicate {
+        snapshot: String,
+        /// The storage node, sn-…; without, the one with the most room / 複製先のストレージノード（省略時は空きの最も多いもの）
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
     /// Delete a snapshot; the volume stays / 削除する（ボリュームは残ります）
     Delete {
         snapshot: String,
@@ -72,6 +81,9 @@ pub async fn run(session: &mut Session<'_>, command: Command) -> Result<(), CliE
             let change = UpdateVolumeSnapshot { display_name: name, kept: keep };
             let view: VolumeSnapshot = session.client.put(&format!("/volume_snapshots/{id}"), &json!(change)).await?;
             session.print(&view, |language| show_one(language, &view))
+        }
+        Command::Replicate { snapshot, to, waiting } => {
+            super::volume_replica::create(session, &snapshot, to, waiting).await
         }
         Command::Delete { snapshot, waiting } => delete(session, &snapshot, waiting).await,
     }

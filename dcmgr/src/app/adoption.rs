@@ -288,6 +288,7 @@ async fn adopt_volume(app: &App, caller: &Caller, id: &str, place: &Place) -> Re
             display_name: id,
             backup_object: None,
             snapshot: None,
+            replica: None,
         };
         db::volumes::insert(tx, &row).await?;
         db::volumes::set_adopted(tx, id, thing.generation).await?;

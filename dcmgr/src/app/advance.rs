@@ -10,6 +10,7 @@ pub mod image;
 pub mod instance;
 pub mod interface;
 pub mod moving;
+pub mod replica;
 pub mod snapshot;
 pub mod volume;
 pub mod volume_snapshot;
@@ -58,6 +59,7 @@ fn budget_ms(kind: Kind) -> u64 {
         | Kind::CreateVolume
         | Kind::RollBackVolume
         | Kind::CreateSnapshot
+        | Kind::ReceiveReplica
         | Kind::SnapshotBackup
         | Kind::WriteBackup => JOB_BUDGET_MAX,
         Kind::DeleteInstance
@@ -76,6 +78,9 @@ fn budget_ms(kind: Kind) -> u64 {
         | Kind::MarkVolume
         | Kind::DeleteSnapshot
         | Kind::ObserveSnapshot
+        | Kind::OfferSnapshot
+        | Kind::DeleteReplica
+        | Kind::ObserveReplica
         | Kind::DropBackup
         | Kind::DeleteBackup
         | Kind::ObserveBackup

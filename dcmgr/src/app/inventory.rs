@@ -88,10 +88,11 @@ async fn news(tx: &mut Tx, app: &App, inventory: &Inventory) -> Result<Vec<FactR
     let complete = !inventory.backends.is_empty()
         && inventory.backends.iter().all(|backend| backend.status == BackendStatus::Complete);
     if complete {
-        // Snapshots are told anew at each hello; an inventory that does not list them says nothing.
+        // Told anew at each hello, or asked for again when somebody needs them: an inventory does not list them.
+        let untold = [FactName::Applied, FactName::Offered];
         let absent = held.values().filter(|fact| {
             fact.value.may_be_so()
-                && fact.name != FactName::Applied
+                && !untold.contains(&fact.name)
                 && !seen.contains_key(&(fact.thing.clone(), fact.name))
         });
         news.extend(absent.map(|fact| FactReport {
@@ -179,6 +180,7 @@ async fn is_known(tx: &mut Tx, thing: &str, agent: &str) -> Result<bool, AppErro
             vif.is_some_and(|vif| vif.instance.is_some())
         }
         Some("snap") => db::volume_snapshots::lock(tx, thing).await?.is_some(),
+        Some("rep") => db::replicas::lock(tx, thing).await?.is_some(),
         // What several nodes reach is told by the one that wrote it.
         Some("bo") => match db::backups::work::lock(tx, thing).await? {
             Some((_, row)) if !row.deleted => {
@@ -204,6 +206,7 @@ async fn advance_any(
         Some("i") => advance::instance::advance(tx, ringing, thing, cause).await,
         Some("vol") => advance::volume::advance(tx, ringing, thing, cause).await,
         Some("snap") => advance::volume_snapshot::advance(tx, ringing, thing, cause).await,
+        Some("rep") => advance::replica::advance(tx, ringing, thing, cause).await,
         Some("bo") => advance::backup::advance(tx, ringing, thing, cause).await,
         Some("att") => advance::attachment::advance(tx, ringing, thing, cause).await,
         Some("wmi") => advance::image::advance_at(tx, ringing, thing, agent, cause).await,

@@ -125,6 +125,7 @@ async fn lock_around(tx: &mut Tx, job: &JobRow) -> Result<(), AppError> {
         Subject::Instance => drop(db::instances::lock(tx, &job.thing).await?),
         Subject::Volume => drop(db::volumes::lock(tx, &job.thing).await?),
         Subject::VolumeSnapshot => drop(db::volume_snapshots::lock(tx, &job.thing).await?),
+        Subject::Replica => drop(db::replicas::lock(tx, &job.thing).await?),
         Subject::Backup => drop(db::backups::work::lock(tx, &job.thing).await?),
         Subject::Image => drop(db::access::lock_image(tx, &job.thing).await?),
         Subject::Attachment | Subject::Network | Subject::Policy => {}
@@ -281,8 +282,11 @@ async fn failed(
         let attempts = moving::failed(tx, &job.thing, reason, retry == Retry::Later).await?;
         return Ok(attempts.map_or(Cause::fact(), |attempts| Cause { delay_ms: backoff_ms(attempts), ..again }));
     }
+    if job.kind == Kind::ReceiveReplica {
+        advance::replica::doubt_offer(tx, &job.thing).await?;
+    }
     match retry {
-        Retry::Later if job.attempt < ATTEMPTS_MAX => Ok(again),
+        Retry::Later if job.attempt < ATTEMPTS_MAX || waits_for_another(job.kind, reason.0) => Ok(again),
         Retry::Later | Retry::Elsewhere => {
             if !leave_host(tx, job).await? {
                 give_up(tx, job, reason, false).await?;
@@ -294,6 +298,12 @@ async fn failed(
             Ok(Cause::fact())
         }
     }
+}
+
+/// What is wrong is at the node that sends, or on the way from it: that node may be down for an hour, and what came is kept.
+fn waits_for_another(kind: Kind, code: &str) -> bool {
+    let is_elsewhere = ["replica_source_unavailable", "replica_broke_off", "agent_silent"].contains(&code);
+    kind == Kind::ReceiveReplica && is_elsewhere
 }
 
 /// An instance never seen running may be placed again elsewhere (DESIGN 3.10), unless its request named the host.
@@ -316,6 +326,7 @@ async fn give_up(tx: &mut Tx, job: &JobRow, reason: (&str, &str), is_final: bool
         Kind::ApplyInstance => db::instances::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateVolume => db::volumes::set_failure(tx, &job.thing, Some(reason), is_final).await?,
         Kind::CreateSnapshot => db::volume_snapshots::set_failure(tx, &job.thing, reason, is_final).await?,
+        Kind::ReceiveReplica => db::replicas::set_failure(tx, &job.thing, reason, is_final).await?,
         Kind::SnapshotBackup | Kind::WriteBackup => {
             db::backups::work::set_failure(tx, &job.thing, reason, is_final).await?;
         }
@@ -373,6 +384,7 @@ pub(super) async fn advance_thing(
         Subject::Instance => advance::instance::advance(tx, ringing, &job.thing, cause).await,
         Subject::Volume => advance::volume::advance(tx, ringing, &job.thing, cause).await,
         Subject::VolumeSnapshot => advance::volume_snapshot::advance(tx, ringing, &job.thing, cause).await,
+        Subject::Replica => advance::replica::advance(tx, ringing, &job.thing, cause).await,
         Subject::Backup => advance::backup::advance(tx, ringing, &job.thing, cause).await,
         Subject::Attachment => {
             advance::attachment::advance(tx, ringing, &job.thing, cause).await?;
@@ -440,6 +452,7 @@ impl Changed {
                 db::backups::work::set_seen_present(tx, &thing, stored.as_ref()).await?;
             }
             (FactName::Snapshot, Fact::Yes) => db::volume_snapshots::set_seen_present(tx, &thing).await?,
+            (FactName::Replica, Fact::Yes) => db::replicas::set_seen_present(tx, &thing).await?,
             (FactName::Applied, _) if thing.starts_with("nw-") => self.networks.push((thing, report.generation)),
             (FactName::Applied, _) => self.hosts.push((thing, report.generation)),
             (FactName::Image, Fact::Yes) => {
@@ -456,6 +469,8 @@ impl Changed {
                 | FactName::Power
                 | FactName::Exported
                 | FactName::Snapshot
+                | FactName::Offered
+                | FactName::Replica
                 | FactName::Image
                 | FactName::Object
                 | FactName::Captured,

@@ -52,8 +52,14 @@ pub async fn weigh_held(tx: &mut Tx, agent: &str, highest_epoch: u64) -> Result<
 
 /// Whether a job may be rung while the memory is lost: only looking is safe.
 pub fn is_held(memory: &db::recovery::Memory, kind: Kind) -> bool {
-    let looks =
-        matches!(kind, Kind::ObserveInstance | Kind::ObserveVolume | Kind::ObserveSnapshot | Kind::ObserveBackup);
+    let looks = matches!(
+        kind,
+        Kind::ObserveInstance
+            | Kind::ObserveVolume
+            | Kind::ObserveSnapshot
+            | Kind::ObserveReplica
+            | Kind::ObserveBackup
+    );
     memory.lost.is_some() && !looks
 }
 

@@ -9,6 +9,7 @@
 
 mod backup;
 mod network;
+mod replica;
 
 use super::{App, AppError, advance, recovery};
 use crate::db::access::ImageRow;
@@ -119,6 +120,9 @@ async fn body(app: &App, tx: &mut Tx, job: &JobRow, epoch: u64) -> Result<Body, 
         Kind::CreateVolume | Kind::DeleteVolume | Kind::ObserveVolume | Kind::MarkVolume => volume(app, tx, job).await,
         Kind::RollBackVolume => rollback(tx, job).await,
         Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => snapshot(tx, job).await,
+        Kind::OfferSnapshot | Kind::ReceiveReplica | Kind::DeleteReplica | Kind::ObserveReplica => {
+            replica::body(app, tx, job).await
+        }
         Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
             backup::body(app, tx, job).await
         }
@@ -472,6 +476,10 @@ async fn volume(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> 
                 None => None,
                 Some(snapshot) => Some(cloned(tx, snapshot).await?),
             },
+            replica: match &row.replica {
+                None => None,
+                Some(replica) => Some(replicated(tx, replica).await?),
+            },
         }),
     };
     Ok(Body::Job(job.generation, body))
@@ -483,6 +491,13 @@ async fn cloned(tx: &mut Tx, snapshot: &str) -> Result<sta::ClonedSnapshot, AppE
     let row = db::volume_snapshots::find(tx, snapshot).await?.ok_or_else(|| lost("no such snapshot"))?;
     let volume_key = db::volumes::key_of(tx, &row.volume).await?.ok_or_else(|| lost("no such volume"))?;
     Ok(sta::ClonedSnapshot { snapshot: id(&row.id)?, key: row.key, volume_key })
+}
+
+/// The replica that a volume begins with.
+async fn replicated(tx: &mut Tx, replica: &str) -> Result<sta::ClonedReplica, AppError> {
+    let lost = || DbError::Column { table: "volumes", column: "replica_id".into(), reason: "no such replica".into() };
+    let row = db::replicas::find(tx, replica).await?.ok_or_else(lost)?;
+    Ok(sta::ClonedReplica { replica: id(&row.id)?, key: row.key })
 }
 
 /// Only the operation that the row still asks for.

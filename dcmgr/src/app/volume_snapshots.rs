@@ -231,6 +231,9 @@ async fn check_revertible(
         return Err(refusal.with("state", wanted.state).with("needed", "available").into());
     }
     check_unused(tx, disk, wanted).await?;
+    if let Some(replica) = db::replicas::coming_of_newer(tx, &disk.id, wanted.seq).await? {
+        return Err(Refusal::new(Code::ResourceInUse).with("id", &disk.id).with("by", replica).into());
+    }
     let stays = |one: &&SnapshotRow| {
         matches!(one.state, VolumeSnapshotState::Creating | VolumeSnapshotState::Available)
             && one.wanted

@@ -85,7 +85,7 @@ pub(super) fn entropy() -> [u8; 8] {
 }
 
 pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result<Volume, Refusal> {
-    if request.volume_size > 0 || (request.backup_object_id.is_none() && request.snapshot_id.is_none()) {
+    if request.volume_size > 0 || (!request.begins_with_something()) {
         check_size(request.volume_size)?;
     }
     let account = caller.owner()?.to_owned();
@@ -103,7 +103,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateVolume) -> Result
             return Ok(made);
         }
         let name = request.display_name.as_deref().unwrap_or_default();
-        let begins = Begins::of(request.backup_object_id.as_ref(), request.snapshot_id.as_ref());
+        let begins = Begins::asked(&request);
         let need = begins.need(tx, caller, request.volume_size).await?;
         let id = insert_new(tx, &account, &need, (name, begins)).await?;
         let by = ("by", caller.token.clone());
@@ -126,9 +126,17 @@ pub(super) enum Begins<'a> {
     Blank,
     Backup(&'a str),
     Snapshot(&'a str),
+    Replica(&'a str),
 }
 
 impl<'a> Begins<'a> {
+    fn asked(request: &'a CreateVolume) -> Self {
+        match &request.replica_id {
+            Some(from) => Begins::Replica(from.as_str()),
+            None => Begins::of(request.backup_object_id.as_ref(), request.snapshot_id.as_ref()),
+        }
+    }
+
     pub(super) fn of(backup: Option<&'a BackupObjectId>, snapshot: Option<&'a VolumeSnapshotId>) -> Self {
         match (backup, snapshot) {
             (Some(from), _) => Begins::Backup(from.as_str()),
@@ -143,6 +151,7 @@ impl<'a> Begins<'a> {
             Begins::Blank => ("create_requested", None),
             Begins::Backup(from) => ("restore_requested", Some(("object", from.to_owned()))),
             Begins::Snapshot(from) => ("clone_requested", Some(("snapshot", from.to_owned()))),
+            Begins::Replica(from) => ("clone_of_replica_requested", Some(("replica", from.to_owned()))),
         }
     }
 
@@ -153,6 +162,12 @@ impl<'a> Begins<'a> {
             Begins::Backup(from) => need_of(tx, caller, from, asked_mib).await,
             Begins::Snapshot(from) => {
                 let source = super::volume_snapshots::source_of(tx, caller, from).await?;
+                let least = source.size_bytes.div_ceil(1 << 20);
+                check_least(asked_mib, least)?;
+                Ok(Need { only: Some(source.node), ..Need::of(asked_mib.max(least)) })
+            }
+            Begins::Replica(from) => {
+                let source = super::replicas::source_of_volume(tx, caller, from).await?;
                 let least = source.size_bytes.div_ceil(1 << 20);
                 check_least(asked_mib, least)?;
                 Ok(Need { only: Some(source.node), ..Need::of(asked_mib.max(least)) })
@@ -190,10 +205,11 @@ pub(super) async fn insert_new(
     let id = VolumeId::from_entropy(entropy()).to_string();
     // Short and internal: it is the name in the store and the serial in the guest (20 bytes at most).
     let key = format!("v{}", hex::encode(entropy()));
-    let (backup_object, snapshot) = match begins {
-        Begins::Blank => (None, None),
-        Begins::Backup(from) => (Some(from), None),
-        Begins::Snapshot(from) => (None, Some(from)),
+    let (backup_object, snapshot, replica) = match begins {
+        Begins::Blank => (None, None, None),
+        Begins::Backup(from) => (Some(from), None, None),
+        Begins::Snapshot(from) => (None, Some(from), None),
+        Begins::Replica(from) => (None, None, Some(from)),
     };
     let volume = NewVolume {
         id: &id,
@@ -204,6 +220,7 @@ pub(super) async fn insert_new(
         display_name,
         backup_object,
         snapshot,
+        replica,
     };
     db::volumes::insert(tx, &volume).await?;
     Ok(id)

@@ -161,6 +161,9 @@ async fn storage(tx: &mut Tx, ringing: &mut Ringing, agent: &AgentRow) -> Result
     for snapshot in db::volume_snapshots::on_node(tx, &agent.node).await? {
         advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await?;
     }
+    for replica in db::replicas::on_node(tx, &agent.node).await? {
+        advance::replica::advance(tx, ringing, &replica, Cause::fact()).await?;
+    }
     for backup in db::backups::work::on_node(tx, &agent.node).await? {
         advance::backup::advance(tx, ringing, &backup, Cause::fact()).await?;
     }

@@ -72,9 +72,11 @@ pub async fn delete(tx: &mut Tx, id: &str) -> Result<(), DbError> {
 pub async fn belongings(tx: &mut Tx, id: &str) -> Result<Vec<(String, u64)>, DbError> {
     let statement = "SELECT 'instances' AS kind, COUNT(*) AS n FROM instances WHERE account_id = ? AND terminated_at IS NULL \
         UNION ALL SELECT 'volumes', COUNT(*) FROM volumes WHERE account_id = ? AND deleted_at IS NULL \
+        UNION ALL SELECT 'replicas', COUNT(*) FROM snapshot_replicas WHERE account_id = ? AND deleted_at IS NULL \
+        UNION ALL SELECT 'backups', COUNT(*) FROM backup_objects WHERE account_id = ? AND deleted_at IS NULL \
         UNION ALL SELECT 'networks', COUNT(*) FROM networks WHERE account_id = ? AND deleted_at IS NULL \
         UNION ALL SELECT 'images', COUNT(*) FROM images WHERE account_id = ? AND deleted_at IS NULL";
-    let found = super::pool::rows(tx, statement, (id, id, id, id)).await?;
+    let found = super::pool::rows(tx, statement, (id, id, id, id, id, id)).await?;
     let pairs = found.iter().map(|row| Ok((row.text("kind")?, row.col::<u64>("n")?)));
     pairs.filter(|pair| pair.as_ref().is_ok_and(|(_, n)| *n > 0) || pair.is_err()).collect()
 }

@@ -22,6 +22,7 @@ pub async fn things(db: &Db) -> Result<Things, DbError> {
         UNION ALL SELECT id, deleted_at FROM network_vifs \
         UNION ALL SELECT id, deleted_at FROM volumes \
         UNION ALL SELECT id, deleted_at FROM volume_snapshots \
+        UNION ALL SELECT id, deleted_at FROM snapshot_replicas \
         UNION ALL SELECT id, closed_at FROM attachments \
         UNION ALL SELECT id, deleted_at FROM backup_objects \
         UNION ALL SELECT id, deleted_at FROM images \
@@ -48,6 +49,9 @@ pub async fn unsettled(db: &Db) -> Result<Vec<Finding>, DbError> {
         UNION ALL SELECT p.id, p.state, p.state_since, p.storage_node_id, p.failure_code FROM volume_snapshots p \
         WHERE p.deleted_at IS NULL AND (p.state IN ('failed', 'lost') OR (p.state IN ('creating', 'deleting') \
         AND p.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
+        UNION ALL SELECT r.id, r.state, r.state_since, r.storage_node_id, r.failure_code FROM snapshot_replicas r \
+        WHERE r.deleted_at IS NULL AND (r.state IN ('failed', 'lost') OR (r.state = 'deleting' \
+        AND r.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE)) \
         UNION ALL SELECT o.id, o.state, o.state_since, o.storage_node_id, o.failure_code FROM backup_objects o \
         WHERE o.deleted_at IS NULL AND o.storage_node_id IS NOT NULL AND (o.state IN ('failed', 'lost') \
         OR (o.state = 'deleting' AND o.state_since < UTC_TIMESTAMP(3) - INTERVAL 20 MINUTE))";

@@ -143,13 +143,18 @@ pub async fn set_scheduling(tx: &mut Tx, id: &str, enabled: bool) -> Result<bool
     Ok(run(tx, statement, (enabled, id)).await? == 1)
 }
 
+// Replicas of one volume share what did not change between them: they count as the largest of them.
 const STORAGE: &str = "SELECT s.id, s.agent_id, s.display_name, s.storage_type, s.offering_disk_mib, s.scheduling_enabled, \
     s.created_at, s.updated_at, a.version, a.degraded, a.heard_at, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
     IFNULL(u.bytes, 0) AS used_bytes, IFNULL(u.n, 0) AS volumes \
     FROM storage_nodes s JOIN agents a ON a.id = s.agent_id \
-    LEFT JOIN (SELECT storage_node_id, CAST(SUM(size_bytes) AS UNSIGNED) AS bytes, COUNT(*) AS n FROM volumes \
-               WHERE deleted_at IS NULL GROUP BY storage_node_id) u ON u.storage_node_id = s.id";
+    LEFT JOIN (SELECT storage_node_id, CAST(SUM(size_bytes) AS UNSIGNED) AS bytes, CAST(SUM(n) AS UNSIGNED) AS n FROM (\
+               SELECT storage_node_id, SUM(size_bytes) AS size_bytes, COUNT(*) AS n FROM volumes \
+               WHERE deleted_at IS NULL GROUP BY storage_node_id \
+               UNION ALL SELECT storage_node_id, MAX(size_bytes), 0 FROM snapshot_replicas \
+               WHERE deleted_at IS NULL GROUP BY storage_node_id, volume_id) held \
+               GROUP BY storage_node_id) u ON u.storage_node_id = s.id";
 
 fn storage_view(row: &mysql_async::Row) -> Result<api::StorageNode, DbError> {
     let id = row.text("id")?;
@@ -246,14 +251,15 @@ pub async fn set_room(
     Ok(run(tx, statement, (cpu_percent, memory_mib, disk_mib, id)).await? == 1)
 }
 
-/// What a storage node holds that nothing else does: volumes, snapshots, and images that are at no other node.
+/// What a storage node holds that nothing else does: volumes, snapshots, replicas, and images that are at no other node.
 pub async fn held_by_storage(tx: &mut Tx, id: &str, agent: &str) -> Result<Vec<String>, DbError> {
     let statement = "SELECT id FROM volumes WHERE storage_node_id = ? AND deleted_at IS NULL \
         UNION SELECT id FROM volume_snapshots WHERE storage_node_id = ? AND deleted_at IS NULL \
+        UNION SELECT id FROM snapshot_replicas WHERE storage_node_id = ? AND deleted_at IS NULL \
         UNION SELECT m.id FROM images m JOIN facts f ON f.thing = m.id AND f.agent_id = ? AND f.name = 'image' AND f.value <> 'no' \
         WHERE m.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM facts o WHERE o.thing = m.id AND o.agent_id <> ? \
         AND o.name = 'image' AND o.value = 'yes') LIMIT 20";
-    rows(tx, statement, (id, id, agent, agent)).await?.iter().map(|row| row.text("id")).collect()
+    rows(tx, statement, (id, id, id, agent, agent)).await?.iter().map(|row| row.text("id")).collect()
 }
 
 /// Ends a node and its agent. Its process is refused from now on.

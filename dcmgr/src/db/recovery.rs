@@ -68,6 +68,8 @@ pub async fn set_confirmed(tx: &mut Tx) -> Result<(), DbError> {
          WHERE f.thing = v.id)) WHERE v.deleted_at IS NULL",
         "UPDATE volume_snapshots p SET generation = GREATEST(generation, (SELECT IFNULL(MAX(f.generation), 0) FROM facts f \
          WHERE f.thing = p.id)) WHERE p.deleted_at IS NULL",
+        "UPDATE snapshot_replicas r SET generation = GREATEST(generation, (SELECT IFNULL(MAX(f.generation), 0) FROM facts f \
+         WHERE f.thing = r.id)) WHERE r.deleted_at IS NULL",
         "UPDATE backup_objects o SET generation = GREATEST(generation, (SELECT IFNULL(MAX(f.generation), 0) FROM facts f \
          WHERE f.thing = o.id)) WHERE o.deleted_at IS NULL",
         "UPDATE attachments a SET generation = GREATEST(generation, (SELECT IFNULL(MAX(f.generation), 0) FROM facts f \

@@ -27,10 +27,12 @@ pub struct VolumeRow {
     pub backup_object: Option<String>,
     /// The snapshot it begins with.
     pub snapshot: Option<String>,
+    /// The replica of another node's snapshot that it begins with.
+    pub replica: Option<String>,
 }
 
 const SELECT: &str = "SELECT id, account_id, storage_node_id, backend_key, size_bytes, wanted, was_present, generation, state, \
-                      failure_code, failure_final, backup_object_id, snapshot_id, deleted_at IS NOT NULL AS gone";
+                      failure_code, failure_final, backup_object_id, snapshot_id, replica_id, deleted_at IS NOT NULL AS gone";
 
 fn select(filter: &str) -> String {
     format!("{SELECT}, {} FROM volumes WHERE {filter} FOR UPDATE", rollbacks::COLUMNS)
@@ -53,6 +55,7 @@ fn read(row: &mysql_async::Row) -> Result<VolumeRow, DbError> {
         rollback: rollbacks::read(row)?,
         backup_object: row.col("backup_object_id")?,
         snapshot: row.col("snapshot_id")?,
+        replica: row.col("replica_id")?,
     })
 }
 
@@ -81,15 +84,17 @@ pub struct NewVolume<'a> {
     pub display_name: &'a str,
     pub backup_object: Option<&'a str>,
     pub snapshot: Option<&'a str>,
+    pub replica: Option<&'a str>,
 }
 
 pub async fn insert(tx: &mut Tx, volume: &NewVolume<'_>) -> Result<(), DbError> {
     let statement = "INSERT INTO volumes (id, account_id, storage_node_id, backend_key, size_bytes, display_name, \
-                     backup_object_id, snapshot_id, state, state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, \
+                     backup_object_id, snapshot_id, replica_id, state, state_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, \
                      'creating', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
     let v = volume;
-    let begins = (v.backup_object, v.snapshot);
-    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name, begins.0, begins.1)).await?;
+    let (object, snapshot, replica) = (v.backup_object, v.snapshot, v.replica);
+    run(tx, statement, (v.id, v.account, v.node, v.key, v.size_bytes, v.display_name, object, snapshot, replica))
+        .await?;
     Ok(())
 }
 
@@ -284,6 +289,7 @@ fn view(row: &mysql_async::Row) -> Result<api::Volume, DbError> {
         display_name: Some(display_name).filter(|name| !name.is_empty()),
         backup_object_id: row.col("backup_object_id")?,
         snapshot_id: row.col("snapshot_id")?,
+        replica_id: row.col("replica_id")?,
         volume_type: "Dcmgr::Models::IscsiVolume".into(),
         volume_device: serde_json::Value::Null,
         store_type: "shared".into(),

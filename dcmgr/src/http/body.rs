@@ -18,11 +18,12 @@ use serde_json::{Map, Value};
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The one-key envelopes of ActiveResource clients. None of them is a parameter's name.
-const ENVELOPES: [&str; 11] = [
+const ENVELOPES: [&str; 12] = [
     "instance",
     "image",
     "volume",
     "volume_snapshot",
+    "snapshot_replica",
     "network",
     "network_vif",
     "security_group",

@@ -10,8 +10,8 @@ mod told;
 
 use super::{API, Http, roles};
 use super::{
-    accounts, audit, bulk, consoles, events, instances, jobs, reports, security_groups, sessions, ssh_key_pairs, users,
-    volume_snapshots, volumes,
+    accounts, audit, bulk, consoles, events, instances, jobs, reports, security_groups, sessions, snapshot_replicas,
+    ssh_key_pairs, users, volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
@@ -60,6 +60,8 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(volumes::roll_back))
         .routes(routes!(volume_snapshots::list, volume_snapshots::create))
         .routes(routes!(volume_snapshots::get, volume_snapshots::update, volume_snapshots::delete))
+        .routes(routes!(snapshot_replicas::list, snapshot_replicas::create))
+        .routes(routes!(snapshot_replicas::get, snapshot_replicas::delete))
         .routes(routes!(security_groups::list, security_groups::create))
         .routes(routes!(security_groups::get, security_groups::update, security_groups::delete))
         .routes(routes!(ssh_key_pairs::list, ssh_key_pairs::create))

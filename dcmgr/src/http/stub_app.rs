@@ -289,13 +289,7 @@ absent!(instances:
     placement(id: &str) -> Placement;
     list(filter: ListFilter) -> Page<Instance>;
     {
-        pub mod figures {
-            use super::super::{App, Caller};
-            use arame_schema::api::*;
-            pub async fn usage(_: &App, _: &Caller, id: &str) -> Result<InstanceUsage, Refusal> {
-                Err(Refusal::unknown(id))
-            }
-        }
+        pub use super::inside::figures;
         pub mod changes {
             use super::super::{App, Caller};
             use arame_schema::api::*;
@@ -520,6 +514,12 @@ absent!(volume_snapshots:
     update(id: &str, request: UpdateVolumeSnapshot) -> VolumeSnapshot;
     delete(id: &str) -> Vec<String>;
     roll_back(id: &str, request: RollBackVolume) -> Volume;
+);
+absent!(replicas:
+    list(filter: ListFilter, of: (Option<&str>, Option<&str>)) -> Page<SnapshotReplica>;
+    get(id: &str) -> SnapshotReplica;
+    create(request: CreateSnapshotReplica) -> SnapshotReplica;
+    delete(id: &str) -> Vec<String>;
 );
 #[path = "stub_app/networks.rs"]
 mod inside_networks;

@@ -11,7 +11,7 @@ use arame_schema::api::{
     VolumeWhy,
 };
 use arame_schema::limits::VOLUME_SIZE_MIB;
-use arame_schema::model::{InstanceId, VolumeId, VolumeSnapshotId};
+use arame_schema::model::{InstanceId, SnapshotReplicaId, VolumeId, VolumeSnapshotId};
 
 const ID: &str = "vol-…";
 
@@ -119,11 +119,16 @@ pub async fn roll_back(mut asked: Asked) -> Answer<Volume> {
 fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
     let backup_object_id = fields.parsed("backup_object_id", "bo-…")?;
     let snapshot_id: Option<VolumeSnapshotId> = fields.parsed("snapshot_id", "snap-…")?;
+    let replica_id: Option<SnapshotReplicaId> = fields.parsed("replica_id", "rep-…")?;
+    let one_of = "backup_object_id | snapshot_id | replica_id";
     if let (Some(_), Some(snapshot)) = (&backup_object_id, &snapshot_id) {
-        return Err(fields.invalid("snapshot_id", snapshot, "backup_object_id | snapshot_id"));
+        return Err(fields.invalid("snapshot_id", snapshot, one_of));
     }
-    // From a backup or a snapshot it is left out, or 0: as large as what that is of.
-    let is_blank = backup_object_id.is_none() && snapshot_id.is_none();
+    if let (true, Some(replica)) = (backup_object_id.is_some() || snapshot_id.is_some(), &replica_id) {
+        return Err(fields.invalid("replica_id", replica, one_of));
+    }
+    // From a backup, a snapshot or a replica it is left out, or 0: as large as what that is of.
+    let is_blank = backup_object_id.is_none() && snapshot_id.is_none() && replica_id.is_none();
     let sizes = if is_blank { VOLUME_SIZE_MIB } else { 0..=*VOLUME_SIZE_MIB.end() };
     let volume_size = match fields.number("volume_size", sizes)? {
         None | Some(0) if !is_blank => 0,
@@ -133,6 +138,7 @@ fn create_volume(fields: &mut Fields) -> Result<CreateVolume, Refusal> {
         volume_size,
         backup_object_id,
         snapshot_id,
+        replica_id,
         display_name: fields.text_within("display_name", NAME_BYTES_MAX)?.filter(|text| !text.is_empty()),
     })
 }

@@ -29,6 +29,10 @@ pub enum Kind {
     CreateSnapshot,
     DeleteSnapshot,
     ObserveSnapshot,
+    OfferSnapshot,
+    ReceiveReplica,
+    DeleteReplica,
+    ObserveReplica,
     SnapshotBackup,
     WriteBackup,
     DropBackup,
@@ -49,12 +53,14 @@ pub enum Subject {
     /// An attachment, which has the export.
     Attachment,
     VolumeSnapshot,
+    /// A copy of a snapshot on another storage node.
+    Replica,
     Backup,
     Network,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 31] = [
+    pub const ALL: [Kind; 35] = [
         Kind::ApplyInstance,
         Kind::DeleteInstance,
         Kind::RebootInstance,
@@ -79,6 +85,10 @@ impl Kind {
         Kind::CreateSnapshot,
         Kind::DeleteSnapshot,
         Kind::ObserveSnapshot,
+        Kind::OfferSnapshot,
+        Kind::ReceiveReplica,
+        Kind::DeleteReplica,
+        Kind::ObserveReplica,
         Kind::SnapshotBackup,
         Kind::WriteBackup,
         Kind::DropBackup,
@@ -115,6 +125,10 @@ impl Kind {
             Kind::CreateSnapshot => "sta.snapshot.create",
             Kind::DeleteSnapshot => "sta.snapshot.delete",
             Kind::ObserveSnapshot => "sta.snapshot.observe",
+            Kind::OfferSnapshot => "sta.snapshot.offer",
+            Kind::ReceiveReplica => "sta.replica.receive",
+            Kind::DeleteReplica => "sta.replica.delete",
+            Kind::ObserveReplica => "sta.replica.observe",
             Kind::SnapshotBackup => "sta.backup.snapshot",
             Kind::WriteBackup => "sta.backup.write",
             Kind::DropBackup => "sta.backup.drop",
@@ -145,7 +159,10 @@ impl Kind {
                 Subject::Volume
             }
             Kind::ExportVolume | Kind::UnexportVolume | Kind::FenceVolume => Subject::Attachment,
-            Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot => Subject::VolumeSnapshot,
+            Kind::CreateSnapshot | Kind::DeleteSnapshot | Kind::ObserveSnapshot | Kind::OfferSnapshot => {
+                Subject::VolumeSnapshot
+            }
+            Kind::ReceiveReplica | Kind::DeleteReplica | Kind::ObserveReplica => Subject::Replica,
             Kind::SnapshotBackup | Kind::WriteBackup | Kind::DropBackup | Kind::DeleteBackup | Kind::ObserveBackup => {
                 Subject::Backup
             }
@@ -172,6 +189,9 @@ impl Kind {
             | Kind::MarkVolume
             | Kind::DeleteSnapshot
             | Kind::ObserveSnapshot
+            | Kind::OfferSnapshot
+            | Kind::DeleteReplica
+            | Kind::ObserveReplica
             | Kind::DropBackup
             | Kind::DeleteBackup
             | Kind::ObserveBackup => true,
@@ -184,6 +204,7 @@ impl Kind {
             | Kind::CreateVolume
             | Kind::RollBackVolume
             | Kind::CreateSnapshot
+            | Kind::ReceiveReplica
             | Kind::SnapshotBackup
             | Kind::WriteBackup
             | Kind::ExportVolume => false,
@@ -237,6 +258,7 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::ObserveInstance
             | Kind::ObserveVolume
             | Kind::ObserveSnapshot
+            | Kind::ObserveReplica
             | Kind::ObserveBackup => Step::Nothing,
             Kind::ApplyInstance
             | Kind::DeleteInstance
@@ -258,6 +280,9 @@ pub fn step(open: Option<Open>, wanted: Option<Wanted>) -> Step {
             | Kind::RollBackVolume
             | Kind::CreateSnapshot
             | Kind::DeleteSnapshot
+            | Kind::OfferSnapshot
+            | Kind::ReceiveReplica
+            | Kind::DeleteReplica
             | Kind::SnapshotBackup
             | Kind::WriteBackup
             | Kind::DropBackup

@@ -105,6 +105,8 @@ pub fn has_given_up(left: &[Left]) -> bool {
         FactName::Domain => true,
         FactName::Volume
         | FactName::Snapshot
+        | FactName::Offered
+        | FactName::Replica
         | FactName::Exported
         | FactName::Image
         | FactName::Object

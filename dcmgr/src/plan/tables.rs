@@ -2,7 +2,7 @@
 //! as the cases it changes. `ARAME_BLESS=1` writes them. Wishes stand at generation 2; a thing carries 1 (older) or 2.
 
 use super::{
-    Wanted, attachment, backup, capture, image, instance, migration, moving, rollback, snapshot, volume,
+    Wanted, attachment, backup, capture, image, instance, migration, moving, replica, rollback, snapshot, volume,
     volume_snapshot,
 };
 use arame_schema::model::Fact;
@@ -117,6 +117,35 @@ fn the_table_of_a_volume_snapshot_reads_as_the_checked_in_text() {
         }
     }
     compare("volume_snapshot", &table);
+}
+
+#[test]
+fn the_table_of_a_replica_reads_as_the_checked_in_text() {
+    let header = "wanted present was_present offered needed failed -> job";
+    let mut table = format!("{header}\n");
+    for wanted in BOTH {
+        for present in FACTS {
+            for bits in 0..16_u8 {
+                let [was_present, offered, needed, failed] = [8, 4, 2, 1].map(|bit| bits & bit != 0);
+                let around = replica::Surroundings { was_present, offered, needed, failed };
+                let next = replica::next_job(replica::Wish { wanted, generation: GENERATION }, present, around);
+                let flags = [word(was_present), word(offered), word(needed), word(failed)];
+                let cells = [word(wanted), present.as_str(), flags[0], flags[1], flags[2], flags[3], "->", job(next)];
+                line(&mut table, header, &cells);
+            }
+        }
+    }
+    let header = "present is_read offered -> job";
+    table.push_str(&format!("\n{header}\n"));
+    for present in FACTS {
+        for is_read in BOTH {
+            for offered in FACTS {
+                let next = replica::next_offer(GENERATION, present, is_read, offered);
+                line(&mut table, header, &[present.as_str(), word(is_read), offered.as_str(), "->", job(next)]);
+            }
+        }
+    }
+    compare("replica", &table);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod meeting;
 mod migration;
 mod moving;
 mod naming;
+mod replica;
 mod rollback;
 mod snapshot;
 mod volume;
@@ -66,6 +67,10 @@ pub(super) enum Sabotage {
     DeleteUnderSnapshots,
     /// A snapshot is deleted although a volume is being made of it.
     DeleteUnderClone,
+    /// A snapshot is deleted although another storage node receives it.
+    DeleteUnderReader,
+    /// That a snapshot is offered is believed although it was not sent.
+    BelieveAnOldOffer,
     /// A snapshot that waits with its end is not looked at when what it waited for is over.
     ForgetWhoWaits,
     /// The agent rolls back again although the volume carries the operation.

@@ -75,6 +75,11 @@ async fn look(app: &App) -> Result<(), AppError> {
             advance::volume_snapshot::advance(tx, ringing, &snapshot, Cause::fact()).await
         })?;
     }
+    for replica in db::replicas::unsettled(app.db()).await? {
+        crate::change!(app, "sweep", None, |tx, ringing| {
+            advance::replica::advance(tx, ringing, &replica, Cause::fact()).await
+        })?;
+    }
     for backup in db::backups::work::unsettled(app.db()).await? {
         crate::change!(app, "sweep", None, |tx, ringing| {
             advance::backup::advance(tx, ringing, &backup, Cause::fact()).await

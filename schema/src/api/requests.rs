@@ -8,7 +8,7 @@ use crate::model::placement::PlacementPolicy;
 use crate::model::restart::RestartPolicy;
 use crate::model::{
     BackupObjectId, HostNodeGroupId, HostNodeId, ImageId, InstanceId, MacAddress, NetworkId, SecurityGroupId,
-    SshKeyPairId, VolumeId, VolumeSnapshotId,
+    SnapshotReplicaId, SshKeyPairId, StorageNodeId, VolumeId, VolumeSnapshotId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -146,6 +146,17 @@ pub struct CreateVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub snapshot_id: Option<VolumeSnapshotId>,
+    /// It begins with what this replica holds, on the storage node that has the replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub replica_id: Option<SnapshotReplicaId>,
+}
+
+impl CreateVolume {
+    /// Not blank: its size is that of what it begins with, or larger.
+    pub fn begins_with_something(&self) -> bool {
+        self.backup_object_id.is_some() || self.snapshot_id.is_some() || self.replica_id.is_some()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -177,6 +188,16 @@ pub struct CreateVolumeSnapshot {
     pub volume_id: VolumeId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreateSnapshotReplica {
+    #[schema(value_type = String, example = "snap-before")]
+    pub snapshot_id: VolumeSnapshotId,
+    /// Where it is copied to; without, the storage node with the most room that has a store of the same kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub storage_node_id: Option<StorageNodeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -45,6 +45,9 @@ pub struct Volume {
     /// The snapshot it began with.
     #[serde(default)]
     pub snapshot_id: Option<String>,
+    /// The replica of a snapshot it began with.
+    #[serde(default)]
+    pub replica_id: Option<String>,
     pub generation: u64,
     pub failure: Option<Failure>,
     pub progress: Option<Progress>,

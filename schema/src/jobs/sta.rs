@@ -4,7 +4,8 @@ pub mod path;
 
 use super::hva::DiskFormat;
 use crate::model::{
-    AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Observation, Secret, VolumeId, VolumeSnapshotId,
+    AccountId, AttachmentId, BackupObjectId, BackupStorageId, ImageId, Observation, Secret, SnapshotReplicaId,
+    VolumeId, VolumeSnapshotId,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -70,6 +71,9 @@ pub struct CreateVolume {
     /// Copy-on-write from this snapshot, which the same store holds. It is never smaller than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ClonedSnapshot>,
+    /// The same of a replica of another node's snapshot, which this store holds whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ClonedReplica>,
 }
 
 /// The snapshot that a volume begins with, by its names in the backing store.
@@ -78,6 +82,13 @@ pub struct ClonedSnapshot {
     pub snapshot: VolumeSnapshotId,
     pub key: String,
     pub volume_key: String,
+}
+
+/// The replica that a volume begins with, by its name in the backing store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClonedReplica {
+    pub replica: SnapshotReplicaId,
+    pub key: String,
 }
 
 /// Where a backup is read, and what it has to be.
@@ -215,6 +226,65 @@ pub struct ObserveSnapshot {
     pub snapshot: VolumeSnapshotId,
     pub key: String,
     pub volume_key: String,
+}
+
+/// Facts answered: `snapshot`, and `offered` with [`OfferedSnapshot`] as detail. Changes no byte of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferSnapshot {
+    pub snapshot: VolumeSnapshotId,
+    pub key: String,
+    pub volume_key: String,
+    /// Whoever shows it may read the snapshot over HTTP. `None`: nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<Secret>,
+}
+
+/// What another storage node has to know of a snapshot to receive it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedSnapshot {
+    /// Where it is read; empty where this node serves nothing.
+    pub url: String,
+    /// Its identity, whatever it is called: ZFS's `guid`, a random number on a file store. A replica has the same.
+    pub guid: u64,
+    pub size_bytes: u64,
+    /// The kind of store: only one of the same kind can receive it.
+    pub store: String,
+}
+
+/// The body of every job of a replica: a copy of a snapshot in another storage node's store. The envelope's thing is the
+/// replica. Fact answered: `replica`, with [`StoredReplica`] as detail; `maybe` while it is being received, so that the job is
+/// asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    pub replica: SnapshotReplicaId,
+    /// The volume it is of: an earlier replica of the same one is what an incremental copy begins with.
+    pub volume: VolumeId,
+    /// Name in the backing store, as [`CreateVolume::key`].
+    pub key: String,
+    /// Only where it is received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ReplicaSource>,
+}
+
+/// Where a snapshot is read, and what it has to be: [`OfferedSnapshot`] with what is shown there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSource {
+    #[serde(flatten)]
+    pub offered: OfferedSnapshot,
+    pub reader: Secret,
+}
+
+/// What of a replica is in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredReplica {
+    /// Of the snapshot; 0 of one of which nothing came yet.
+    pub size_bytes: u64,
+    /// The snapshot's identity; absent from one that is not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guid: Option<u64>,
+    /// Identity of the snapshot it was received as a difference to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
 }
 
 /// The body of every job of a backup: a copy of a volume as it was at one moment, through a snapshot of its own. The

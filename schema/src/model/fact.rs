@@ -56,6 +56,11 @@ pub enum FactName {
     Volume,
     /// The snapshot of a volume exists on this storage node.
     Snapshot,
+    /// The snapshot may be read by another storage node, which receives it. `detail` is [`crate::jobs::sta::OfferedSnapshot`].
+    Offered,
+    /// The copy of another node's snapshot is on this storage node: yes when it is whole and was proved equal, maybe when only
+    /// a part of it is. `detail` is [`crate::jobs::sta::StoredReplica`].
+    Replica,
     /// The attachment's target exists on this storage node. `detail` is [`crate::jobs::sta::ExportedTarget`].
     Exported,
     /// The image's bytes are on this storage node, verified. `detail` is [`crate::jobs::sta::StoredImage`].
@@ -69,12 +74,14 @@ pub enum FactName {
 }
 
 impl FactName {
-    pub const ALL: [FactName; 10] = [
+    pub const ALL: [FactName; 12] = [
         FactName::Domain,
         FactName::Power,
         FactName::Plugged,
         FactName::Volume,
         FactName::Snapshot,
+        FactName::Offered,
+        FactName::Replica,
         FactName::Exported,
         FactName::Image,
         FactName::Object,
@@ -89,6 +96,8 @@ impl FactName {
             FactName::Plugged => "plugged",
             FactName::Volume => "volume",
             FactName::Snapshot => "snapshot",
+            FactName::Offered => "offered",
+            FactName::Replica => "replica",
             FactName::Exported => "exported",
             FactName::Image => "image",
             FactName::Object => "object",

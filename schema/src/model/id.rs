@@ -105,6 +105,8 @@ id!(/// One writing connection between a volume and a host, for one epoch.
     AttachmentId, "att");
 id!(/// A snapshot of a volume.
     VolumeSnapshotId, "snap");
+id!(/// A copy of a volume's snapshot on another storage node.
+    SnapshotReplicaId, "rep");
 id!(/// A schedule of a volume's snapshots or backups.
     VolumeScheduleId, "vsc");
 id!(/// A hypervisor host.

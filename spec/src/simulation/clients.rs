@@ -278,6 +278,7 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
                 display_name: Some(name.clone()),
                 backup_object_id: None,
                 snapshot_id: None,
+                replica_id: None,
             };
             Ok(Some(app::volumes::create(app, caller, request).await?.id))
         }
@@ -287,8 +288,13 @@ async fn request(app: App, caller: Caller, order: Order) -> Result<Option<String
         }
         Order::Restore { backup, name } => {
             let backup_object_id = backup.parse().ok();
-            let request =
-                CreateVolume { volume_size: 0, display_name: Some(name.clone()), backup_object_id, snapshot_id: None };
+            let request = CreateVolume {
+                volume_size: 0,
+                display_name: Some(name.clone()),
+                backup_object_id,
+                snapshot_id: None,
+                replica_id: None,
+            };
             Ok(Some(app::volumes::create(app, caller, request).await?.id))
         }
         Order::DeleteBackup { backup } => app::backups::delete_object(app, caller, backup).await.map(|_| None),

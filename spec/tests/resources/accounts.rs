@@ -46,6 +46,7 @@ async fn everything_of_an_account_is_asked_and_each_that_refuses_says_why() -> a
         display_name: Some(name.into()),
         backup_object_id: None,
         snapshot_id: None,
+        replica_id: None,
     };
     let used = told(app::volumes::create(&world.app, &world.demo(), volume("used")).await)?;
     let free = told(app::volumes::create(&world.app, &world.demo(), volume("free")).await)?;

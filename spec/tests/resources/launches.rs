@@ -25,8 +25,13 @@ fn with(name: &str, volumes: Vec<VolumeRequest>) -> CreateInstance {
 }
 
 async fn free(world: &World, name: &str) -> anyhow::Result<String> {
-    let request =
-        CreateVolume { volume_size: 32, display_name: Some(name.into()), backup_object_id: None, snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 32,
+        display_name: Some(name.into()),
+        backup_object_id: None,
+        snapshot_id: None,
+        replica_id: None,
+    };
     let id = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
     world.volume_in(&id, "available").await?;
     Ok(id)

@@ -96,7 +96,13 @@ impl Days {
     /// As a client whose order is carried out where it is served.
     async fn volume(&self) -> anyhow::Result<String> {
         let (app, process) = self.center.serving().context("dcmgr serves")?;
-        let request = CreateVolume { volume_size: 64, display_name: None, backup_object_id: None, snapshot_id: None };
+        let request = CreateVolume {
+            volume_size: 64,
+            display_name: None,
+            backup_object_id: None,
+            snapshot_id: None,
+            replica_id: None,
+        };
         let made = process.spawn(async move { app::volumes::create(&app, &caller("a-demo", "volume"), request).await });
         let id = told(made.await?)?.id;
         self.until("the volume is there", "SELECT COUNT(*) FROM volumes WHERE state = 'available'", 1).await?;

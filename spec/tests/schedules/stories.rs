@@ -56,6 +56,7 @@ impl Story {
             display_name: Some("data".into()),
             backup_object_id: None,
             snapshot_id: None,
+            replica_id: None,
         };
         let volume = told(app::volumes::create(&world.app, &world.demo(), request).await)?.id;
         world.volume_in(&volume, "available").await?;
@@ -239,8 +240,13 @@ async fn what_a_person_made_marked_or_reads_is_not_deleted() -> anyhow::Result<(
     let read = story.next_run(&id).await?.made.context("a backup")?;
     // A volume that is being made from it.
     story.arm("restore_volume:before", Action::Hang, 1)?;
-    let request =
-        CreateVolume { volume_size: 64, display_name: None, backup_object_id: Some(read.parse()?), snapshot_id: None };
+    let request = CreateVolume {
+        volume_size: 64,
+        display_name: None,
+        backup_object_id: Some(read.parse()?),
+        snapshot_id: None,
+        replica_id: None,
+    };
     let restored = told(app::volumes::create(app, &world.demo(), request).await)?.id;
     let plan = told(story.plan(Some(&id), SetVolumeSchedule::default()).await)?;
     ensure!(plan.deferred == [read.clone()] && plan.deletes.is_empty() && plan.next_runs.len() == 5, "{plan:?}");

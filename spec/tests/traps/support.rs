@@ -42,6 +42,7 @@ pub async fn ask_volume(world: &World, name: &str) -> Result<Volume, Refusal> {
         display_name: Some(name.into()),
         backup_object_id: None,
         snapshot_id: None,
+        replica_id: None,
     };
     app::volumes::create(&world.app, &world.demo(), request).await
 }

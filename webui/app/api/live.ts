@@ -25,6 +25,7 @@ const SHOWN_BY: Record<string, string[]> = {
   bkst: ["backup_storages", "backup_objects"],
   dnr: ["networks"],
   snap: ["volume_snapshots", "volumes"],
+  rep: ["snapshot_replicas", "volumes"],
   wmi: ["images"],
   sg: ["security_groups"],
   nw: ["networks", "naming_nodes"],

@@ -43,6 +43,7 @@ export type QuotaEffect = Schemas["QuotaEffect"];
 export type Role = Schemas["Role"];
 export type SecurityGroup = Schemas["SecurityGroup"];
 export type SecurityGroupRule = Schemas["SecurityGroupRule"];
+export type SnapshotReplica = Schemas["SnapshotReplica"];
 export type SshKeyPair = Schemas["SshKeyPair"];
 export type StorageNode = Schemas["StorageNode"];
 export type Token = Schemas["Token"];

@@ -12,6 +12,7 @@ import { type Column, Listing, Table } from "../parts/table";
 import { useSession } from "../session";
 import { useWords } from "../words/use";
 import { CopyTo } from "./copy";
+import { Replicas } from "./replicas";
 
 /** Of one volume shown at most: the newest. */
 const SHOWN = 1000;
@@ -34,6 +35,7 @@ export function BackupsPage() {
           </Empty>
         }
       />
+      <Replicas />
     </>
   );
 }

@@ -17,6 +17,7 @@ import { useWords } from "../words/use";
 import { BackupsOf } from "./backups";
 import { Timeline } from "./dashboard";
 import { useHeld } from "./detach";
+import { Replicas, Replicate } from "./replicas";
 import { SchedulesOf } from "./schedules";
 import { PathOf } from "./volume-why";
 import { VolumeVerbs } from "./volumes";
@@ -51,6 +52,7 @@ export function VolumePage({ id }: { id: string }) {
             [t("storage_node"), one.storage_node_id ?? "–"],
             ...(one.backup_object_id ? [[t("backup.from"), <code>{one.backup_object_id}</code>] as [string, ReactNode]] : []),
             ...(one.snapshot_id ? [[t("snapshot.from"), <code>{one.snapshot_id}</code>] as [string, ReactNode]] : []),
+            ...(one.replica_id ? [[t("replica.from"), <code>{one.replica_id}</code>] as [string, ReactNode]] : []),
             [t("created"), <Time at={one.created_at} />],
           ]}
         />
@@ -68,6 +70,7 @@ export function VolumePage({ id }: { id: string }) {
         )}
         <Snapshots volume={one} />
       </section>
+      <Replicas volume={one} />
       <SchedulesOf volume={one} />
       <BackupsOf volume={one} />
       {can("inspect") && <PathOf volume={id} />}
@@ -119,6 +122,7 @@ function Snapshots({ volume }: { volume: Volume }) {
                   <span className="actions">
                     <Keep path={`volume_snapshots/${one.id}`} one={one} />
                     <Clone snapshot={one} />
+                    <Replicate snapshot={one} />
                     <RollBack volume={volume} snapshot={one} />
                     <Remove path={`volume_snapshots/${one.id}`} name={one.display_name || one.id} />
                   </span>

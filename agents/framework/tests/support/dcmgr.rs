@@ -164,6 +164,7 @@ pub fn create(key: &str) -> Job {
         image: None,
         backup: None,
         snapshot: None,
+        replica: None,
     })
 }
 

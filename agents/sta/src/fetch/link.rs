@@ -53,7 +53,8 @@ pub struct Link {
 pub struct Answer {
     pub url: Url,
     pub response: Response<Incoming>,
-    _connection: AbortOnDropHandle<()>,
+    /// Ends the connection when it is dropped.
+    pub connection: AbortOnDropHandle<()>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -145,7 +146,7 @@ impl Link {
         let asked = tokio::time::timeout(self.silence, sender.send_request(request)).await;
         let response = asked.map_err(|_| FetchError::Silent { silence: self.silence })?;
         let response = response.map_err(|wrong| unreachable(causes(&wrong)))?;
-        Ok(Answer { url, response, _connection: driver })
+        Ok(Answer { url, response, connection: driver })
     }
 
     async fn secure(&self, tcp: TcpStream, url: &Url) -> Result<impl Stream + use<>, String> {

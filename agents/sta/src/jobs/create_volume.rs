@@ -9,7 +9,7 @@ use crate::fetch::downloads::Found;
 use crate::store::{NewVolume, SnapshotKeys, StoreError};
 use arame_framework::agent::{Stopped, Work};
 use arame_schema::jobs::report::{FactReport, Retry};
-use arame_schema::jobs::sta::{ClonedSnapshot, CreateVolume, RestoredBackup};
+use arame_schema::jobs::sta::{ClonedReplica, ClonedSnapshot, CreateVolume, RestoredBackup};
 use arame_schema::model::{Fact, FactName};
 
 pub async fn run(sta: &Sta, job: CreateVolume, work: &Work) -> Result<Vec<FactReport>, Stopped> {
@@ -31,7 +31,8 @@ fn new(job: &CreateVolume, work: &Work) -> NewVolume {
     let mark = mark(job.volume.as_str(), work);
     let keys = |from: &ClonedSnapshot| SnapshotKeys { volume_key: from.volume_key.clone(), key: from.key.clone() };
     let snapshot = job.snapshot.as_ref().map(keys);
-    NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), snapshot, mark }
+    let replica = job.replica.as_ref().map(|from| from.key.clone());
+    NewVolume { key: job.key.clone(), size_bytes: job.size_bytes, image: job.image.clone(), snapshot, replica, mark }
 }
 
 /// Whether there is one already; then it is as asked for.
@@ -53,6 +54,15 @@ async fn ensure(sta: &Sta, job: &CreateVolume, work: &Work) -> Result<(), Stoppe
         Some(image) => Some(sta.image_locks.rely(image.as_str()).await),
         None => None,
     };
+    // Images and replicas share a set of locks, and no volume begins with both.
+    let _replica = match job.replica.as_ref().filter(|_| job.image.is_none()) {
+        Some(from) => {
+            let relied = sta.image_locks.rely(&from.key).await;
+            check_replica(sta, from, job.size_bytes, work).await?;
+            Some(relied)
+        }
+        None => None,
+    };
     if let Some(from) = &job.snapshot {
         check_snapshot(sta, from, job.size_bytes, work).await?;
     }
@@ -70,6 +80,24 @@ async fn check_snapshot(sta: &Sta, from: &ClonedSnapshot, wanted: u64, work: &Wo
     };
     match &found.mark {
         Some(mark) if mark.is_of(work.standing.installation, from.snapshot.as_str()) => {}
+        _ => return Err(foreign(&from.key)),
+    }
+    let needed = found.size_bytes;
+    if needed > wanted { Err(StoreError::TooSmall { wanted, needed }.into()) } else { Ok(()) }
+}
+
+/// The replica it begins with is there whole, ours, and not larger than it.
+async fn check_replica(sta: &Sta, from: &ClonedReplica, wanted: u64, work: &Work) -> Result<(), Stopped> {
+    let found = sta.store.find_replica(&from.key).await?;
+    let Some(found) = found.filter(|found| found.guid.is_some()) else {
+        return Err(Stopped::failed(
+            "replica_missing",
+            format!("{} is not whole in the store", from.replica),
+            Retry::Later,
+        ));
+    };
+    match &found.mark {
+        Some(mark) if mark.is_of(work.standing.installation, from.replica.as_str()) => {}
         _ => return Err(foreign(&from.key)),
     }
     let needed = found.size_bytes;

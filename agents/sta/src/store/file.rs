@@ -5,14 +5,15 @@
 //! `copy_file_range` clones there, time grows with the extents); elsewhere (ext4) the image's data is copied and its
 //! holes are kept. It is raw because tgt serves nothing else.
 
+mod replicas;
 mod snapshots;
 
 use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Pool, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified, Volume,
-    blocking, check_key, check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Pool, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified,
+    Volume, blocking, check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
 use crate::faults::Faults;
@@ -57,14 +58,15 @@ impl FileStore {
         Ok(Some((path, format)))
     }
 
-    async fn check_room(&self, new: &NewVolume) -> Result<(), StoreError> {
+    async fn check_room(&self, size_bytes: u64) -> Result<(), StoreError> {
         let volumes: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
         // A snapshot may come to share nothing with its volume any more.
         let snapshots: u64 = self.list_snapshots().await?.iter().map(|snapshot| snapshot.size_bytes).sum();
-        let promised = volumes.saturating_add(snapshots);
+        let replicas: u64 = self.list_replicas().await?.iter().map(|replica| replica.size_bytes).sum();
+        let promised = volumes.saturating_add(snapshots).saturating_add(replicas);
         let room = self.room().await?;
-        if promised.saturating_add(new.size_bytes) > room.total_bytes {
-            let what = format!("{} bytes: {promised} of {} are promised", new.size_bytes, room.total_bytes);
+        if promised.saturating_add(size_bytes) > room.total_bytes {
+            let what = format!("{size_bytes} bytes: {promised} of {} are promised", room.total_bytes);
             return Err(StoreError::DiskFull { what });
         }
         Ok(())
@@ -97,7 +99,7 @@ impl Store for FileStore {
     async fn create_volume(&self, new: &NewVolume, work: &Work) -> Result<(), StoreError> {
         check_key(&new.key)?;
         self.faults.hit("create_volume:before").await?;
-        self.check_room(new).await?;
+        self.check_room(new.size_bytes).await?;
         let target = self.folder.volumes()?.join(&new.key);
         let temporary = Temporary::beside(&target)?;
         match self.origin(new).await? {
@@ -111,9 +113,10 @@ impl Store for FileStore {
             }
             None => {}
         }
-        let temporary = match &new.snapshot {
-            Some(from) => self.fill_from_snapshot(temporary, from, work).await?,
-            None => temporary,
+        let temporary = match (&new.snapshot, &new.replica) {
+            (Some(from), _) => self.fill_from_snapshot(temporary, from, work).await?,
+            (None, Some(from)) => self.fill_from(temporary, self.whole_replica(from)?, work).await?,
+            (None, None) => temporary,
         };
         check_pace(work)?;
         let (faults, new) = (self.faults.clone(), new.clone());
@@ -131,7 +134,7 @@ impl Store for FileStore {
     async fn stage_volume(&self, new: &NewVolume) -> Result<StagedVolume, StoreError> {
         check_key(&new.key)?;
         self.faults.hit("restore_volume:before").await?;
-        self.check_room(new).await?;
+        self.check_room(new.size_bytes).await?;
         let target = self.folder.volumes()?.join(&new.key);
         blocking(move || Ok(StagedVolume::in_file(Temporary::beside(&target)?))).await
     }
@@ -262,7 +265,21 @@ async fn convert(checker: &Checker, image: &Path, target: &Path, work: &Work) ->
 
 /// Copies the data of a file and leaves its holes. `io::copy` between files is `copy_file_range`, which shares
 /// blocks where the file system can.
-fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreError> {
+fn copy_sparse(image: &Path, target: File, work: &Work) -> Result<(), StoreError> {
+    let pace = &mut |percent: u8| {
+        check_pace(work)?;
+        work.progress(percent, "copying");
+        Ok(())
+    };
+    copy_sparse_with(image, target, pace)
+}
+
+/// `pace` is told how far it is, of a hundred, before each stretch.
+fn copy_sparse_with(
+    image: &Path,
+    mut target: File,
+    pace: &mut dyn FnMut(u8) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let failed = |source: std::io::Error| StoreError::io("copy", image)(source);
     let into = |source: std::io::Error| match StoreError::io("copy", image)(source) {
         StoreError::DiskFull { what } => StoreError::DiskFull { what: format!("a copy of {what}") },
@@ -277,14 +294,13 @@ fn copy_sparse(image: &Path, mut target: File, work: &Work) -> Result<(), StoreE
         source.seek(SeekFrom::Start(at)).map_err(failed)?;
         target.seek(SeekFrom::Start(at)).map_err(failed)?;
         while at < end {
-            check_pace(work)?;
+            pace((at * 100 / length.max(1)) as u8)?;
             let want = (end - at).min(STRETCH);
             let count = std::io::copy(&mut (&source).take(want), &mut target).map_err(into)?;
             if count == 0 {
                 return Err(failed(std::io::Error::from(ErrorKind::UnexpectedEof)));
             }
             at += count;
-            work.progress((at * 100 / length.max(1)) as u8, "copying");
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! ```text
 //! data_dir/.arame-store    says "this is the disk", with its own uuid; absent = not mounted = unavailable
 //!          .lock           held while an agent runs: one agent a folder
-//!          volumes/<key>   snapshots/<volume key>@<key>   images/<id>   */.tmp-…
+//!          volumes/<key>   snapshots/<volume key>@<key>   images/<id>   replicas/<key>   parts/<key>   */.tmp-…
 //! state_dir/store          the uuid met first, on the agent's own disk
 //! ```
 //!
@@ -75,6 +75,18 @@ impl Folder {
         Ok(self.root.join("snapshots"))
     }
 
+    /// Where whole replicas of other nodes' snapshots are; errors as [`Folder::volumes`].
+    pub fn replicas(&self) -> Result<PathBuf, StoreError> {
+        self.check()?;
+        Ok(self.root.join("replicas"))
+    }
+
+    /// Where replicas are that are still being received; errors as [`Folder::volumes`].
+    pub fn parts(&self) -> Result<PathBuf, StoreError> {
+        self.check()?;
+        Ok(self.root.join("parts"))
+    }
+
     /// Where images are; errors as [`Folder::volumes`].
     pub fn images(&self) -> Result<PathBuf, StoreError> {
         self.check()?;
@@ -107,7 +119,7 @@ impl Folder {
     }
 
     fn sweep(&self) -> Result<(), StoreError> {
-        for folder in ["volumes", "snapshots", "images"].map(|name| self.root.join(name)) {
+        for folder in ["volumes", "snapshots", "images", "replicas", "parts"].map(|name| self.root.join(name)) {
             fs::create_dir_all(&folder).map_err(StoreError::io("make", &folder))?;
             for name in names(&folder)? {
                 let path = folder.join(&name);

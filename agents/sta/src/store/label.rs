@@ -27,12 +27,17 @@ pub struct Label {
     pub rollback: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupLabel>,
+    /// Of a snapshot that was offered to other storage nodes once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<OfferLabel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaLabel>,
 }
 
 impl Label {
     /// A mark and nothing else.
     pub fn of(mark: Mark) -> Self {
-        Self { mark, image: None, rollback: None, backup: None }
+        Self { mark, image: None, rollback: None, backup: None, offer: None, replica: None }
     }
 }
 
@@ -51,6 +56,30 @@ pub struct BackupLabel {
     pub size_bytes: u64,
     /// SHA-256 of what a reader has to show.
     pub reader: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferLabel {
+    /// The snapshot's identity: drawn once, never again.
+    pub guid: u64,
+    /// SHA-256 of what a reader has to show; empty while nobody may read.
+    pub reader: String,
+}
+
+/// What is known of a replica, whole or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaLabel {
+    /// Of the snapshot it is, or is to become, a copy of.
+    pub guid: u64,
+    /// Of the snapshot it was begun with the bytes of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
+    /// The volume's id.
+    pub volume: String,
+    /// From the beginning, as far as they are surely there.
+    pub received_bytes: u64,
+    /// All of it came, was read again, and is equal.
+    pub is_proved: bool,
 }
 
 /// Labels `file`, which now has a temporary name and will be called `named`.

@@ -4,6 +4,7 @@
 //! are not kept; `sim://…` is a source without bytes, for a data center without files,
 //! and so is another simulated node.
 
+mod replicas;
 mod snapshots;
 
 use super::images::{open_source, read_all};
@@ -113,9 +114,10 @@ impl Store for SimStore {
                 return Err(StoreError::TooSmall { wanted: new.size_bytes, needed: image.size_bytes });
             }
         }
-        let content = match &new.snapshot {
-            Some(from) => self.content_of(from).await?,
-            None => new.image.as_ref().map(ToString::to_string).unwrap_or_default(),
+        let content = match (&new.snapshot, &new.replica) {
+            (Some(from), _) => self.content_of(from).await?,
+            (None, Some(from)) => self.content_of_replica(from).await?,
+            (None, None) => new.image.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
         let mark = Some(new.mark.clone());
         let made = SimVolume { size_bytes: new.size_bytes, mark, content, rollback: None };

@@ -6,6 +6,7 @@
 //! files are kept beside the pool and served like everywhere. Words and errors of the commands: [`words`].
 
 mod health;
+mod replicas;
 mod snapshots;
 pub mod words;
 
@@ -39,11 +40,12 @@ pub struct ZfsStore {
     pool: String,
     faults: Arc<Faults>,
     limit_bytes: Option<u64>,
+    receiving: replicas::Receiving,
 }
 
 impl ZfsStore {
     pub fn new(images: Images, pool: String, limit_bytes: Option<u64>) -> Self {
-        Self { faults: images.faults.clone(), images, pool, limit_bytes }
+        Self { faults: images.faults.clone(), images, pool, limit_bytes, receiving: replicas::Receiving::default() }
     }
 
     fn volume(&self, key: &str) -> String {
@@ -155,6 +157,9 @@ fn typed(name: &str, error: CommandError) -> StoreError {
         Trouble::Full => StoreError::DiskFull { what: name.to_owned() },
         Trouble::Busy => StoreError::InUse { name: name.to_owned(), reason },
         Trouble::Newer => StoreError::NewerSnapshots { name: name.to_owned(), reason },
+        Trouble::BadStream => StoreError::ReplicaMismatch { replica: name.to_owned(), reason },
+        Trouble::ShortStream => StoreError::ReplicaBrokenOff { reason },
+        Trouble::NoWay => StoreError::ReplicaLeftBehind { reason },
         Trouble::Missing | Trouble::Exists | Trouble::Other => error.into(),
     }
 }
@@ -185,9 +190,10 @@ impl Store for ZfsStore {
         self.faults.hit("create_volume:before").await?;
         self.check_promised(new.size_bytes).await?;
         let name = self.volume(&new.key);
-        match (&new.image, &new.snapshot) {
-            (_, Some(from)) => {
-                let snapshot = self.snapshot(&from.volume_key, &from.key);
+        let of_snapshot = new.snapshot.as_ref().map(|from| self.snapshot(&from.volume_key, &from.key));
+        let origin = of_snapshot.or_else(|| new.replica.as_ref().map(|from| self.replica_snapshot(from)));
+        match (&new.image, origin) {
+            (_, Some(snapshot)) => {
                 self.zfs(&name, words::clone(&snapshot, &name, &new.mark)).await?;
                 self.faults.hit("create_volume:cloned").await?;
                 // As with an image: the job run again grows it.

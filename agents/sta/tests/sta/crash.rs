@@ -24,6 +24,7 @@ async fn child() {
         pool: order["pool"].as_str().map(str::to_owned),
         allowed: ALLOWED,
         keep_free_mib: None,
+        silence_seconds: 60,
         iqn_prefix: text("iqn_prefix"),
         root: text("root").into(),
         drivers: if order["pool"].is_null() { Drivers::FileTgt } else { Drivers::ZfsLio },
@@ -37,7 +38,31 @@ async fn child() {
     panic!("the point was never reached: {answer:?}");
 }
 
-fn crash(kit: &Kit, at: &str, job: &Job, generation: u64) {
+/// Set where a process only serves what is in its folder, until it is killed.
+pub const CHILD_SERVES: &str = "ARAME_STA_TEST_SERVES";
+
+/// The process that serves. Not a test by itself.
+#[tokio::test]
+async fn child_that_serves() {
+    let Ok(order) = std::env::var(CHILD_SERVES) else { return };
+    let order: serde_json::Value = serde_json::from_str(&order).unwrap();
+    let place = Place {
+        pool: order["pool"].as_str().map(str::to_owned),
+        allowed: ALLOWED,
+        keep_free_mib: None,
+        silence_seconds: 60,
+        iqn_prefix: IQN_PREFIX.to_owned(),
+        root: order["root"].as_str().unwrap().into(),
+        drivers: if order["pool"].is_null() { Drivers::File } else { Drivers::Zfs },
+        portal: "127.0.0.1:1".to_owned(),
+        faults: Vec::new(),
+    };
+    let sta = place.open().await.unwrap();
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], order["port"].as_u64().unwrap() as u16));
+    arame_sta::http::serve(arame_sta::http::bind(listen).await.unwrap(), sta.shelf()).await;
+}
+
+pub fn crash(kit: &Kit, at: &str, job: &Job, generation: u64) {
     let envelope = Envelope {
         v: 1,
         id: Uuid::new_v4(),

@@ -60,6 +60,8 @@ pub struct Place {
     /// What images may be fetched from although it is on loopback.
     pub allowed: &'static str,
     pub keep_free_mib: Option<u64>,
+    /// How long another side may say nothing.
+    pub silence_seconds: u64,
     /// The kernel has one tree of targets for all tests of a machine.
     pub iqn_prefix: String,
 }
@@ -89,6 +91,7 @@ impl Place {
         };
         let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
         let kept = self.keep_free_mib.map(|mib| format!("keep_free_mib = {mib}\n")).unwrap_or_default();
+        let silence = self.silence_seconds;
         let faults = self.faults.iter().map(|fault| {
             format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
         });
@@ -118,7 +121,7 @@ ipc_socket = "{root}/tgtd"
 [sta.fetch]
 allow_networks = ["{}"]
 image_mib_max = 8
-silence_seconds = 1
+silence_seconds = {silence}
 ca_file = "{root}/ca.pem"
 [sta.sim]
 state_file = "{root}/world.json"
@@ -133,6 +136,19 @@ state_file = "{root}/world.json"
         let sta = arame_sta::agent::build(toml::from_str::<Config>(&self.config())?).await?;
         sta.joined(standing()).await;
         Ok(sta)
+    }
+
+    /// After a process that ended: here its tasks end a moment after it, and hold its folder so long.
+    pub async fn reopen(&self) -> anyhow::Result<Arc<Sta>> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.open().await {
+                Err(error) if format!("{error:#}").contains("another agent holds") && Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 }
 
@@ -234,6 +250,7 @@ impl Kit {
             pool,
             allowed: ALLOWED,
             keep_free_mib: None,
+            silence_seconds: 1,
             iqn_prefix,
         };
         let agent = Some(place.open().await.unwrap());
@@ -252,7 +269,7 @@ impl Kit {
     /// The process ends and another begins.
     pub async fn restart(mut self) -> Kit {
         self.agent = None;
-        self.agent = Some(self.place.open().await.unwrap());
+        self.agent = Some(self.place.reopen().await.unwrap());
         self.standing = Standing::new(INSTALLATION, 2);
         self
     }
@@ -355,7 +372,7 @@ impl Kit {
 
     pub fn data_files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for folder in ["volumes", "snapshots", "images"] {
+        for folder in ["volumes", "snapshots", "images", "replicas"] {
             if let Ok(entries) = std::fs::read_dir(self.place.root.join("data").join(folder)) {
                 found.extend(entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()));
             }
@@ -407,6 +424,8 @@ fn thing(job: &Job) -> String {
         | Job::DropBackup(job)
         | Job::DeleteBackup(job)
         | Job::ObserveBackup(job) => job.object.to_string(),
+        Job::OfferSnapshot(job) => job.snapshot.to_string(),
+        Job::ReceiveReplica(job) | Job::DeleteReplica(job) | Job::ObserveReplica(job) => job.replica.to_string(),
         Job::ExportVolume(job) => job.attachment.to_string(),
         Job::UnexportVolume(job) => job.attachment.to_string(),
         Job::FenceVolume(job) => job.attachment.to_string(),
@@ -414,7 +433,7 @@ fn thing(job: &Job) -> String {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -427,6 +446,7 @@ pub fn create(key: &str, size_bytes: u64) -> Job {
         image: None,
         backup: None,
         snapshot: None,
+        replica: None,
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Tests that are only run there: those named `with_zfs` (also `with_zfs_and_lio`), and all of [`crate::zfs`].
-const SENT: usize = 68;
+const SENT: usize = 78;
 
 fn machine() -> Option<PathBuf> {
     let cache = std::env::var_os("ARAME_TEST_CACHE").map(PathBuf::from);

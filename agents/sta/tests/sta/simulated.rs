@@ -52,7 +52,7 @@ async fn the_agent_tells_what_it_offers() {
     for (drivers, driver) in [(Drivers::Sim, "sim"), (Drivers::File, "file")] {
         let kit = Kit::new(drivers).await.unwrap();
         let profile = kit.sta().profile();
-        assert_eq!(profile.kinds.len(), 18);
+        assert_eq!(profile.kinds.len(), 22);
         assert_eq!(profile.capacity.driver, driver);
         assert!(profile.capacity.disk_mib > 0);
         assert_eq!(profile.endpoints["portal"], kit.place.portal);

@@ -131,7 +131,7 @@ async fn the_program_joins_works_dies_and_comes_back() {
 
     let mut dying = start(&kit.place, &realm, Some("after_effect:sta.volume.export"));
     let hello = dcmgr.welcome().await;
-    assert_eq!((hello.kinds.len(), hello.capacity.driver.as_str()), (18, "file"));
+    assert_eq!((hello.kinds.len(), hello.capacity.driver.as_str()), (22, "file"));
     assert_eq!(hello.endpoints["portal"], kit.place.portal);
     let first: Inventory = read(&mut dcmgr.inventories).await;
     assert_eq!((first.things.len(), first.backends.len()), (0, 3));

@@ -2,7 +2,7 @@
 
 use super::super::{AppError, Ringing};
 use super::volume_snapshot::{may_exist, release};
-use super::{At, Cause, queue};
+use super::{At, Cause, queue, replica};
 use crate::db::facts::FactRow;
 use crate::db::rollbacks::RollbackRow;
 use crate::db::volumes::VolumeRow;
@@ -41,9 +41,11 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
         db::facts::set_maybe(tx, id, &agent, FactName::Volume).await?;
     }
     settle_state(tx, &row, cause).await?;
-    match &row.snapshot {
-        Some(snapshot) if row.was_present || failed || !row.wanted => release(tx, ringing, snapshot).await,
-        Some(_) | None => Ok(()),
+    let began = row.was_present || failed || !row.wanted;
+    match (&row.snapshot, &row.replica) {
+        (Some(snapshot), _) if began => release(tx, ringing, snapshot).await,
+        (None, Some(from)) if began => replica::release(tx, ringing, from).await,
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Advances a volume's snapshot, and whoever waits for it: the next one of its volume, the volume's rollback or delete.
 
 use super::super::{AppError, Ringing};
-use super::{At, Cause, queue, volume};
+use super::{At, Cause, queue, replica, volume};
 use crate::db::volume_snapshots::SnapshotRow;
 use crate::db::volumes::VolumeRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
+use crate::plan::replica::next_offer;
 use crate::plan::volume_snapshot::{Surroundings, Wish, next_job};
 use arame_schema::model::volume_snapshot::{VolumeSnapshotState, VolumeSnapshotView, state};
 use arame_schema::model::{Fact, FactName};
@@ -16,19 +17,29 @@ pub async fn advance(tx: &mut Tx, ringing: &mut Ringing, id: &str, cause: Cause)
     let Some(agent) = db::nodes::agent_of_storage(tx, &row.node).await? else { return Ok(()) };
     let (present, _) = db::facts::value(tx, id, &agent, FactName::Snapshot).await?;
     let siblings = db::volume_snapshots::of_volume(tx, &disk.id).await?;
+    let coming = db::replicas::coming_of(tx, id).await?;
     let around = Surroundings {
         was_present: row.was_present,
         ready: is_ready(&disk, &row, &siblings),
-        needed: !row.wanted && db::volume_snapshots::is_being_cloned(tx, id).await?,
+        needed: !row.wanted && (!coming.is_empty() || db::volume_snapshots::is_being_cloned(tx, id).await?),
         failed: row.failure_code.is_some(),
     };
     let wish = Wish { wanted: row.wanted, generation: row.generation };
     let at = At { thing: id, agent: &agent, account: Some(&row.account) };
-    let queued = queue(tx, ringing, at, next_job(wish, present, around), None, cause).await?;
+    let offered = db::facts::value(tx, id, &agent, FactName::Offered).await?.0;
+    let offer = next_offer(row.generation, present, !coming.is_empty(), offered);
+    let queued = queue(tx, ringing, at, next_job(wish, present, around).or(offer), None, cause).await?;
     if let Some(Kind::CreateSnapshot | Kind::DeleteSnapshot) = queued.map(|wanted| wanted.kind) {
         db::facts::set_maybe(tx, id, &agent, FactName::Snapshot).await?;
     }
-    if !settle_state(tx, &row, &agent, cause).await? {
+    if queued.is_some_and(|wanted| wanted.kind == Kind::OfferSnapshot) {
+        db::facts::set_maybe(tx, id, &agent, FactName::Offered).await?;
+    }
+    let changed = settle_state(tx, &row, &agent, cause).await?;
+    for one in coming {
+        replica::step(tx, ringing, one, Cause::fact()).await?;
+    }
+    if !changed {
         return Ok(());
     }
     let waits = |one: &&SnapshotRow| one.seq > row.seq && one.wanted && one.state == VolumeSnapshotState::Creating;

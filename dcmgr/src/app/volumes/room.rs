@@ -18,6 +18,35 @@ pub struct Need {
     pub reach: Option<BTreeMap<String, Result<String, String>>>,
     /// Of a volume from a snapshot: the node that has it.
     pub only: Option<String>,
+    /// Of a replica: what it is a copy of.
+    pub copied: Option<Copied>,
+}
+
+/// A snapshot that is to be copied to another storage node.
+#[derive(Debug, Clone, Default)]
+pub struct Copied {
+    /// The node that has it.
+    pub from: String,
+    /// The kind of its store: streams of one are understood by no other.
+    pub store: String,
+    /// Nodes that have a replica of it.
+    pub held_by: Vec<String>,
+}
+
+impl Copied {
+    fn judge(&self, node: &StorageNode) -> Vec<RuleVerdict> {
+        let rule = |rule: &str, needed: &str, had: &str, ok: bool| RuleVerdict {
+            rule: rule.to_owned(),
+            needed: needed.to_owned(),
+            had: had.to_owned(),
+            ok,
+        };
+        let has = node.id == self.from || self.held_by.contains(&node.id);
+        vec![
+            rule("has_none_yet", "no", if has { "yes" } else { "no" }, !has),
+            rule("same_store", &self.store, &node.storage_type, node.storage_type == self.store),
+        ]
+    }
 }
 
 impl Need {
@@ -45,6 +74,9 @@ fn judge(node: &StorageNode, need: &Need) -> HostVerdict {
         rule("scheduling_enabled", "enabled", enabled.to_owned(), node.scheduling_enabled),
         rule("disk_space", &needed, format!("{} MiB", room(node)), room(node) >= needed_mib),
     ];
+    if let Some(copied) = &need.copied {
+        rules.splice(0..0, copied.judge(node));
+    }
     if let Some(reach) = &need.reach {
         let found = reach.get(&node.id).cloned().unwrap_or_else(|| Err("-".into()));
         let (ok, had) = (found.is_ok(), found.unwrap_or_else(|why| why));
@@ -57,7 +89,7 @@ fn judge(node: &StorageNode, need: &Need) -> HostVerdict {
 ///
 /// # Errors
 /// None takes it: the detail is the verdict of each.
-pub(super) async fn choose_node(tx: &mut Tx, need: &Need) -> Result<String, AppError> {
+pub(in crate::app) async fn choose_node(tx: &mut Tx, need: &Need) -> Result<String, AppError> {
     // On the transaction's own connection: a second one for each would let a crowd wait for itself.
     let mut nodes = db::nodes::storage_candidates(tx).await?;
     nodes.retain(|node| need.only.as_ref().is_none_or(|only| *only == node.id));
@@ -99,6 +131,8 @@ fn change(node: &StorageNode, verdict: &HostVerdict, needed_mib: u64) -> Option<
         "not_degraded" => ("storage_repair", 0),
         "scheduling_enabled" => ("storage_enable", 0),
         "reaches_backup" => ("storage_reach", 0),
+        "has_none_yet" => ("storage_another", 0),
+        "same_store" => ("storage_same_store", 0),
         _ if needed_mib > all => ("storage_smaller", all),
         _ => ("storage_free", needed_mib - room(node)),
     };
@@ -153,6 +187,30 @@ mod tests {
             .collect();
         assert_eq!(broken, ["online", "disk_space"]);
         assert!(judge(&node("sn-a", |_| {}), &Need::of(500)).fits, "control");
+    }
+
+    #[test]
+    fn a_replica_goes_to_another_node_with_a_store_of_the_same_kind_and_else_it_is_said_what_is_missing() {
+        let zfs = node("sn-zfs", |node| node.storage_type = "zfs".into());
+        let nodes = [node("sn-a", |_| {}), node("sn-b", |_| {}), node("sn-c", |_| {}), zfs];
+        let copied = Copied { from: "sn-a".into(), store: "file".into(), held_by: vec!["sn-b".into()] };
+        let need = Need { copied: Some(copied), ..Need::of(100) };
+        let fits: Vec<&str> =
+            nodes.iter().filter(|node| judge(node, &need).fits).map(|node| node.id.as_str()).collect();
+        assert_eq!(fits, ["sn-c"]);
+        for (nodes, code, says) in [
+            (&nodes[..1], "storage_another", "sn-a"),
+            (&nodes[1..2], "storage_another", "sn-b"),
+            (&nodes[3..], "storage_same_store", "zfs"),
+        ] {
+            let mut told = told(nodes, &need);
+            for language in [Language::En, Language::Ja] {
+                told.localise(language);
+                let change = told.smallest_change.as_ref().unwrap();
+                assert_eq!(change.code, code);
+                assert!(change.sentence.contains(says) && !change.sentence.contains('?'), "{}", change.sentence);
+            }
+        }
     }
 
     #[test]

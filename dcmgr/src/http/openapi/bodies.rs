@@ -99,6 +99,7 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
         ("PUT", "/volumes/{id}/detach") => json!({ "force": false }),
         ("PUT", "/volumes/{id}/rollback") => json!({ "snapshot_id": "snap-before", "destroy_newer": false }),
         ("DELETE", "/volumes/{id}") => json!({ "with_snapshots": false }),
+        ("POST", "/snapshot_replicas") => json!({ "snapshot_id": "snap-before", "storage_node_id": "sn-s2" }),
         ("POST", "/volume_snapshots") => json!({ "volume_id": "vol-data", "display_name": "before" }),
         ("POST", "/security_groups") => json!({ "display_name": "web", "rule": "tcp:80,80,ip4:0.0.0.0\n" }),
         ("PUT", "/security_groups/{id}") => json!({ "rule": "tcp:22,22,ip4:10.0.0.0/8\n" }),

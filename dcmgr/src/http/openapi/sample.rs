@@ -99,6 +99,7 @@ fn text(name: &str, of: &str) -> &'static str {
         ("id" | "uuid", "Instance" | "DeletePlan") => "i-kpzz2px7",
         ("id" | "uuid", "Volume") => "vol-data",
         ("id" | "uuid", "VolumeSnapshot") => "snap-before",
+        ("id" | "uuid", "SnapshotReplica") => "rep-before",
         ("id" | "uuid", "VolumeSchedule") => "vsc-nightly",
         ("id" | "uuid", "Network") => "nw-demo1",
         ("id" | "uuid", "NetworkVif") => "vif-a1b2c3d4",

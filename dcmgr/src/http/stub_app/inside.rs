@@ -1,4 +1,13 @@
-//! Modules below those of moves and volumes.
+//! Modules below those of instances, moves and volumes.
+
+pub mod figures {
+    use super::super::{App, Caller};
+    use arame_schema::api::{InstanceUsage, Refusal};
+
+    pub async fn usage(_: &App, _: &Caller, id: &str) -> Result<InstanceUsage, Refusal> {
+        Err(Refusal::unknown(id))
+    }
+}
 
 pub mod forecast {
     use super::super::{App, Caller};

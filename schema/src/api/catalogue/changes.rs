@@ -29,6 +29,8 @@ pub static ALL: &[Sentence] = sentences! {
     "leave_group": "ホスト {host} には同じグループのインスタンスがあります：{had}。ホストを増やすか、placement_policy を spread にすれば置けます。", "Host {host} has instances of the same group, {had}: it would fit with another host, or with placement_policy spread.";
     "join_group": "ホスト {host} には同じグループのインスタンスがありません：{had}。グループのあるホストを空けるか、placement_policy を外せば置けます。", "Host {host} has no instance of the same group, {had}: it would fit if the group's host had room, or without placement_policy.";
     "in_node_group": "ホスト {host} はホストグループ {needed} に入っていません。グループに加えれば置けます（arame host-group update）。", "Host {host} is not in the host group {needed}: it would fit if it were (arame host-group update).";
+    "storage_another": "ストレージノード {host} にはすでにあります。別のストレージノードを選ぶか、追加してください。", "Storage node {host} has it already: choose another storage node, or add one.";
+    "storage_same_store": "ストレージノード {host} のストアは {had} です。{needed} のストアを持つストレージノードを選ぶか、バックアップを使ってください。", "The store of storage node {host} is {had}: choose a storage node with {needed}, or use a backup.";
     "storage_reach": "ストレージノード {host} がバックアップに届けば置けます（{had}）。", "It would fit on storage node {host} if the backup could be reached from there ({had}).";
     "other_host": "ホスト {host} は「{rule}」が {had} です。要求の {needed} を変えれば置けます。", "On {host} the {rule} is {had}; it would fit if {needed} were not asked for.";
 };

@@ -49,6 +49,9 @@ pub static ALL: &[Sentence] = sentences! {
     "image_requested": "このマシンからイメージ {image} を作る依頼がありました（{by}）", "an image of this machine, {image}, was asked for by {by}";
     "copy_requested": "{of} の写しが依頼されました（{by}）", "a copy of {of} was asked for by {by}";
     "clone_requested": "スナップショット {snapshot} からの作成が依頼されました（{by}）", "creation from snapshot {snapshot} was asked for by {by}";
+    "clone_of_replica_requested": "複製 {replica} からの作成が依頼されました（{by}）", "creation from replica {replica} was asked for by {by}";
+    "replica_requested": "スナップショット {snapshot} の複製が依頼されました（{by}）", "a replica of snapshot {snapshot} was asked for by {by}";
+    "replicated": "スナップショット {snapshot} がストレージノード {node} にそろい、元と一致しました", "snapshot {snapshot} is whole on storage node {node}, and was proved equal";
     "restore_requested": "バックアップ {object} からの作成が依頼されました（{by}）", "creation from backup {object} was asked for by {by}";
     "update_requested": "変更が依頼されました（{by}）", "a change was asked for by {by}";
     "placed": "ホスト {host} に置かれました", "placed on host {host}";

@@ -286,6 +286,41 @@ pub static ALL: &[FailureEntry] = failures! {
          "何も変わっていません。別のスナップショットを選んでください。"),
         ("The snapshot is not on the storage node.", "What it holds is not found: {message}",
          "Nothing was changed. Choose another snapshot.");
+    "replica_missing":
+        ("スナップショットの複製がストレージノードにそろっていません。", "受信の途中か、削除されています: {message}",
+         "受信が終わるのを待ってください。自動で作成を続けます。"),
+        ("The replica of the snapshot is not whole on the storage node.", "It is still being received, or was deleted: {message}",
+         "Wait until it was received: it is tried again by itself.");
+    "replica_source_gone":
+        ("複製元のスナップショットがなくなりました。", "そろう前に失われたか、取得に失敗しました: {message}",
+         "届いた分は残していません。この複製を削除し、別のスナップショットから複製してください。"),
+        ("The snapshot that was to be copied is gone.", "It was lost, or never taken, before all of it was here: {message}",
+         "What came was not kept. Delete this replica, and replicate another snapshot.");
+    "replica_store_differs":
+        ("このストレージノードには複製できません。", "ストアの種類が違います: {message}",
+         "同じ種類のストア（zfs と zfs、file と file）を持つストレージノードを選ぶか、バックアップを使ってください。"),
+        ("The snapshot cannot be replicated to this storage node.", "Its store is of another kind: {message}",
+         "Choose a storage node with a store of the same kind (zfs and zfs, file and file), or use a backup.");
+    "replica_source_unavailable":
+        ("複製元のストレージノードから受信できません。", "スナップショットを送っていません: {message}",
+         "複製元のストレージノードが動いているか、スナップショットが残っているかを管理者が確かめてください。自動で再試行します。"),
+        ("The snapshot's storage node does not send it.", "{message}",
+         "An operator should look whether that node is up and still has the snapshot. It is tried again by itself.");
+    "replica_broke_off":
+        ("複製の受信が途中で切れました。", "接続が切れました: {message}",
+         "届いた分は残っています。自動で続きから受信します。"),
+        ("Receiving the replica broke off.", "{message}",
+         "What came is kept, and the rest is received by itself.");
+    "replica_began_anew":
+        ("複製の受信を初めからやり直します。", "続きから受信できませんでした: {message}",
+         "そのままお待ちください。自動で再試行します。"),
+        ("The replica is received from its beginning again.", "It could not be gone on with: {message}",
+         "Nothing is to be done: it is tried again by itself.");
+    "replica_checksum_mismatch":
+        ("受信した複製が元のスナップショットと一致しません。", "チェックサムか識別子が違います: {message}",
+         "届いたものは残していません。繰り返すときは、管理者がストレージノード間のネットワークとディスクを確かめてください。"),
+        ("What was received is not the snapshot.", "Its checksum or its identity differs: {message}",
+         "Nothing of it was kept. If it happens again, an operator should look at the network between the storage nodes and their disks.");
     "newer_snapshots":
         ("ストレージにより新しいスナップショットがあります。", "このデータセンターの記録にない、より新しいスナップショットが巻き戻しを妨げています: {message}",
          "管理者が arame audit とストレージノードを確認し、そのスナップショットを残すか消すかを決めてください。"),

@@ -18,6 +18,8 @@ pub static ALL: &[Sentence] = sentences! {
     "memory_size": "メモリー", "memory";
     "disk_space": "ディスク", "disk";
     "reaches_backup": "バックアップに届く", "reaches the backup";
+    "has_none_yet": "まだ持っていない", "has none of it yet";
+    "same_store": "ストアの種類が同じ", "a store of the same kind";
     "packed": "詰めて配置（使用率の高い順）", "packed: the fullest first";
     "asked_for": "指定されたホスト", "host asked for";
     "not_tried": "まだ試していない", "not tried before";

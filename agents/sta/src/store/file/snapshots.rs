@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl FileStore {
     /// A new volume begins with what a snapshot holds. The bytes are its own from now on: the snapshot may go.
@@ -28,6 +28,16 @@ impl FileStore {
         check_key(&from.volume_key)?;
         check_key(&from.key)?;
         let snapshot = self.folder.snapshots()?.join(name(&from.volume_key, &from.key));
+        self.fill_from(temporary, snapshot, work).await
+    }
+
+    /// The same of any file that nobody writes to.
+    pub(super) async fn fill_from(
+        &self,
+        temporary: Temporary,
+        snapshot: PathBuf,
+        work: &Work,
+    ) -> Result<Temporary, StoreError> {
         let (faults, pace) = (self.faults.clone(), work.clone());
         blocking(move || {
             if !cloned(&snapshot, &temporary)? {
@@ -99,8 +109,10 @@ impl Snapshots for FileStore {
         check_key(volume_key)?;
         check_key(key)?;
         let path = self.folder.snapshots()?.join(name(volume_key, key));
-        let label = Label::of(mark.clone());
+        let mark = mark.clone();
         blocking(move || {
+            let found = label::read(&path)?;
+            let label = Label { offer: found.and_then(|label| label.offer), ..Label::of(mark) };
             let file = File::options().write(true).open(&path).map_err(StoreError::io("open", &path))?;
             label::write(&file, &path, &label)?;
             file.sync_all().map_err(StoreError::io("sync", &path))
@@ -160,7 +172,7 @@ fn grow(temporary: &Temporary, size: u64) -> Result<(), StoreError> {
 }
 
 /// Shares the blocks of `source`, in one moment. `false`: this file system cannot.
-fn cloned(source: &Path, target: &Temporary) -> Result<bool, StoreError> {
+pub(super) fn cloned(source: &Path, target: &Temporary) -> Result<bool, StoreError> {
     let from = File::open(source).map_err(StoreError::io("open", source))?;
     match rustix::fs::ioctl_ficlone(target.file(), &from) {
         Ok(()) => Ok(true),

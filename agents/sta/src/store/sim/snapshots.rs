@@ -50,7 +50,7 @@ impl Snapshots for SimStore {
         let made = self.change("create_snapshot", |state| {
             let volume = state.volumes.get(&new.volume_key)?;
             let (size_bytes, content) = (volume.size_bytes, volume.content.clone());
-            let made = SimSnapshot { size_bytes, content, mark: Some(new.mark.clone()) };
+            let made = SimSnapshot { size_bytes, content, mark: Some(new.mark.clone()), reader: None };
             state.snapshots.insert(named.clone(), made);
             Some(())
         });

@@ -30,7 +30,7 @@ impl ZfsStore {
     /// hand over any more.
     pub(super) async fn hand_over(&self, volume: &str) -> Result<(), StoreError> {
         let left = self.zfs(volume, words::list_clones(volume)).await?;
-        let heir = match words::heir(&left, &self.volumes_begin())? {
+        let heir = match words::heir(&left, &[self.volumes_begin(), self.replica("")])? {
             Heir::Nobody => return Ok(()),
             Heir::Held(reason) => return Err(StoreError::InUse { name: volume.to_owned(), reason }),
             Heir::Clone(heir) => heir,

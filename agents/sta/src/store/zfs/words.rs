@@ -3,6 +3,8 @@
 //! Recordings are of OpenZFS 2.1.11. Rule: a table that is not understood is an error with its line, never a shorter
 //! list.
 
+pub mod replicas;
+
 use crate::mark::Mark;
 use crate::store::{Room, Snapshot, StoreError, Volume};
 use std::path::Path;
@@ -128,11 +130,12 @@ pub enum Heir {
     Held(String),
 }
 
-/// One of the newest clones, because all older snapshots come with it. Names of our volumes begin with `prefix`.
+/// One of the newest clones, because all older snapshots come with it. Names of our volumes and replicas begin with one of the
+/// `prefixes`; a volume comes before a replica, which may be deleted sooner.
 ///
 /// # Errors
 /// The table cannot be read.
-pub fn heir(text: &str, prefix: &str) -> Result<Heir, StoreError> {
+pub fn heir(text: &str, prefixes: &[String]) -> Result<Heir, StoreError> {
     let mut newest = None;
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -143,7 +146,8 @@ pub fn heir(text: &str, prefix: &str) -> Result<Heir, StoreError> {
         newest = Some((name, clones));
     }
     let Some((name, clones)) = newest else { return Ok(Heir::Nobody) };
-    let ours = clones.split(',').find(|clone| clone.starts_with(prefix));
+    let begins_with = |prefix: &String| clones.split(',').find(|clone| clone.starts_with(prefix.as_str()));
+    let ours = prefixes.iter().find_map(begins_with);
     let held = || Heir::Held(format!("{name} is held by {clones}"));
     Ok(ours.map_or_else(held, |clone| Heir::Clone(clone.to_owned())))
 }
@@ -240,6 +244,12 @@ pub enum Trouble {
     Busy,
     /// A rollback would destroy newer snapshots.
     Newer,
+    /// A stream that is not what was sent.
+    BadStream,
+    /// A stream that broke off; what came is kept.
+    ShortStream,
+    /// A stream that cannot be gone on with, or whose base is not here.
+    NoWay,
     Other,
 }
 
@@ -256,6 +266,21 @@ pub fn trouble(stderr: &str) -> Trouble {
         Trouble::NoPool
     } else if says(&["dataset does not exist", "could not find any snapshots", "snapshot does not exist"]) {
         Trouble::Missing
+    } else if says(&["checksum mismatch", "invalid backup stream", "bad magic"]) {
+        // `checksum mismatch or incomplete stream`: that it broke off is known from where it comes from.
+        Trouble::BadStream
+    } else if says(&["incomplete stream", "Partially received snapshot is saved", "invalid stream"]) {
+        Trouble::ShortStream
+    } else if says(&[
+        "does not match incremental source",
+        "no longer exists",
+        "local origin for clone",
+        "cannot resume send",
+        "resume token is corrupt",
+        "kernel modules must be upgraded to resume",
+        "destination contains partially-complete state",
+    ]) {
+        Trouble::NoWay
     } else if says(&["more recent snapshots or bookmarks exist"]) {
         Trouble::Newer
     } else if says(&["already exists"]) {
@@ -360,7 +385,7 @@ mod tests {
 
     #[test]
     fn the_heir_of_a_volumes_snapshots_is_a_clone_of_the_newest_and_ours() {
-        let told = |text: &str| heir(text, "tank/vol-").unwrap();
+        let told = |text: &str| heir(text, &["tank/vol-".into(), "tank/rep-".into()]).unwrap();
         let held = |text: &str, by: &str| matches!(told(text), Heir::Held(reason) if reason.contains(by));
         assert_eq!(told(""), Heir::Nobody);
         let two = "tank/vol-a@snap-s1\ton\ttank/vol-b\ntank/vol-a@snap-s2\ton\ttank/mine,tank/vol-c,tank/vol-d\n";
@@ -369,7 +394,11 @@ mod tests {
         assert!(held("tank/vol-a@snap-s1\ton\t\n", "snap-s1"), "held by nobody we know");
         let kept = format!("tank/vol-a@nightly\toff\t\n{two}");
         assert!(held(&kept, "nightly"), "nobody deleted that one");
-        assert!(heir("tank/vol-a@snap-s1\ton\n", "tank/vol-").is_err(), "a table that is not understood");
+        let both = "tank/rep-a@rep-a\ton\ttank/rep-b,tank/vol-c\n";
+        assert_eq!(told(both), Heir::Clone("tank/vol-c".into()), "a volume before a replica");
+        assert_eq!(told("tank/rep-a@rep-a\ton\ttank/rep-b\n"), Heir::Clone("tank/rep-b".into()));
+        assert!(held("tank/rep-a@rep-a\ton\ttank/part-b/bytes\n", "part-b"), "one that is still being received");
+        assert!(heir("tank/vol-a@snap-s1\ton\n", &[]).is_err(), "a table that is not understood");
     }
 
     #[test]
@@ -389,6 +418,11 @@ mod tests {
                 Trouble::Newer,
             ),
             ("cannot rollback 'tank/vol-k1': dataset is busy", Trouble::Busy),
+            (
+                "cannot receive new filesystem stream: checksum mismatch or incomplete stream.\nPartially received snapshot is \
+                 saved.",
+                Trouble::BadStream,
+            ),
             ("permission denied", Trouble::Other),
         ];
         for (stderr, wanted) in cases {
