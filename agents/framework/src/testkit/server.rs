@@ -50,6 +50,7 @@ struct Ports {
     amqps: u16,
     dist: u16,
     epmd: u16,
+    management: u16,
 }
 
 /// What a server shows to whoever comes by TLS. The files are read again for each connection.
@@ -76,10 +77,25 @@ impl Rabbit {
         Self::private_with(Some(shown))
     }
 
+    /// The same, with the management API at [`Rabbit::management_url`], where dcmgr's user is an administrator.
+    ///
+    /// # Errors
+    /// As [`Rabbit::private`].
+    pub fn private_with_management() -> anyhow::Result<Arc<Self>> {
+        Self::private_of(None, true)
+    }
+
     fn private_with(shown: Option<&Shown>) -> anyhow::Result<Arc<Self>> {
+        Self::private_of(shown, false)
+    }
+
+    fn private_of(shown: Option<&Shown>, management: bool) -> anyhow::Result<Arc<Self>> {
         let ports = Ports::free()?;
         let dir = std::env::temp_dir().join(format!("arame-testkit-{}", ports.amqp));
         prepare(&dir, ports, shown)?;
+        if management {
+            offer_management(&dir, ports)?;
+        }
         let holder = File::create(dir.join("use.lock"))?;
         holder.lock_shared()?;
         let epmd = start_epmd(ports)?;
@@ -141,7 +157,9 @@ impl Rabbit {
         let numbers: Vec<u32> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [amqp, amqps, dist, epmd, pid] = numbers[..] else { return None };
         let port = |number: u32| u16::try_from(number).ok();
-        let ports = Ports { amqp: port(amqp)?, amqps: port(amqps)?, dist: port(dist)?, epmd: port(epmd)? };
+        let (amqp, amqps, dist, epmd) = (port(amqp)?, port(amqps)?, port(dist)?, port(epmd)?);
+        // A shared server has no management API.
+        let ports = Ports { amqp, amqps, dist, epmd, management: 0 };
         answers(ports.amqp).then(|| Self {
             dir: base.join("node"),
             ports,
@@ -158,6 +176,11 @@ impl Rabbit {
 
     pub fn tls_port(&self) -> u16 {
         self.ports.amqps
+    }
+
+    /// Of a server that was made with it.
+    pub fn management_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.management)
     }
 
     /// File with the password of every account.
@@ -285,9 +308,9 @@ impl Ports {
     fn free() -> anyhow::Result<Self> {
         // All are bound at once, so that they differ.
         let held: Vec<TcpListener> =
-            (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
+            (0..5).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
         let port = |i: usize| held[i].local_addr().map(|address| address.port());
-        Ok(Self { amqp: port(0)?, amqps: port(1)?, dist: port(2)?, epmd: port(3)? })
+        Ok(Self { amqp: port(0)?, amqps: port(1)?, dist: port(2)?, epmd: port(3)?, management: port(4)? })
     }
 
     fn node(self) -> String {
@@ -299,6 +322,22 @@ impl Ports {
 fn accounts() -> Vec<(String, Rights)> {
     let agents = AGENTS.iter().map(|agent| ((*agent).to_owned(), Rights::of_agent(&super::agent(agent))));
     std::iter::once((DCMGR.to_owned(), Rights::of_manager())).chain(agents).collect()
+}
+
+/// The plugin, on loopback, without its collector of statistics; and whom it serves, as often as the server begins.
+fn offer_management(dir: &Path, ports: Ports) -> anyhow::Result<()> {
+    std::fs::write(dir.join("plugins"), "[rabbitmq_management].\n")?;
+    let mut known = definitions();
+    let users = known["users"].as_array_mut().into_iter().flatten();
+    users.filter(|user| user["name"] == DCMGR).for_each(|user| user["tags"] = json!("administrator"));
+    std::fs::write(dir.join("definitions.json"), known.to_string())?;
+    let mut conf = std::fs::OpenOptions::new().append(true).open(dir.join("rabbitmq.conf"))?;
+    let port = ports.management;
+    writeln!(
+        conf,
+        "management.tcp.port = {port}\nmanagement.tcp.ip = 127.0.0.1\nmanagement_agent.disable_metrics_collector = true"
+    )?;
+    Ok(())
 }
 
 fn prepare(dir: &Path, ports: Ports, shown: Option<&Shown>) -> anyhow::Result<()> {
