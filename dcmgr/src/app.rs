@@ -23,6 +23,7 @@ pub mod instances;
 pub mod inventory;
 pub mod ip_pools;
 pub mod jobs;
+pub mod joins;
 pub mod labels;
 mod lists;
 pub mod losses;
@@ -63,8 +64,8 @@ use arame_schema::api::{Code, Health, ListFilter, Page, Refusal, Role};
 pub use error::AppError;
 use metrics_exporter_prometheus::PrometheusHandle;
 use questions::Questions;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
@@ -89,6 +90,7 @@ struct Inner {
     broker_up: AtomicBool,
     questions: Questions,
     streams: streams::Streams,
+    gate: OnceLock<joins::Gate>,
     credentials: credentials::Credentials,
     passwords: passwords::Passwords,
     guard_turns: Arc<Semaphore>,
@@ -212,6 +214,7 @@ impl App {
             broker_up: AtomicBool::new(false),
             questions: Questions::default(),
             streams: streams::Streams::default(),
+            gate: OnceLock::new(),
             credentials: credentials::Credentials::default(),
             passwords: passwords::Passwords::default(),
             totals: totals::Totals::default(),
@@ -246,6 +249,15 @@ impl App {
 
     pub fn streams(&self) -> &streams::Streams {
         &self.inner.streams
+    }
+
+    /// From now on machines may join by it.
+    pub fn open_gate(&self, gate: joins::Gate) {
+        let _ = self.inner.gate.set(gate);
+    }
+
+    fn gate(&self) -> Option<&joins::Gate> {
+        self.inner.gate.get()
     }
 
     pub fn credentials(&self) -> &credentials::Credentials {

@@ -14,11 +14,15 @@ mod register;
 
 pub use register::{Renewal, remember, renew};
 
+use arame_schema::api::join;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::unistd::{Gid, Group};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
@@ -150,7 +154,7 @@ impl Authority {
             return Ok(Outcome::GoodStill);
         }
         let signed = self.sign(&wish.names, &key, now).map_err(|error| unusable(&self.file, error))?;
-        place(&wish.certificate_file, &signed, 0o644, None)?;
+        place(&wish.certificate_file, &self.chain(&signed)?, 0o644, None)?;
         // An authority that was put here may not sign for everybody: better told now than by every agent.
         self.would_be_believed(wish, now).map_err(|error| unusable(&self.file, error))?;
         Ok(Outcome::Signed)
@@ -166,6 +170,11 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Ok(params.signed_by(key, &self.issuer)?.pem())
+    }
+
+    /// What callers are shown: the authority as well, for one who knows only its key (an invitation's).
+    fn chain(&self, signed: &str) -> Result<String, AuthorityError> {
+        Ok(format!("{signed}{}", read(&self.file)?))
     }
 
     /// Whether a machine that has this authority's certificate would believe what is there at that moment, whichever of the
@@ -186,6 +195,21 @@ impl Authority {
         pair.with_no_client_auth().with_single_cert(chain, key)?;
         Ok(())
     }
+}
+
+/// The digest of an authority's key by which an invitation names it (RFC 7469 section 2.4), of the first certificate in the file.
+///
+/// # Errors
+/// The file cannot be read, or holds no authority's certificate.
+pub fn pin(file: &Path) -> Result<String, AuthorityError> {
+    let read = |path: &Path| -> anyhow::Result<String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(path)?)?;
+        let anchor = roots.roots.first().ok_or_else(|| anyhow::anyhow!("no certificate in it"))?;
+        let digest = Sha256::digest(join::public_key_info(&anchor.subject_public_key_info));
+        Ok(URL_SAFE_NO_PAD.encode(digest))
+    };
+    read(file).map_err(|error| unusable(file, error))
 }
 
 fn authority(now: SystemTime) -> CertificateParams {

@@ -32,6 +32,9 @@ pub struct Config {
     /// The API by TLS, for other machines. Unsaid: only `listen`.
     #[serde(default)]
     pub https: Option<Https>,
+    /// How machines join by a one-time token. Unsaid: none do.
+    #[serde(default)]
+    pub join: Option<Join>,
     /// Where agents bring the bytes of consoles. Unsaid: there are none.
     #[serde(default)]
     pub streams: Option<StreamDoor>,
@@ -56,6 +59,58 @@ pub struct Https {
     pub listen: SocketAddr,
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
+}
+
+/// `[join]`: what machines are told that join. Their users are made by the broker's management API, as the user that dcmgr is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// Host and port at which other machines reach `[https]`.
+    pub manager: HostPort,
+    /// Host and port at which they reach the broker, by TLS.
+    pub broker: HostPort,
+    /// The authority that signed both certificates.
+    pub ca_file: PathBuf,
+    /// RabbitMQ's management API, on this machine.
+    #[serde(default = "management")]
+    pub management: LocalUrl,
+}
+
+fn management() -> LocalUrl {
+    LocalUrl("http://127.0.0.1:15672".to_owned())
+}
+
+/// `dcm.example:9443`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostPort(pub String);
+
+impl TryFrom<String> for HostPort {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match arame_schema::api::join::host_and_port(&text) {
+            Some(_) => Ok(Self(text)),
+            None => Err(format!("`{text}` is not a host and a port, as dcm.example:9443")),
+        }
+    }
+}
+
+/// `http://` at an address that only this machine reaches: a password goes there in plain text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LocalUrl(pub String);
+
+impl TryFrom<String> for LocalUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let place = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        match place.and_then(|place| place.parse::<SocketAddr>().ok()) {
+            Some(address) if address.ip().is_loopback() => Ok(Self(text)),
+            _ => Err(format!("`{text}` is not an address of this machine, as http://127.0.0.1:15672")),
+        }
+    }
 }
 
 /// A listener that attaches a token to requests without one.
@@ -101,6 +156,12 @@ mod tests {
         assert_eq!(read("127.0.0.1:9002"), Ok(CompatAddress::Tcp(([127, 0, 0, 1], 9002).into())));
         assert!(read("[::1]:9002").is_ok());
         assert_eq!(read("/run/arame/compat.sock"), Ok(CompatAddress::Unix("/run/arame/compat.sock".into())));
+        for refused in
+            ["http://10.0.0.1:15672", "https://127.0.0.1:15672", "http://dcm.example:15672", "127.0.0.1:15672"]
+        {
+            assert!(LocalUrl::try_from(refused.to_owned()).is_err(), "{refused}");
+        }
+        assert!(LocalUrl::try_from("http://127.0.0.1:15672/".to_owned()).is_ok());
         for refused in ["0.0.0.0:9002", "10.0.0.1:9002", "[::]:9002", "9002", "compat.sock"] {
             assert!(read(refused).is_err(), "{refused}");
         }

@@ -21,6 +21,7 @@ pub mod idempotency;
 pub mod instances;
 pub mod ip_pools;
 pub mod jobs;
+pub mod join_tokens;
 pub mod labels;
 pub mod locks;
 pub mod lockstep;

@@ -40,6 +40,7 @@ mod instance_types;
 mod instances;
 mod ip_pools;
 mod jobs;
+mod joins;
 mod labels;
 mod list;
 mod monitors;

@@ -1,12 +1,14 @@
 //! `arame-dcmgr`: serves the API, migrates the schema, applies a seed.
 
 use anyhow::Context;
+use arame_dcmgr::app::joins::Gate;
 use arame_dcmgr::app::{App, Parts, schedules};
 use arame_dcmgr::authority::{Authority, AuthorityError, Outcome, Wish, remember, renew};
-use arame_dcmgr::config::{Compat, CompatAddress, Config};
+use arame_dcmgr::config::{Compat, CompatAddress, Config, Join};
 use arame_dcmgr::db::secrets::Vault;
 use arame_dcmgr::db::{self, Db};
 use arame_dcmgr::http::{Pair, TlsListener};
+use arame_dcmgr::tasks::management::Management;
 use arame_dcmgr::{http, tasks};
 use arame_framework::bus::amqp::{AmqpBus, Role};
 use arame_framework::bus::{Bus, Link};
@@ -228,6 +230,9 @@ async fn serve(config: &Path, seed: Option<&Path>, notifier: &Notifier) -> anyho
         let door = stream::road::door(streams, stop.clone()).await?;
         running.spawn(tasks::streams::take(app.clone(), door, stop.clone()));
     }
+    if let Some(join) = &config.join {
+        app.open_gate(gate(join, &config)?);
+    }
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -263,6 +268,20 @@ async fn serve(config: &Path, seed: Option<&Path>, notifier: &Notifier) -> anyho
     bus.close().await;
     db.close().await;
     Ok(())
+}
+
+/// How machines join, as the settings say.
+fn gate(join: &Join, config: &Config) -> anyhow::Result<Gate> {
+    let streams = config.streams.as_ref().map(|door| door.reached_at.clone().unwrap_or_else(|| door.listen.clone()));
+    Ok(Gate {
+        manager: join.manager.0.clone(),
+        ca_file: join.ca_file.clone(),
+        broker: join.broker.0.clone(),
+        vhost: config.broker.vhost.clone(),
+        streams,
+        users: Arc::new(Management::new(&join.management.0, &config.broker)?),
+        turn: tokio::sync::Mutex::new(()),
+    })
 }
 
 /// Binds the listener for old clients and reads the token it attaches.
@@ -301,7 +320,20 @@ fn checked(path: &Path) -> anyhow::Result<Config> {
         readable(&https.certificate_file)?;
         readable(&https.key_file)?;
     }
+    if let Some(join) = &config.join {
+        readable(&join.ca_file)?;
+        if config.https.is_none() {
+            return Err(joins_need_https().into());
+        }
+    }
     Ok(config)
+}
+
+fn joins_need_https() -> Unusable {
+    Unusable::Rule {
+        english: "Machines join by the API's TLS: [join] needs [https]. Fill it in and start this service again.".into(),
+        japanese: "機械は API の TLS で参加するため、[join] には [https] が必要です。記入してから、このサービスをもう一度起動してください。".into(),
+    }
 }
 
 fn serving(config: &Config, link: Link) -> String {

@@ -2,6 +2,7 @@
 //! with the stop token; none holds state that matters (DESIGN 3.12).
 
 pub mod hear;
+pub mod management;
 pub mod questions;
 pub mod relay;
 pub mod streams;

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod instance_type;
 pub mod ip_pool;
 pub mod job;
+pub mod join;
 pub mod label;
 pub mod language;
 pub mod monitor;
@@ -75,6 +76,7 @@ pub use ip_pool::{
     ReleaseAddress,
 };
 pub use job::{Job, JobError};
+pub use join::{CreateJoinToken, Invitation, Join, JoinToken, JoinTokenState, Joined, Leave, Left};
 pub use label::{Label, SetLabel, SetLabels};
 pub use language::{Language, Localise};
 pub use monitor::{Monitor, MonitorItem, SetMonitor};

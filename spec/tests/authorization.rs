@@ -108,6 +108,9 @@ async fn things(world: &World, surface: &Surface) -> anyhow::Result<Things> {
     let mut foreign = belongings(world, surface, "a-other", &storage).await?;
     let mut things: Things =
         own.into_iter().filter_map(|(kind, own)| Some((kind, (own, foreign.remove(kind)?)))).collect();
+    let token = "INSERT INTO join_tokens (id, agent_id, secret_sha256, created_by, created_at, expires_at) \
+                 VALUES ('jt-walk', 'hva.h9', REPEAT('0', 64), 'tok-walk', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 HOUR)";
+    world.db().run(token, ()).await?;
     let networks = ("nw-demo1".to_owned(), "nw-other".to_owned());
     things.insert("networks", networks);
     // Public, or the data center's: nobody's in particular.
@@ -116,6 +119,7 @@ async fn things(world: &World, surface: &Surface) -> anyhow::Result<Things> {
         ("host_nodes", "hn-h1"),
         ("storage_nodes", "sn-s1"),
         ("naming_nodes", "nsa.n1"),
+        ("join_tokens", "jt-walk"),
         ("dc_networks", "dcn-main"),
         ("instance_types", "it-small"),
         ("backup_storages", storage.as_str()),

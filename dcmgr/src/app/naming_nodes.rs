@@ -43,5 +43,6 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<NamingNode, 
         Ok(db::events::audit(tx, &caller.who(), "node.delete", id).await?)
     })?;
     networks::naming::tend_now(app).await?;
+    super::joins::retire(app, id).await;
     Ok(view)
 }

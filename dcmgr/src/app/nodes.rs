@@ -151,7 +151,7 @@ async fn register(
 
 /// Ends a host on which no instance is.
 pub async fn delete_host(app: &App, caller: &Caller, id: &str) -> Result<(), Refusal> {
-    crate::change!(app, "delete host", Some(caller.request), |tx, _ringing| {
+    let agent = crate::change!(app, "delete host", Some(caller.request), |tx, _ringing| {
         if !db::nodes::lock_host(tx, id).await? {
             return Err(Refusal::unknown(id).into());
         }
@@ -163,9 +163,11 @@ pub async fn delete_host(app: &App, caller: &Caller, id: &str) -> Result<(), Ref
         let agent = db::nodes::agent_of_host(tx, id).await?.unwrap_or_default();
         db::nodes::delete(tx, id, &agent).await?;
         db::node_groups::forget_member(tx, id).await?;
-        Ok(db::events::audit(tx, &caller.who(), "node.delete", id).await?)
-    })
-    .map_err(Refusal::from)
+        db::events::audit(tx, &caller.who(), "node.delete", id).await?;
+        Ok(agent)
+    })?;
+    super::joins::retire(app, &agent).await;
+    Ok(())
 }
 
 /// Ends a storage node that holds nothing; answers what it was.
@@ -181,5 +183,6 @@ pub async fn delete_storage(app: &App, caller: &Caller, id: &str) -> Result<Stor
         db::node_groups::forget_member(tx, id).await?;
         Ok(db::events::audit(tx, &caller.who(), "node.delete", id).await?)
     })?;
+    super::joins::retire(app, &view.node_id).await;
     Ok(view)
 }

@@ -3,7 +3,7 @@
 use super::pool::{first, rows, run};
 use super::{Columns, Db, DbError, Tx};
 use arame_schema::jobs::report::{Capacity, Hello, Inventory};
-use arame_schema::model::Observation;
+use arame_schema::model::{AgentId, Observation};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -70,6 +70,20 @@ pub async fn all(db: &Db) -> Result<Vec<AgentRow>, DbError> {
 /// One agent, outside a transaction.
 pub async fn get(db: &Db, id: &str) -> Result<Option<AgentRow>, DbError> {
     db.rows(format!("{SELECT} WHERE id = ?"), (id,)).await?.first().map(read).transpose()
+}
+
+/// An agent that is to join, and has no node among hosts and storage nodes.
+pub async fn insert(tx: &mut Tx, agent: &AgentId, node: &str, key_sha256: &str) -> Result<(), DbError> {
+    let statement =
+        "INSERT INTO agents (id, kind, node_id, key_sha256, created_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3))";
+    run(tx, statement, (agent.as_str(), agent.kind().as_str(), node, key_sha256)).await?;
+    Ok(())
+}
+
+/// Another key is its own from now on.
+pub async fn set_key(tx: &mut Tx, id: &str, key_sha256: &str) -> Result<(), DbError> {
+    run(tx, "UPDATE agents SET key_sha256 = ? WHERE id = ?", (key_sha256, id)).await?;
+    Ok(())
 }
 
 /// Agents of a kind, in a transaction.

@@ -209,8 +209,7 @@ pub struct NewNode<'a> {
 
 pub async fn insert(tx: &mut Tx, node: NewNode<'_>) -> Result<(), DbError> {
     let n = node;
-    let agent = "INSERT INTO agents (id, kind, node_id, key_sha256, created_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3))";
-    run(tx, agent, (n.agent.as_str(), n.agent.kind().as_str(), n.id, n.key_sha256)).await?;
+    super::agents::insert(tx, n.agent, n.id, n.key_sha256).await?;
     let table = table_of(n.id);
     let statement = format!(
         "INSERT INTO {table} (id, agent_id, display_name, scheduling_enabled, created_at, updated_at) \

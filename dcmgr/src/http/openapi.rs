@@ -10,8 +10,8 @@ mod told;
 
 use super::{API, Http, roles};
 use super::{
-    accounts, audit, bulk, consoles, events, instances, jobs, reports, security_groups, sessions, snapshot_replicas,
-    ssh_key_pairs, users, volume_snapshots, volumes,
+    accounts, audit, bulk, consoles, events, instances, jobs, joins, reports, security_groups, sessions,
+    snapshot_replicas, ssh_key_pairs, users, volume_snapshots, volumes,
 };
 use arame_schema::api::ErrorBody;
 use axum::Json;
@@ -85,6 +85,10 @@ pub fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::whoami))
         .routes(routes!(sessions::change_password))
+        .routes(routes!(joins::list, joins::create))
+        .routes(routes!(joins::get, joins::revoke))
+        .routes(routes!(joins::join))
+        .routes(routes!(joins::leave))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(audit::findings))

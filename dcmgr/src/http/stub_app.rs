@@ -595,3 +595,5 @@ absent!(recovery: confirm() -> (););
 
 #[path = "stub_app/events.rs"]
 pub mod events;
+#[path = "stub_app/joins.rs"]
+pub mod joins;

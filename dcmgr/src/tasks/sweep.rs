@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, consoles, networks, outcome, schedules, silences};
+use crate::app::{App, AppError, consoles, joins, networks, outcome, schedules, silences};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -44,6 +44,9 @@ pub async fn run(app: App, stop: CancellationToken) {
             let swept = swept.and(db::schedules::forget_deleted(app.db()).await);
             if let Err(error) = swept {
                 tracing::warn!(%error, "old rows could not be swept");
+            }
+            if let Err(error) = joins::sweep(&app).await {
+                tracing::warn!(%error, "users of the broker that were left over could not be found");
             }
             if let Err(error) = consoles::sweep(&app).await {
                 tracing::warn!(%error, "consoles that were left behind could not be closed");

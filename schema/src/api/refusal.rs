@@ -111,6 +111,20 @@ pub enum Code {
     HostHeard,
     /// `{id}`, `{host}`: the host was declared lost; nothing but a deletion is asked of its machines.
     HostLost,
+    /// dcmgr has no settings by which machines could join.
+    JoinNotOffered,
+    /// No join token has this secret.
+    JoinTokenUnknown,
+    /// `{id}`, `{at}`: by another machine.
+    JoinTokenUsed,
+    /// `{id}`, `{at}`
+    JoinTokenExpired,
+    /// `{id}`, `{at}`
+    JoinTokenRevoked,
+    /// `{agent}`: a machine of this name is part of the data center.
+    AgentHasJoined,
+    /// `{id}`, `{by}`, `{command}`: what is on it, and what takes it away.
+    NodeNotEmpty,
     /// `{id}`, `{instance}`: its guest does not let it go; only force takes it away.
     GuestHoldsVolume,
     /// The database lost its memory and the operator has not confirmed yet.
@@ -172,7 +186,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 82] = [
+    pub const ALL: [Code; 89] = [
         Code::Unauthenticated,
         Code::NotPermitted,
         Code::AccountNotPermitted,
@@ -226,6 +240,13 @@ impl Code {
         Code::NeverHeard,
         Code::HostHeard,
         Code::HostLost,
+        Code::JoinNotOffered,
+        Code::JoinTokenUnknown,
+        Code::JoinTokenUsed,
+        Code::JoinTokenExpired,
+        Code::JoinTokenRevoked,
+        Code::AgentHasJoined,
+        Code::NodeNotEmpty,
         Code::GuestHoldsVolume,
         Code::Recovering,
         Code::NotAdoptable,

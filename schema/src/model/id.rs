@@ -129,6 +129,8 @@ id!(/// An instance type (named size of a machine).
     InstanceTypeId, "it");
 id!(/// An API token (its name, never its secret).
     TokenId, "tok");
+id!(/// What lets one machine join (its name, never its secret).
+    JoinTokenId, "jt");
 id!(/// A person who signs in.
     UserId, "u");
 id!(/// Something to be watched of an instance.

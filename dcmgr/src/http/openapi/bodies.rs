@@ -116,6 +116,16 @@ pub fn body(method: &Method, path: &str) -> Option<Value> {
         ("POST", "/users") => json!({ "name": "hanako", "password": "correct horse battery",
             "memberships": [{ "account_id": "a-demo", "role": "member" }] }),
         ("PUT", "/users/{id}") => json!({ "enabled": false }),
+        ("POST", "/join_tokens") => json!({ "agent": "hva.h3", "expires_in": 3600 }),
+        ("POST", "/join") => json!({
+            "secret": "Zm9yIG9uZSBtYWNoaW5lLCBvbmNlLCBmb3IgYW4gaG91cg",
+            "agent_key": "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90",
+            "broker_password": "81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9",
+            "machine": "4f1c6e6d7d5b4c0f8a4b1d2e3f405162"
+        }),
+        ("POST", "/leave") => json!({
+            "agent": "hva.h3", "agent_key": "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90", "check": true
+        }),
         ("POST", "/sessions") => json!({ "name": "hanako", "password": "correct horse battery" }),
         ("PUT", "/whoami/password") => {
             json!({ "password": "correct horse battery", "new_password": "staple that too" })

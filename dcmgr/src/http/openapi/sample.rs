@@ -59,7 +59,9 @@ pub fn sample(schema: &Value, schemas: &Value, name: &str, of: &str, depth: u8) 
 fn object(schema: &Value, schemas: &Value, of: &str, depth: u8) -> Value {
     let Some(properties) = schema["properties"].as_object() else { return json!({}) };
     // What is said once, of a making, is no part of what is shown every time.
-    let shown = properties.iter().filter(|(name, _)| !["secret", "private_key", "ticket"].contains(&name.as_str()));
+    let shown = properties
+        .iter()
+        .filter(|(name, _)| !["secret", "private_key", "ticket", "invitation"].contains(&name.as_str()));
     let fields = shown.map(|(name, field)| (name.clone(), sample(field, schemas, name, of, depth + 1)));
     Value::Object(fields.collect())
 }
@@ -82,6 +84,14 @@ fn text(name: &str, of: &str) -> &'static str {
         ("storage_node" | "storage_node_id", _) => "sn-s1",
         ("security_groups", _) => "sg-default",
         ("token" | "created_by", _) => "tok-demo",
+        ("node_id", "Joined" | "Left") => "hn-h3",
+        ("agent", "Joined" | "Left" | "JoinToken") => "hva.h3",
+        ("broker_host", _) => "dcm.example",
+        ("broker_vhost", _) => "arame",
+        ("streams", _) => "dcm.example:9003",
+        ("used_from", _) => "10.0.0.13",
+        ("used_machine", _) => "4f1c6e6d7d5b4c0f8a4b1d2e3f405162",
+        ("state", "JoinToken") => "open",
         ("agent" | "node_id", _) => "hva.h1",
         ("address" | "ipv4" | "ipv4_address", _) => "10.100.0.10",
         ("mac_addr" | "mac", _) => "52:54:00:0d:53:2c",
@@ -108,6 +118,7 @@ fn text(name: &str, of: &str) -> &'static str {
         ("id" | "uuid", "HostNode" | "HostLoss") => "hn-h1",
         ("id" | "uuid", "StorageNode") => "sn-s1",
         ("id" | "uuid", "Token" | "Session") => "tok-demo",
+        ("id", "JoinToken") => "jt-h3",
         ("id" | "uuid", "User") => "u-hanako01",
         ("id" | "uuid", "InstanceType") => "it-tiny",
         _ => "",

@@ -215,6 +215,17 @@ fn own(method: &str, below: &str) -> &'static [Code] {
         ("POST", "/audit/adopt" | "/audit/remove") => &[Code::AccountNeeded, Code::NotAdoptable],
         ("DELETE", "/accounts/{id}" | "/security_groups/{id}" | "/ssh_key_pairs/{id}") => &[Code::ResourceInUse],
         ("PUT", "/whoami/password") => &[Code::SignInFailed],
+        ("POST", "/join_tokens") => &[Code::JoinNotOffered, Code::AgentHasJoined],
+        ("DELETE", "/join_tokens/{id}") => &[Code::JoinTokenUsed],
+        ("POST", "/join") => &[
+            Code::JoinNotOffered,
+            Code::JoinTokenUnknown,
+            Code::JoinTokenUsed,
+            Code::JoinTokenExpired,
+            Code::JoinTokenRevoked,
+            Code::AgentHasJoined,
+        ],
+        ("POST", "/leave") => &[Code::Unauthenticated, Code::NodeNotEmpty],
         ("DELETE", "/sessions/current") => &[Code::UnknownResource],
         _ => &[],
     }

@@ -22,6 +22,7 @@ macro_rules! words {
 mod access;
 mod consoles;
 mod images;
+mod joins;
 mod moves;
 mod names;
 mod outside;
@@ -464,6 +465,13 @@ pub fn refusal(code: Code) -> RefusalEntry {
         Code::NeverHeard => consoles::never_heard(),
         Code::HostHeard => moves::host_heard(),
         Code::HostLost => moves::host_lost(),
+        Code::JoinNotOffered => joins::not_offered(),
+        Code::JoinTokenUnknown => joins::token_unknown(),
+        Code::JoinTokenUsed => joins::token_used(),
+        Code::JoinTokenExpired => joins::token_expired(),
+        Code::JoinTokenRevoked => joins::token_revoked(),
+        Code::AgentHasJoined => joins::agent_has_joined(),
+        Code::NodeNotEmpty => joins::node_not_empty(),
         Code::GuestHoldsVolume => volumes::guest_holds_volume(),
         Code::Recovering => entry!(
             "recovering",
