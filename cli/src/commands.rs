@@ -9,6 +9,7 @@ mod image;
 mod instance;
 mod instance_type;
 mod job;
+mod join_token;
 mod label;
 mod login;
 mod naming;
@@ -112,6 +113,9 @@ pub enum Rest {
     /// Credentials / トークン
     #[command(subcommand, visible_alias = "tokens")]
     Token(token::Command),
+    /// What lets a machine join, once / 機械の参加トークン
+    #[command(subcommand, visible_alias = "join-tokens")]
+    JoinToken(join_token::Command),
     /// People who sign in / 利用者
     #[command(subcommand, visible_alias = "users")]
     User(user::Command),
@@ -139,7 +143,7 @@ impl Rest {
     pub fn is_operators(&self) -> bool {
         match self {
             Rest::Host(_) | Rest::Storage(_) | Rest::Audit(_) | Rest::Jobs(_) | Rest::AuditLog(_) => true,
-            Rest::Naming(_) | Rest::HostGroup(_) | Rest::StorageGroup(_) | Rest::Seed(_) => true,
+            Rest::JoinToken(_) | Rest::Naming(_) | Rest::HostGroup(_) | Rest::StorageGroup(_) | Rest::Seed(_) => true,
             Rest::Account(command) => command.is_operators(),
             Rest::User(command) => command.is_operators(),
             Rest::DcNetwork(command) | Rest::BackupStorage(command) => command.changes(),
@@ -200,6 +204,7 @@ pub async fn run(session: &mut Session<'_>, command: Rest) -> Result<(), CliErro
         Rest::Seed(command) => seed::run(session, command).await,
         Rest::Account(command) => account::run(session, command).await,
         Rest::Token(command) => token::run(session, command).await,
+        Rest::JoinToken(command) => join_token::run(session, command).await,
         Rest::User(command) => user::run(session, command).await,
         Rest::Login(args) => login::login(session, args).await,
         Rest::Logout(login::LogoutArgs {}) => login::logout(session).await,

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod commands;
 pub mod failure;
+pub mod join;
 pub mod login;
 pub mod names;
 pub mod session;
@@ -46,6 +47,10 @@ pub enum Command {
     Backup(up::BackupArgs),
     /// Go back to a backup, under running guests / バックアップの状態に戻す
     Restore(up::RestoreArgs),
+    /// This machine becomes part of a data center / この機械をデータセンターに参加させる
+    Join(join::JoinArgs),
+    /// This machine leaves its data center / この機械をデータセンターから外す
+    Leave(join::LeaveArgs),
     #[command(flatten)]
     Rest(commands::Rest),
     /// Print a completion script / 補完スクリプトを出力する

@@ -1,7 +1,8 @@
 //! Entry of the `arame` command: reads the arguments, runs, tells what went wrong, ends with a status.
 
+use arame_cli::failure::CliError;
 use arame_cli::settings::Common;
-use arame_cli::{Cli, Command, Streams, commands, run, up};
+use arame_cli::{Cli, Command, Streams, commands, join, run, up};
 use clap::{CommandFactory, Parser};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ async fn main() -> ExitCode {
         Command::Restore(args) => ended(up::restore(args).await),
         Command::HostInit(args) => ended(up::host_init(args).map(|()| ExitCode::SUCCESS)),
         Command::Enter(args) => ended(up::enter(args).map(|never| match never {})),
+        Command::Join(args) => told(join::join(args, common.language()).await, &common),
+        Command::Leave(args) => told(join::leave(args, common.language()).await, &common),
         Command::Rest(command) => rest(&common, command).await,
         Command::Completion { shell } => completion(shell),
     }
@@ -32,7 +35,11 @@ fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
 async fn rest(common: &Common, command: commands::Rest) -> ExitCode {
     let (mut out, mut remarks) = (std::io::stdout(), std::io::stderr());
     let terminal = remarks.is_terminal();
-    match run(common, command, Streams { out: &mut out, remarks: &mut remarks, terminal }).await {
+    told(run(common, command, Streams { out: &mut out, remarks: &mut remarks, terminal }).await, common)
+}
+
+fn told(result: Result<(), CliError>, common: &Common) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{}", error.told(common.language()));

@@ -28,7 +28,7 @@ const ONLY: &[Only] = &[
     // Clocks of time zones: which moments a schedule means is dcmgr's affair alone. A new data center asks its machine.
     Only { library: "jiff", places: &["dcmgr/src/plan", "dcmgr/src/app/schedules", "cli/src/up/configs.rs"] },
     // Who signs: certificates are made in one place.
-    Only { library: "rcgen", places: &["dcmgr/src/authority", "agents/framework/tests"] },
+    Only { library: "rcgen", places: &["dcmgr/src/authority", "agents/framework/tests", "cli/src/join/tests"] },
     // What a program tells a service manager is its own affair, and of the loops that say it.
     Only {
         library: "arame_service",
