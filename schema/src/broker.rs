@@ -111,9 +111,10 @@ mod tests {
     #[test]
     fn the_example_of_the_package_says_the_same() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packages/arame-dcmgr/examples/broker.json");
-        let agents = ["hva.h1", "sta.s1", "nsa.n1"].map(|name| name.parse::<AgentId>().unwrap());
-        let user = |name: &str| json!({ "name": name, "password": format!("PASSWORD-{name}"), "tags": "" });
+        // Agents' users are made when their machines join, which dcmgr does as an administrator.
+        let user =
+            |name: &str| json!({ "name": name, "password": format!("PASSWORD-{name}"), "tags": "administrator" });
         let example: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        assert_eq!(example, definitions(&agents, user), "{}", path.display());
+        assert_eq!(example, definitions(&[], user), "{}", path.display());
     }
 }

@@ -56,6 +56,8 @@ is "units" "" systemd-analyze verify --man=no "${SERVICES[@]/%/.service}" arame-
 has "the command" "^arame [0-9]" arame --version
 has "its completion" "_arame" bash -c 'source /usr/share/bash-completion/completions/arame && complete -p arame'
 
+cp -a /etc/arame/{hva,sta,nsa}.toml /root/
+
 step "what agents do is possible behind the walls of their units, and what they do not do is not"
 # behind SERVICE COMMAND: the unit with another program in it. `more`: a line beside its own.
 behind() {
@@ -194,22 +196,19 @@ step "all of them as one data center, as README has it"
 examples=/usr/share/doc/arame-dcmgr/examples
 echo 'NODENAME=rabbit@localhost' >/etc/rabbitmq/rabbitmq-env.conf
 install -D -m 644 $examples/rabbitmq.conf /etc/rabbitmq/conf.d/arame.conf
-# At first the broker shows what another authority signed.
-cp -a /etc/rabbitmq/arame.pem /tmp/believed.pem
-arame-dcmgr certificate --authority /root --name localhost --certificate /etc/rabbitmq/arame.pem --key /etc/rabbitmq/arame.key >/dev/null || fail "another authority"
+rabbitmq-plugins enable --offline rabbitmq_management >/tmp/told 2>&1 || fail "rabbitmq-plugins: $(cat /tmp/told)"
 systemctl start rabbitmq-server || fail "rabbitmq-server does not start: $(journalctl -u rabbitmq-server --no-pager | tail -20)"
 install -o rabbitmq -m 600 $examples/broker.json /var/lib/rabbitmq/broker.json
-sed -i "s/PASSWORD-dcmgr/$(cat /etc/arame/dcmgr.broker-password)/; s/PASSWORD-...\..1/secret/" /var/lib/rabbitmq/broker.json
+sed -i "s/PASSWORD-dcmgr/$(cat /etc/arame/dcmgr.broker-password)/" /var/lib/rabbitmq/broker.json
 rabbitmqctl import_definitions /var/lib/rabbitmq/broker.json >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
 rabbitmqctl delete_user guest >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
-mkdir -p /etc/arame/agents
-for agent in hva.h1 sta.s1 nsa.n1; do cp /etc/arame/${agent%.*}.key /etc/arame/agents/$agent.key; done
 for name in admin team; do openssl rand -hex 32 >/etc/arame/token-$name; done
 cp $examples/seed.toml /etc/arame/seed.toml
-chown root:arame-dcmgr /etc/arame/agents/* /etc/arame/token-* && chmod 640 /etc/arame/agents/* /etc/arame/token-*
+chown root:arame-dcmgr /etc/arame/token-* && chmod 640 /etc/arame/token-*
 sed -i 's/^#\(seed_file\)/\1/' /etc/arame/dcmgr.toml
 arame-dcmgr certificate --name localhost --certificate /etc/arame/api.pem --key /etc/arame/api.key --group arame-dcmgr >/dev/null || fail "the API's certificate"
-sed -i -e '/^#\[https\]/,/^#key_file/s/^#//' -e 's/10\.0\.0\.1:9443/127.0.0.1:9443/' /etc/arame/dcmgr.toml
+sed -i -e '/^#\[https\]/,/^#key_file/s/^#//' -e 's/10\.0\.0\.1:9443/127.0.0.1:9443/' \
+    -e '/^#\[join\]/,/^#management/s/^#//' -e 's/^\(manager\|broker\) = "dcm\.example/\1 = "localhost/' /etc/arame/dcmgr.toml
 systemctl restart arame-dcmgr || fail "arame-dcmgr does not start with its seed"
 by_tls() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@" https://localhost:9443/api/12.03/instances; }
 is "the API by TLS" 401 by_tls --cacert /etc/arame/ca.pem
@@ -220,19 +219,80 @@ is "one that is not good any more" 000 by_tls --cacert /etc/arame/ca.pem
 systemctl start arame-certificates || fail "the renewal: $(journalctl --no-pager -n 20 -o cat -u arame-certificates)"
 is "is renewed, and shown without a restart" 401 by_tls --cacert /etc/arame/ca.pem
 is "who reads its key is as it was" "root:arame-dcmgr 640" stat -c '%U:%G %a' /etc/arame/api.key
+install -m600 /etc/arame/token-admin /root/token
+cat >/root/arame <<'ASK'
+exec arame --url http://127.0.0.1:9001 --lang en --token-file /root/token --account a-team "$@"
+ASK
+in_time "dcmgr's words" "the broker is reached" show arame-dcmgr StatusText
+
+step "machines join by one line each"
+systemctl stop arame-hva arame-sta arame-nsa
+rm -f /etc/arame/{hva,sta,nsa}.{key,broker-password}
+cp -a /root/{hva,sta,nsa}.toml /etc/arame/
+# line AGENT: what the manager prints for it.
+line() { bash /root/arame join-token create "$1" 2>/tmp/remark | grep '^arame join ' || fail "no invitation: $(cat /tmp/remark)"; }
+in_time "an invitation" "^arame join hva.h1@localhost:9443/" bash /root/arame join-token create hva.h1
+has "which is not listed" "hva.h1 +open" bash /root/arame join-token list
+# refused WHAT PATTERN COMMAND...: it fails with such words and has changed nothing that the service reads.
+refused() {
+    local what=$1 pattern=$2 before
+    shift 2
+    before=$(cat /etc/arame/{hva,sta,nsa}.toml | md5sum)
+    "$@" >/tmp/told 2>&1 && fail "$what: it was not refused"
+    grep -qE -- "$pattern" /tmp/told || fail "$what: no '$pattern' in: $(cat /tmp/told)"
+    is "$what: the settings" "$before" bash -c 'cat /etc/arame/{hva,sta,nsa}.toml | md5sum'
+}
+hva=$(line hva.h1)
+forged=${hva%/*}/$(printf 'x%.0s' {1..43})
+refused "a forged secret" "This join token is not known here" $forged --set hva.driver=sim --lang en
+refused "in the other language" "この参加トークンは、ここでは知られていません" $forged --set hva.driver=sim --lang ja
+refused "a forged manager" "nothing was said to it" ${hva%%/*}/$(printf 'x%.0s' {1..43})/${hva##*/} --set hva.driver=sim --lang en
+refused "half a line" "This is no invitation" ${hva%/*} --lang en
+$hva --set hva.driver=sim --lang en >/tmp/told 2>&1 || fail "it does not join: $(cat /tmp/told); $(systemctl --no-pager status arame-hva)"
+has "it says so" "hva.h1 has joined as hn-h1" cat /tmp/told
+has "the service says so" "^hva.h1 has joined \(incarnation 1\)" show arame-hva StatusText
+is "who reads its key" "root:root 600" stat -c '%U:%G %a' /etc/arame/hva.key
+is "who reads its password" "root:root 600" stat -c '%U:%G %a' /etc/arame/hva.broker-password
+is "who reads its settings" "root:root 640" stat -c '%U:%G %a' /etc/arame/hva.toml
+has "typed twice" "hva.h1 has joined as hn-h1" $hva --lang en
+sta=$(line sta.s1)
+refused "where volumes go is asked" "sta.store.*is not known" $sta --lang en
+echo "${sta#arame join }" | arame join --set sta.store=sim --lang en >/tmp/told 2>&1 || fail "it does not join: $(cat /tmp/told)"
+nsa=$(line nsa.n9)
+stolen() { curl -s --cacert /etc/arame/ca.pem -d secret="${nsa##*/}" -d agent_key="$(openssl rand -hex 32)" -d broker_password="$(openssl rand -hex 32)" -d machine=thief https://localhost:9443/api/12.03/join; }
+has "another machine was faster" '"node_id":"nn-n9"' stolen
+refused "its token is used" "was used" $nsa --set nsa.driver=sim --lang en
+has "by whom is seen" "nsa.n9 +used.* thief" bash /root/arame join-token list
+bash /root/arame naming delete nsa.n9 >/tmp/told 2>&1 || fail "it is not taken out: $(cat /tmp/told)"
+is "and its user is gone" "" bash -c 'rabbitmqctl list_users --silent | grep nsa.n9'
+rm -f /etc/arame/nsa.{key,broker-password}
+nsa=$(line nsa.n1)
+$nsa --set nsa.driver=sim --lang en >/tmp/told 2>&1 || fail "it does not join: $(cat /tmp/told)"
+
+step "a machine leaves, and joins again"
+arame leave nsa.n1 --lang en >/tmp/told 2>&1 || fail "it does not leave: $(cat /tmp/told)"
+has "it says so" "nsa.n1 is no part of the data center any more" cat /tmp/told
+is "its service" disabled systemctl is-enabled arame-nsa
+is "its secrets" "" bash -c 'ls /etc/arame/nsa.key /etc/arame/nsa.broker-password /etc/arame/nsa.manager 2>/dev/null'
+is "its user" "" bash -c 'rabbitmqctl list_users --silent | grep nsa.n1'
+refused "twice" "No such agent joined" arame leave nsa.n1 --lang en
+nsa=$(line nsa.n1)
+$nsa --lang en >/tmp/told 2>&1 || fail "it does not join again: $(cat /tmp/told)"
+has "what was said of it before is kept" '^driver = "sim"' cat /etc/arame/nsa.toml
+
+step "a broker that another authority signed is believed by nobody"
+cp -a /etc/rabbitmq/arame.pem /tmp/believed.pem
+arame-dcmgr certificate --authority /root --name localhost --certificate /etc/rabbitmq/arame.pem --key /etc/rabbitmq/arame.key >/dev/null || fail "another authority"
+rabbitmqctl eval 'ssl:clear_pem_cache().' >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
+rabbitmqctl close_all_connections --vhost arame "another certificate" >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
 for kind in hva sta nsa; do
     in_time "arame-$kind does not believe the broker" "nobody in ca_file has signed it.*認証局が署名していません" show arame-$kind StatusText
 done
 cp -a /tmp/believed.pem /etc/rabbitmq/arame.pem
 rabbitmqctl eval 'ssl:clear_pem_cache().' >/tmp/told 2>&1 || fail "rabbitmqctl: $(cat /tmp/told)"
 for kind in hva.h1 sta.s1 nsa.n1; do
-    in_time "$kind joins" "^$kind has joined \(incarnation 1\)" show arame-${kind%.*} StatusText
+    in_time "$kind is back" "^$kind has joined" show arame-${kind%.*} StatusText
 done
-in_time "dcmgr's words" "the broker is reached" show arame-dcmgr StatusText
-install -m600 /etc/arame/token-admin /root/token
-cat >/root/arame <<'ASK'
-exec arame --url http://127.0.0.1:9001 --lang en --token-file /root/token --account a-team "$@"
-ASK
 in_time "the host is online" "hn-h1.* online" bash /root/arame host list
 in_time "an empty audit" "^Nothing was found" bash /root/arame audit --fresh
 
