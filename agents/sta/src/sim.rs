@@ -9,6 +9,7 @@ use crate::faults::Faults;
 use crate::mark::Mark;
 use arame_framework::rehearsal;
 use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::sta::Origin;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub struct SimReplica {
     pub content: String,
     pub is_proved: bool,
     pub is_whole: bool,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +91,8 @@ pub struct SimObject {
     pub content: String,
     pub reader: String,
     pub mark: Option<Mark>,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -93,6 +93,7 @@ impl Sta {
             facts,
             detail: Some(json!({
                 "size_bytes": replica.size_bytes, "volume": replica.volume, "is_whole": replica.guid.is_some(),
+                "origin": replica.origin,
             })),
             name: replica.key,
         }
@@ -138,7 +139,9 @@ impl Sta {
             installation: object.mark.as_ref().map(|mark| mark.installation),
             holds_data: true,
             facts,
-            detail: Some(json!({ "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes })),
+            detail: Some(json!({
+                "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes, "origin": object.origin,
+            })),
             name: object.name,
         }
     }
