@@ -35,6 +35,9 @@ pub struct State {
     pub targets: BTreeMap<String, SimTarget>,
     #[serde(default)]
     pub marks: BTreeMap<String, TargetMark>,
+    /// What snapshots and others keep of the store beside its volumes.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// Backend (`store`, `export`, `backup`) to the reason it cannot be looked at.
     #[serde(default)]
     pub unavailable: BTreeMap<String, String>,

@@ -354,6 +354,7 @@ mod tests {
             began: observed,
             backends: Vec::new(),
             things: vec![thing],
+            kept_mib: None,
         }
     }
 
