@@ -41,6 +41,8 @@ pub struct World {
     /// The kit's own sessions: it looks also while dcmgr is dead.
     db: Db,
     agents: BTreeMap<String, Program>,
+    /// [`Size::files`].
+    files: bool,
     /// Processes whose place another has taken.
     older: Vec<Program>,
     backends: Backends,
@@ -63,11 +65,13 @@ pub struct Size {
     pub naming: usize,
     /// What each simulated effect takes.
     pub latency_ms: u64,
+    /// Storage nodes keep volumes and backups as files, not as words.
+    pub files: bool,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Size { hosts: 2, storage: 1, naming: 1, latency_ms: 0 }
+        Size { hosts: 2, storage: 1, naming: 1, latency_ms: 0, files: false }
     }
 }
 
@@ -183,7 +187,20 @@ impl World {
         let serving = watch::channel(running.handle().map(|runtime| Serving { app: app.clone(), runtime })).0;
         let (agents, older, dcmgr) = (BTreeMap::new(), Vec::new(), Some(running));
         let backends = Backends::default();
-        let mut world = World { app, broker, database, folder, config, db, agents, older, backends, dcmgr, serving };
+        let mut world = World {
+            app,
+            broker,
+            database,
+            folder,
+            config,
+            db,
+            agents,
+            files: size.files,
+            older,
+            backends,
+            dcmgr,
+            serving,
+        };
         for (agent, _) in agent_names(size) {
             world.start_agent(&agent, size.latency_ms).await?;
         }

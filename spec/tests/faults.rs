@@ -134,7 +134,7 @@ async fn send(mut serving: watch::Receiver<Option<Serving>>, order: Order) -> an
 
 impl Campaign {
     async fn start(seed: u64) -> anyhow::Result<Campaign> {
-        let size = Size { hosts: 3, storage: 1, naming: 1, latency_ms: 4 };
+        let size = Size { hosts: 3, storage: 1, naming: 1, latency_ms: 4, files: false };
         let world = World::start(size).await?;
         world.broker.set_faults(seed, faulty());
         let rng = StdRng::seed_from_u64(seed);

@@ -2,6 +2,9 @@
 //! newer is listed and brought back by `adopt`, its addresses stay reserved, deleted things stay deleted, and the
 //! loss is raised once.
 
+#[path = "memory_loss/copies.rs"]
+mod copies;
+
 use anyhow::{Context, ensure};
 use arame_dcmgr::app;
 use arame_dcmgr::db::Columns;

@@ -4,6 +4,8 @@
 
 #[path = "snapshots/replicas.rs"]
 mod replicas;
+#[path = "snapshots/room.rs"]
+mod room;
 
 use anyhow::{Context, ensure};
 use arame_dcmgr::app;

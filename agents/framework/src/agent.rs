@@ -226,6 +226,8 @@ impl Stopped {
 pub struct Listing {
     pub backends: Vec<Backend>,
     pub things: Vec<InventoryThing>,
+    /// Of a storage node: [`arame_schema::jobs::report::Inventory::kept_mib`].
+    pub kept_mib: Option<u64>,
 }
 
 #[async_trait]
@@ -248,7 +250,7 @@ pub trait Agent: Send + Sync + 'static {
     /// list says so: nothing is concluded from what it does not name.
     async fn list(&self, _began: Observation) -> Listing {
         let status = BackendStatus::Unavailable { reason: "this agent does not list what it has".into() };
-        Listing { backends: vec![Backend { name: "everything".into(), status }], things: Vec::new() }
+        Listing { backends: vec![Backend { name: "everything".into(), status }], ..Listing::default() }
     }
 
     /// Answers a read-only question; `Err` is a sentence.

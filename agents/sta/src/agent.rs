@@ -166,6 +166,10 @@ impl Sta {
         self.store.clone()
     }
 
+    pub fn backups(&self) -> Arc<dyn Backups> {
+        self.backups.clone()
+    }
+
     /// What its HTTP serves and takes.
     pub fn shelf(&self) -> Shelf {
         Shelf { store: self.store.clone(), uploads: self.fetch.uploads.clone(), backups: self.backups.clone() }

@@ -9,6 +9,7 @@ use crate::faults::Faults;
 use crate::mark::Mark;
 use arame_framework::rehearsal;
 use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::sta::Origin;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ pub struct State {
     pub targets: BTreeMap<String, SimTarget>,
     #[serde(default)]
     pub marks: BTreeMap<String, TargetMark>,
+    /// What snapshots and others keep of the store beside its volumes.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// Backend (`store`, `export`, `backup`) to the reason it cannot be looked at.
     #[serde(default)]
     pub unavailable: BTreeMap<String, String>,
@@ -71,6 +75,8 @@ pub struct SimReplica {
     pub content: String,
     pub is_proved: bool,
     pub is_whole: bool,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +94,8 @@ pub struct SimObject {
     pub content: String,
     pub reader: String,
     pub mark: Option<Mark>,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

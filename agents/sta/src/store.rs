@@ -144,6 +144,9 @@ pub trait Store: Snapshots + Replicas {
     async fn delete_image(&self, image: &ImageId) -> Result<(), StoreError>;
 
     async fn room(&self) -> Result<Room, StoreError>;
+    /// How many bytes may still be promised to new volumes, so that every volume can be written full: neither what snapshots keep,
+    /// nor what volumes have not written yet, nor what is not the store's own.
+    async fn left(&self) -> Result<u64, StoreError>;
     async fn pool(&self) -> Result<Pool, StoreError>;
 }
 

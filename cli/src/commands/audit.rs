@@ -51,12 +51,16 @@ pub async fn run(session: &mut Session<'_>, audit: Audit) -> Result<(), CliError
     session.print(&findings, |language| shown(language, &findings))
 }
 
-/// Owners of what has no row and can be adopted: machines before the disks they may use.
+/// What can be adopted without a row of another thing comes first: a snapshot needs its volume, a copy asks for its own.
+const IN_ORDER: [&str; 5] = ["i-", "vol-", "snap-", "rep-", "bo-"];
+
+/// Owners of what has no row and can be adopted.
 async fn unknown(session: &Session<'_>) -> Result<Vec<String>, CliError> {
     let findings: Vec<Finding> = session.client.get("/audit?fresh=true").await?;
     let unknown = findings.into_iter().filter(|one| one.kind == FindingKind::Unknown).filter_map(|one| one.owner);
-    let owners: BTreeSet<String> = unknown.filter(|id| id.starts_with("i-") || id.starts_with("vol-")).collect();
-    Ok(owners.into_iter().collect())
+    let place = |id: &String| IN_ORDER.iter().position(|prefix| id.starts_with(prefix));
+    let owners: BTreeSet<(usize, String)> = unknown.filter_map(|id| Some((place(&id)?, id))).collect();
+    Ok(owners.into_iter().map(|(_, id)| id).collect())
 }
 
 /// One after the other; the first refusal ends it, and what was done before stays done.

@@ -93,7 +93,7 @@ fn many(language: Language, nodes: &[StorageNode]) -> String {
             one.node_id.clone(),
             one.status.clone(),
             one.storage_type.clone(),
-            format!("{}/{} MiB", one.used_disk_space_mb, one.offering_disk_space_mb),
+            format!("{}/{} MiB", one.used_disk_space_mb + one.kept_disk_space_mb, one.offering_disk_space_mb),
             word(language, if one.scheduling_enabled { Message::Yes } else { Message::No }).to_owned(),
             one.degraded.clone().unwrap_or_else(|| "-".into()),
         ]

@@ -2,10 +2,13 @@
 //!
 //! Rule: adopting writes rows from what the agent tells and asks nothing of the world; from then on the thing is like
 //! any other. Removing is adopting and deleting at once: there is one way things go. What is not ours, has a row, or
-//! is no instance, volume, snapshot or attachment of theirs is refused. An attachment's secret is not asked for (agents
+//! is no instance, volume, snapshot, copy of one or attachment of theirs is refused. An attachment's secret is not asked for (agents
 //! keep none): its row gets a new one, so the guest's disk has to be plugged anew should its target ever be.
 //! A machine that asks in another's name is adopted by its agent's id.
 
+mod copies;
+
+use self::copies::Fate;
 use super::advance::{self, Cause, snapshot};
 use super::{App, AppError, Caller, Ringing, audit, instances, volume_snapshots, volumes};
 use crate::db::networks::NewVif;
@@ -16,6 +19,7 @@ use arame_schema::jobs::hva::{Metadata, Nic};
 use arame_schema::jobs::report::{FactReport, InventoryThing};
 use arame_schema::model::{AccountId, Fact, FactName, ImageId};
 use serde::Deserialize;
+use std::cmp::Reverse;
 use uuid::Uuid;
 
 /// What a host keeps of an instance (`hva.describe`); fields it has beyond these do not matter here.
@@ -57,6 +61,10 @@ pub async fn adopt(app: &App, caller: &Caller, id: &str) -> Result<String, Refus
         adopt_volume(app, caller, &owner, &place).await?;
     } else if owner.starts_with("snap-") {
         adopt_snapshot(app, caller, &owner, &place).await?;
+    } else if owner.starts_with("rep-") {
+        copies::replica(app, caller, (&owner, Fate::Kept), &place).await?;
+    } else if owner.starts_with("bo-") {
+        copies::backup(app, caller, (&owner, Fate::Kept), &place).await?;
     } else if owner.starts_with("att-") {
         adopt_attachment(app, caller, &owner, &place).await?;
     } else {
@@ -74,6 +82,14 @@ pub async fn remove(app: &App, caller: &Caller, id: &str) -> Result<String, Refu
     if owner.starts_with("att-") {
         let place = place_of(app, &owner).await?;
         end_attachment(app, caller, &owner, &place).await?;
+        return Ok(owner);
+    }
+    if owner.starts_with("rep-") {
+        copies::replica(app, caller, (&owner, Fate::Removed), &place_of(app, &owner).await?).await?;
+        return Ok(owner);
+    }
+    if owner.starts_with("bo-") {
+        copies::backup(app, caller, (&owner, Fate::Removed), &place_of(app, &owner).await?).await?;
         return Ok(owner);
     }
     let owner = adopt(app, caller, id).await?;
@@ -121,20 +137,23 @@ async fn owner_of(app: &App, caller: &Caller, id: &str) -> Result<String, Refusa
     unknown.find(names).and_then(|finding| finding.owner).ok_or_else(|| refused(id))
 }
 
+/// Where it is. What several nodes reach (a backup in a shared place) is at one that is heard, and at the one with most of it.
 async fn place_of(app: &App, owner: &str) -> Result<Place, Refusal> {
     let agents = db::agents::all(app.db()).await.map_err(AppError::from)?;
+    let mut places = Vec::new();
     for row in db::agents::inventories(app.db()).await.map_err(AppError::from)? {
         let of_owner = |thing: &InventoryThing| {
             thing.owner.as_deref() == Some(owner) && thing.installation == Some(app.installation())
         };
         let things: Vec<InventoryThing> = row.inventory.things.into_iter().filter(of_owner).collect();
         let agent = row.inventory.agent.to_string();
-        let node = agents.iter().find(|known| known.id == agent).map(|known| known.node.clone());
-        if let (Some(node), true) = (node, things.iter().any(|thing| !thing.facts.is_empty())) {
-            return Ok(Place { agent, node, things });
+        let known = agents.iter().find(|known| known.id == agent);
+        if let (Some(known), true) = (known, things.iter().any(|thing| !thing.facts.is_empty())) {
+            places.push((known.online, Place { agent, node: known.node.clone(), things }));
         }
     }
-    Err(refused(owner))
+    let nearest = places.into_iter().min_by_key(|(online, place)| Reverse((*online, place.things.len())));
+    nearest.map(|(_, place)| place).ok_or_else(|| refused(owner))
 }
 
 async fn adopt_instance(app: &App, caller: &Caller, id: &str, place: &Place) -> Result<(), Refusal> {

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 /// The database's; the next inventory brings the same.
 pub async fn settle(app: &App, inventory: &Inventory) -> Result<(), AppError> {
     let agent = inventory.agent.as_str();
+    if let Some(kept_mib) = inventory.kept_mib {
+        db::nodes::set_kept(app.db(), (agent, inventory.began.incarnation), kept_mib).await?;
+    }
     crate::change!(app, "inventory", None, |tx, ringing| {
         let known = db::agents::find(tx, agent).await?;
         let Some(known) = known.filter(|row| row.incarnation == inventory.began.incarnation) else { return Ok(()) };

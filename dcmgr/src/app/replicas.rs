@@ -133,6 +133,14 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<Vec<String>,
     Ok(vec![id.to_owned()])
 }
 
+/// One that has a row only to be removed.
+pub(super) async fn give_back(tx: &mut Tx, ringing: &mut Ringing, caller: &Caller, id: &str) -> Result<(), AppError> {
+    match db::replicas::lock(tx, id).await? {
+        Some(row) if row.wanted => unwant(tx, ringing, caller, &row).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
 async fn unwant(tx: &mut Tx, ringing: &mut Ringing, caller: &Caller, row: &ReplicaRow) -> Result<(), AppError> {
     db::replicas::set_unwanted(tx, &row.id).await?;
     record(tx, caller, &row.account, &row.id, "delete_requested", &[("by", caller.token.clone())]).await?;

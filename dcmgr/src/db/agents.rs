@@ -368,6 +368,7 @@ mod tests {
             began: observed,
             backends: Vec::new(),
             things: vec![thing],
+            kept_mib: None,
         }
     }
 

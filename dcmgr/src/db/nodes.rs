@@ -144,7 +144,7 @@ pub async fn set_scheduling(tx: &mut Tx, id: &str, enabled: bool) -> Result<bool
 }
 
 // Replicas of one volume share what did not change between them: they count as the largest of them.
-const STORAGE: &str = "SELECT s.id, s.agent_id, s.display_name, s.storage_type, s.offering_disk_mib, s.scheduling_enabled, \
+const STORAGE: &str = "SELECT s.id, s.agent_id, s.display_name, s.storage_type, s.offering_disk_mib, s.kept_mib, s.scheduling_enabled, \
     s.created_at, s.updated_at, a.version, a.degraded, a.heard_at, \
     IFNULL(a.heard_at > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND, 0) AS online, \
     IFNULL(u.bytes, 0) AS used_bytes, IFNULL(u.n, 0) AS volumes \
@@ -171,6 +171,7 @@ fn storage_view(row: &mysql_async::Row) -> Result<api::StorageNode, DbError> {
         scheduling_enabled: row.flag("scheduling_enabled")?,
         status: if row.flag("online")? { "online".into() } else { "offline".into() },
         used_disk_space_mb: row.col::<u64>("used_bytes")? >> 20,
+        kept_disk_space_mb: row.col("kept_mib")?,
         volumes: row.col("volumes")?,
         version: row.col("version")?,
         last_seen_at: row.time_opt("heard_at")?,
@@ -286,6 +287,15 @@ pub async fn lock_storage(tx: &mut Tx, id: &str) -> Result<Option<api::StorageNo
         return Ok(None);
     }
     first(tx, format!("{STORAGE} WHERE s.id = ?"), (id,)).await?.as_ref().map(storage_view).transpose()
+}
+
+/// What the store of a storage agent keeps beyond its volumes, as that process told. A statement of its own: who places a volume
+/// holds that row and others.
+pub async fn set_kept(db: &Db, (agent, incarnation): (&str, u64), kept_mib: u64) -> Result<(), DbError> {
+    let statement = "UPDATE storage_nodes s JOIN agents a ON a.id = s.agent_id SET s.kept_mib = ? \
+                     WHERE a.id = ? AND a.incarnation = ? AND s.kept_mib <> ?";
+    db.run(statement, (kept_mib, agent, incarnation, kept_mib)).await?;
+    Ok(())
 }
 
 pub async fn agent_of_storage(tx: &mut Tx, id: &str) -> Result<Option<String>, DbError> {

@@ -118,6 +118,19 @@ pub async fn insert(tx: &mut Tx, replica: &NewReplica<'_>) -> Result<(), DbError
     Ok(())
 }
 
+/// It is whole, and was before anybody asked for it.
+pub async fn set_adopted(tx: &mut Tx, id: &str, generation: u64) -> Result<(), DbError> {
+    let statement = "UPDATE snapshot_replicas SET generation = ?, was_present = 1, state = 'available' WHERE id = ?";
+    run(tx, statement, (generation, id)).await?;
+    Ok(())
+}
+
+/// Of a part that is adopted: what it carries.
+pub async fn set_generation(tx: &mut Tx, id: &str, generation: u64) -> Result<(), DbError> {
+    run(tx, "UPDATE snapshot_replicas SET generation = ? WHERE id = ?", (generation, id)).await?;
+    Ok(())
+}
+
 pub async fn set_unwanted(tx: &mut Tx, id: &str) -> Result<(), DbError> {
     let statement = "UPDATE snapshot_replicas SET wanted = 0, generation = generation + 1, failure_code = NULL, \
                      failure_final = 0, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND wanted = 1";

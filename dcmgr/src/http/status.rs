@@ -174,7 +174,7 @@ fn storage(list: &[StorageNode], word: Word) -> String {
             one.node_id.clone(),
             one.status.clone(),
             one.storage_type.clone(),
-            format!("{} / {}", one.used_disk_space_mb, one.offering_disk_space_mb),
+            format!("{} / {}", one.used_disk_space_mb + one.kept_disk_space_mb, one.offering_disk_space_mb),
         ]
     });
     table(word("ストレージノード", "Storage nodes"), &head, rows.collect(), word)

@@ -66,6 +66,9 @@ pub struct StorageNode {
     pub status: String,
     /// MiB.
     pub used_disk_space_mb: u64,
+    /// What its store cannot give beyond its volumes and replicas, as it last told: snapshots, images, files of others. MiB.
+    #[serde(default)]
+    pub kept_disk_space_mb: u64,
     pub volumes: u64,
     pub version: Option<String>,
     pub last_seen_at: Option<Timestamp>,

@@ -13,6 +13,7 @@ pub struct SnapshotReplica {
     pub uuid: String,
     /// The volume whose snapshot it is a copy of.
     pub volume_id: String,
+    /// Empty of one that was adopted and was received by an agent that did not note it yet.
     pub snapshot_id: String,
     /// The storage node that has it.
     pub storage_node_id: String,

@@ -167,6 +167,10 @@ pub struct Inventory {
     pub began: Observation,
     pub backends: Vec<Backend>,
     pub things: Vec<InventoryThing>,
+    /// Of a storage node, MiB: what its store cannot give beyond the sizes of its volumes and replicas (snapshots, images, files of
+    /// others, what a pool keeps for itself). Absent where that was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_mib: Option<u64>,
 }
 
 /// A listing that is not complete says nothing about what is missing (DESIGN 3.9).

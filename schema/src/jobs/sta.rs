@@ -264,6 +264,35 @@ pub struct Replica {
     /// Only where it is received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<ReplicaSource>,
+    /// The account and the snapshot. Only where it is received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Whose a copy is and what it is of. It is written beside the copy's mark, so that a copy whose row is forgotten can be told:
+/// a row is made of it again. No agent judges by it; what an older agent wrote says nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// The volume whose content it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeId>,
+    /// Of a replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<VolumeSnapshotId>,
+    /// Of a backup that is a copy of another one, or of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<BackupObjectId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+impl Origin {
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a snapshot is read, and what it has to be: [`OfferedSnapshot`] with what is shown there.
@@ -306,6 +335,9 @@ pub struct Backup {
     /// It is copied from there, not from a volume. Only where the object is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<BackupSource>,
+    /// The account and what it is a copy of. Only where the object is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What a backup is a copy of, where that is no volume.

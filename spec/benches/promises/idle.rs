@@ -10,7 +10,7 @@ use std::time::Duration;
 const REST: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_secs(30);
 
-fn resident_mb(pid: i32) -> anyhow::Result<f64> {
+pub fn resident_mb(pid: i32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
     Ok(line.split_whitespace().nth(1).context("kB")?.parse::<f64>()? / 1000.0)

@@ -1,6 +1,6 @@
 //! The benches of what is promised about speed and size. Each states its promise and its comparison in its own first
 //! comment. One program, so that it is linked once: `cargo bench --bench promises -- [up] [api] [launch] [names] [fresh]
-//! [storm] [sustained] [outage] [restart] [many] [idle]`, all of them unless some are named. `ARAME_BIN` names the folder of the
+//! [storm] [sustained] [outage] [restart] [many] [idle] [storage]`, all of them unless some are named. `ARAME_BIN` names the folder of the
 //! programs that are measured; `ARAME_BENCH_SECONDS=1` makes `names` short, to see that all of it works. It compares with what is
 //! installed of dnsmasq-base, knot, nsd, unbound, kea-dhcp4-server and dnsperf, kea-admin (perfdhcp).
 
@@ -16,12 +16,13 @@ mod outage;
 mod peers;
 mod plans;
 mod restart;
+mod storage;
 mod storm;
 mod sustained;
 mod up;
 
-const ALL: [&str; 11] =
-    ["up", "api", "launch", "names", "fresh", "storm", "sustained", "outage", "restart", "many", "idle"];
+const ALL: [&str; 12] =
+    ["up", "api", "launch", "names", "fresh", "storm", "sustained", "outage", "restart", "many", "idle", "storage"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -65,6 +66,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("idle") {
         broken.extend(idle::run().await.err());
+    }
+    if wanted("storage") {
+        broken.extend(storage::run().await.err());
     }
     for error in &broken {
         println!("BROKEN    {error:#}");

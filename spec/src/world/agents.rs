@@ -61,6 +61,8 @@ struct Start {
     faults: String,
     /// The hypervisor that another process of the host uses already.
     shared: Option<Sim>,
+    /// Of a storage node: [`super::Size::files`].
+    files: bool,
 }
 
 impl Start {
@@ -92,8 +94,9 @@ impl Start {
     async fn build(&self, backends: &Backends) -> anyhow::Result<Arc<dyn Agent>> {
         let Start { root, name, latency_ms, faults, .. } = self;
         let common = format!(
-            "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = 'x'\n[common.broker]\nhost = 'x'\nport = 1\n\
-             vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n"
+            "[common]\nagent = '{name}'\nkey_file = 'x'\nstate_dir = '{}'\n[common.broker]\nhost = 'x'\nport = 1\n\
+             vhost = 'x'\nuser = 'x'\npassword_file = 'x'\n",
+            self.folder().join("state").display()
         );
         let (state, data) = (self.folder().join("world.json"), self.folder().join("data"));
         let (state, data) = (state.display(), data.display());
@@ -118,13 +121,18 @@ impl Start {
                 let listener = arame_sta::http::bind(([127, 0, 0, 1], 0).into()).await?;
                 let http = listener.local_addr()?;
                 // One address of loopback may be fetched from: the others stand for the infrastructure's.
+                let (store, backups) = match self.files {
+                    true => (format!("'file'\ndata_dir = '{data}'"), self.folder().join("backups")),
+                    false => ("'sim'".to_owned(), "/nowhere".into()),
+                };
                 let text = format!(
-                    "{common}[sta]\nnode = 'sn-{word}'\nstore = 'sim'\ndisk_mib = 1000000\nfigures_every_seconds = 1\n\
+                    "{common}[sta]\nnode = 'sn-{word}'\nstore = {store}\ndisk_mib = 1000000\nkeep_free_mib = 0\nfigures_every_seconds = 1\n\
                      http_url = 'http://{http}'\n\
-                     import_dirs = ['{}']\n[[sta.backups]]\nstorage = 'bkst-local'\npath = '/nowhere'\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
+                     import_dirs = ['{}']\n[[sta.backups]]\nstorage = 'bkst-local'\npath = '{}'\nkeep_free_mib = 0\n[sta.export]\ndriver = 'sim'\nportal = '127.0.0.1:3260'\n\
                      [sta.fetch]\nallow_networks = ['127.0.0.1/32']\nimage_mib_max = 8\nsilence_seconds = 2\n\
                      [sta.sim]\nstate_file = '{state}'\nlatency_ms = {latency_ms}\n{faults}",
-                    root.display()
+                    root.display(),
+                    backups.display()
                 );
                 let path = self.folder().join("sta.toml");
                 std::fs::write(&path, text)?;
@@ -161,7 +169,7 @@ impl World {
     /// Its configuration is refused.
     pub async fn start_agent_with(&mut self, name: &str, latency_ms: u64, faults: &str) -> anyhow::Result<()> {
         let (root, name, faults) = (self.folder.path().to_owned(), name.to_owned(), faults.to_owned());
-        self.begin(Start { root, name, latency_ms, faults, shared: None }).await
+        self.begin(Start { root, name, latency_ms, faults, shared: None, files: self.files }).await
     }
 
     /// A second process of an hva on its host, beside the first, which is not told of it.
@@ -172,7 +180,15 @@ impl World {
         let older = self.agents.remove(name).with_context(|| format!("{name} does not run"))?;
         self.older.push(older);
         let (root, shared) = (self.folder.path().to_owned(), self.hypervisor(name));
-        self.begin(Start { root, name: name.to_owned(), latency_ms: 0, faults: String::new(), shared }).await
+        self.begin(Start {
+            root,
+            name: name.to_owned(),
+            latency_ms: 0,
+            faults: String::new(),
+            shared,
+            files: self.files,
+        })
+        .await
     }
 
     async fn begin(&mut self, start: Start) -> anyhow::Result<()> {

@@ -54,6 +54,7 @@ impl World {
             began,
             backends: vec![complete("everything")],
             things: Vec::new(),
+            kept_mib: None,
         })
     }
 

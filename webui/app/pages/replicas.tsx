@@ -28,7 +28,7 @@ export function Replicas({ volume }: { volume?: Volume }) {
         columns={[
           { title: t("id"), cell: (one) => <code>{one.id}</code> },
           { title: t("state"), cell: (one) => <Standing one={one} /> },
-          { title: t("replica.of"), cell: (one) => <code>{one.snapshot_id}</code> },
+          { title: t("replica.of"), cell: (one) => <code>{one.snapshot_id || "–"}</code> },
           ...(volume
             ? []
             : [

@@ -47,7 +47,7 @@ export function StoragePage() {
 
 function Promised({ one, hideLabel = false }: { one: StorageNode; hideLabel?: boolean }) {
   const { t } = useWords();
-  return <Meter label={t("disk_gib")} hideLabel={hideLabel} value={gib(one.used_disk_space_mb)} of={gib(one.offering_disk_space_mb)} />;
+  return <Meter label={t("disk_gib")} hideLabel={hideLabel} value={gib(one.used_disk_space_mb + (one.kept_disk_space_mb ?? 0))} of={gib(one.offering_disk_space_mb)} />;
 }
 
 export function StorageNodePage({ id }: { id: string }) {

@@ -806,6 +806,7 @@ export const en = {
   "rule.arch": "Architecture",
   "rule.cpu_cores": "CPU cores",
   "rule.memory_size": "Memory",
+  "rule.disk_left": "Disk left beside snapshots and other files",
   "rule.disk_space": "Disk",
   "rule.asked_for": "The host asked for",
   "rule.not_tried": "Not tried before",

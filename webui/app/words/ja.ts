@@ -808,6 +808,7 @@ export const ja: Record<keyof typeof en, string> = {
   "rule.arch": "アーキテクチャ",
   "rule.cpu_cores": "CPU コア",
   "rule.memory_size": "メモリー",
+  "rule.disk_left": "スナップショットなどを除いたディスクの残り",
   "rule.disk_space": "ディスク",
   "rule.asked_for": "指定されたホスト",
   "rule.not_tried": "まだ試していない",

@@ -137,6 +137,7 @@ async fn tell(context: &Context, began: Observation, listing: Listing, asked: Ve
         began,
         backends: listing.backends,
         things: listing.things,
+        kept_mib: listing.kept_mib,
     };
     if asked.is_empty() {
         send(context.bus.as_ref(), exchange::INVENTORY, &inventory, every * 2).await;

@@ -102,7 +102,7 @@ impl Agent for Scripted {
 
     async fn list(&self, _: Observation) -> Listing {
         let backends = vec![Backend { name: "store:test".into(), status: BackendStatus::Complete }];
-        Listing { backends, things: Vec::new() }
+        Listing { backends, ..Listing::default() }
     }
 
     async fn ask(&self, ask: Ask) -> Result<Value, String> {

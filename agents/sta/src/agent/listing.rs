@@ -24,6 +24,7 @@ impl Sta {
         };
         let status = match seen.await {
             Ok((volumes, snapshots, replicas, images)) => {
+                listing.kept_mib = self.kept(&volumes, &replicas).await;
                 listing.things.extend(volumes.into_iter().map(|volume| self.volume_thing(volume, began)));
                 listing.things.extend(snapshots.into_iter().map(|snapshot| self.snapshot_thing(snapshot, began)));
                 listing.things.extend(replicas.into_iter().map(|replica| self.replica_thing(replica, began)));
@@ -33,6 +34,12 @@ impl Sta {
             Err(error) => BackendStatus::Unavailable { reason: sentence(&error) },
         };
         listing.backends.push(Backend { name: "store".into(), status });
+    }
+
+    /// `None`: it cannot be told now.
+    async fn kept(&self, volumes: &[Volume], replicas: &[Replica]) -> Option<u64> {
+        let (room, left) = (self.store.room().await.ok()?, self.store.left().await.ok()?);
+        Some(kept_mib(room.total_bytes, left, volumes, replicas))
     }
 
     pub(super) async fn list_export(&self, began: Observation, listing: &mut Listing) {
@@ -93,6 +100,7 @@ impl Sta {
             facts,
             detail: Some(json!({
                 "size_bytes": replica.size_bytes, "volume": replica.volume, "is_whole": replica.guid.is_some(),
+                "origin": replica.origin,
             })),
             name: replica.key,
         }
@@ -138,7 +146,9 @@ impl Sta {
             installation: object.mark.as_ref().map(|mark| mark.installation),
             holds_data: true,
             facts,
-            detail: Some(json!({ "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes })),
+            detail: Some(json!({
+                "size_bytes": object.size_bytes, "stored_bytes": object.stored_bytes, "origin": object.origin,
+            })),
             name: object.name,
         }
     }
@@ -218,6 +228,17 @@ impl Sta {
             detail: stored.and_then(|stored| serde_json::to_value(stored).ok()),
         }
     }
+}
+
+/// What is neither left nor counted by rows: of a volume's replicas they count the largest, for those share what did not change.
+fn kept_mib(total: u64, left: u64, volumes: &[Volume], replicas: &[Replica]) -> u64 {
+    let mut largest: BTreeMap<&str, u64> = BTreeMap::new();
+    for replica in replicas {
+        let of_volume = largest.entry(replica.volume.as_deref().unwrap_or(&replica.key)).or_default();
+        *of_volume = replica.size_bytes.max(*of_volume);
+    }
+    let counted = volumes.iter().map(|volume| volume.size_bytes).chain(largest.into_values());
+    counted.fold(total.saturating_sub(left), u64::saturating_sub).div_ceil(1 << 20)
 }
 
 pub(super) fn describe(target: &Target) -> Value {

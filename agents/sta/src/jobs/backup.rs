@@ -81,6 +81,7 @@ async fn ensure_object(sta: &Sta, job: &Backup, work: &Work) -> Result<bool, Sto
                 mark: wanted,
                 size_bytes: of_snapshot.unwrap_or(written.bytes),
                 reader: reader.unwrap_or_default(),
+                origin: job.origin.clone().unwrap_or_default(),
             };
             effect(work, sta.backups.keep(&new, written)).await.map(|()| true)
         }

@@ -60,6 +60,7 @@ fn new(job: &Replica, from: &ReplicaSource, work: &Work) -> NewReplica {
         guid: from.offered.guid,
         size_bytes: from.offered.size_bytes,
         mark: mark(job.replica.as_str(), work),
+        origin: job.origin.clone().unwrap_or_default(),
     }
 }
 

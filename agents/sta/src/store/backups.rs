@@ -10,6 +10,7 @@ pub mod sim;
 use super::StoreError;
 use super::folder::Temporary;
 use crate::mark::Mark;
+use arame_schema::jobs::sta::Origin;
 use arame_schema::model::{BackupObjectId, BackupStorageId};
 use async_trait::async_trait;
 use place::Packing;
@@ -31,6 +32,7 @@ pub struct Object {
     pub stored_bytes: u64,
     /// SHA-256 of what a reader has to show.
     pub reader: String,
+    pub origin: Origin,
 }
 
 /// An object's bytes, to be read.
@@ -67,6 +69,7 @@ pub struct NewObject {
     pub size_bytes: u64,
     /// SHA-256 of what a reader has to show.
     pub reader: String,
+    pub origin: Origin,
 }
 
 /// An object that is being written.

@@ -12,8 +12,8 @@ use super::folder::{Folder, Temporary};
 use super::images::{self, Images};
 use super::label::{self, Label};
 use super::{
-    Image, NewImage, NewVolume, Pool, Replicas, Room, Snapshots, Staged, StagedVolume, Store, StoreError, Verified,
-    Volume, blocking, check_key, check_pace, folder, qcow2,
+    Image, NewImage, NewVolume, Pool, Room, Staged, StagedVolume, Store, StoreError, Verified, Volume, blocking,
+    check_key, check_pace, folder, qcow2,
 };
 use crate::command::CommandError;
 use crate::faults::Faults;
@@ -26,11 +26,15 @@ use async_trait::async_trait;
 use nix::unistd::{Whence, lseek};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Between two of these the copy looks whether it is still wanted.
 const STRETCH: u64 = 64 << 20;
+
+/// What `st_blocks` counts in (stat(2)).
+const BLOCK_UNIT: u64 = 512;
 
 pub struct FileStore {
     folder: Arc<Folder>,
@@ -58,12 +62,20 @@ impl FileStore {
         Ok(Some((path, format)))
     }
 
+    async fn promised(&self) -> Result<u64, StoreError> {
+        let folder = self.folder.clone();
+        // Sizes alone: whose each is, is told by its label, and hundreds of labels are read for nothing by every new volume.
+        blocking(move || {
+            // A snapshot may come to share nothing with its volume any more.
+            let places = [folder.volumes()?, folder.snapshots()?, folder.replicas()?, folder.parts()?];
+            let sizes = places.iter().map(|place| Ok(sizes(place)?.into_iter().map(|(size, _)| size).sum()));
+            Ok(sizes.collect::<Result<Vec<u64>, StoreError>>()?.into_iter().fold(0, u64::saturating_add))
+        })
+        .await
+    }
+
     async fn check_room(&self, size_bytes: u64) -> Result<(), StoreError> {
-        let volumes: u64 = self.list_volumes().await?.iter().map(|volume| volume.size_bytes).sum();
-        // A snapshot may come to share nothing with its volume any more.
-        let snapshots: u64 = self.list_snapshots().await?.iter().map(|snapshot| snapshot.size_bytes).sum();
-        let replicas: u64 = self.list_replicas().await?.iter().map(|replica| replica.size_bytes).sum();
-        let promised = volumes.saturating_add(snapshots).saturating_add(replicas);
+        let promised = self.promised().await?;
         let room = self.room().await?;
         if promised.saturating_add(size_bytes) > room.total_bytes {
             let what = format!("{size_bytes} bytes: {promised} of {} are promised", room.total_bytes);
@@ -216,11 +228,39 @@ impl Store for FileStore {
         blocking(move || room_of(&folder.volumes()?, limit)).await
     }
 
+    async fn left(&self) -> Result<u64, StoreError> {
+        let promised = self.promised().await?;
+        let (folder, limit) = (self.folder.clone(), self.limit_bytes);
+        blocking(move || {
+            let place = folder.volumes()?;
+            let within = room_of(&place, limit)?.total_bytes.saturating_sub(promised);
+            // Blocks that a snapshot shares count as the volume's: what that hides, the promises above tell.
+            let unwritten = sizes(&place)?.into_iter().map(|(size, written)| size.saturating_sub(written));
+            let unwritten = unwritten.fold(0, u64::saturating_add);
+            Ok(within.min(room_of(&place, None)?.free_bytes.saturating_sub(unwritten)))
+        })
+        .await
+    }
+
     async fn pool(&self) -> Result<Pool, StoreError> {
         let folder = self.folder.clone();
         let volumes = blocking(move || folder.volumes()).await?;
         Ok(Pool { name: volumes.display().to_string(), ..Pool::default() })
     }
+}
+
+/// How large each thing in a folder is, and how much of it is written, in bytes.
+fn sizes(place: &Path) -> Result<Vec<(u64, u64)>, StoreError> {
+    let mut found = Vec::new();
+    for name in folder::names(place)?.iter().filter(|name| !name.starts_with('.') && !label::is_label(name)) {
+        let path = place.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) => found.push((meta.len(), meta.blocks() * BLOCK_UNIT)),
+            Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+            Err(other) => return Err(StoreError::io("look at", &path)(other)),
+        }
+    }
+    Ok(found)
 }
 
 /// Room of the file system under `path`, cut to `limit`.

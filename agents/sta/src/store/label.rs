@@ -7,6 +7,7 @@
 use super::StoreError;
 use crate::mark::Mark;
 use arame_schema::jobs::hva::DiskFormat;
+use arame_schema::jobs::sta::Origin;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -56,6 +57,8 @@ pub struct BackupLabel {
     pub size_bytes: u64,
     /// SHA-256 of what a reader has to show.
     pub reader: String,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,8 @@ pub struct ReplicaLabel {
     pub received_bytes: u64,
     /// All of it came, was read again, and is equal.
     pub is_proved: bool,
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
 }
 
 /// Labels `file`, which now has a temporary name and will be called `named`.
@@ -176,6 +181,23 @@ mod tests {
             }
             assert_eq!(read(&path).unwrap(), Some(label()));
         }
+    }
+
+    #[test]
+    fn a_label_that_says_nothing_of_its_origin_is_read_and_one_that_does_says_it_again() {
+        let older = r#"{"installation":"00000000-0000-0000-0000-000000000007","owner":"rep-a","generation":2,
+            "replica":{"guid":9,"volume":"vol-a","received_bytes":4,"is_proved":true},
+            "backup":{"sha256":"00","size_bytes":4,"reader":"11"}}"#;
+        let read: Label = serde_json::from_str(older).unwrap();
+        assert!(
+            read.backup.as_ref().unwrap().origin.is_unknown() && read.replica.as_ref().unwrap().origin.is_unknown()
+        );
+        let origin = Origin { snapshot: Some("snap-a".parse().unwrap()), ..Origin::default() };
+        let told = read.replica.map(|replica| ReplicaLabel { origin, ..replica });
+        let newer = Label { replica: told, backup: None, ..label() };
+        let text = serde_json::to_string(&newer).unwrap();
+        assert!(text.contains("snap-a"), "{text}");
+        assert_eq!(serde_json::from_str::<Label>(&text).unwrap(), newer);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod frames;
 use super::StoreError;
 use super::snapshots::SnapshotKeys;
 use crate::mark::Mark;
+use arame_schema::jobs::sta::Origin;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use hyper::body::Bytes;
@@ -75,6 +76,7 @@ pub struct NewReplica {
     pub guid: u64,
     pub size_bytes: u64,
     pub mark: Mark,
+    pub origin: Origin,
 }
 
 /// A replica in the store.
@@ -91,6 +93,7 @@ pub struct Replica {
     pub guid: Option<u64>,
     /// Of the snapshot that it was received as a difference to.
     pub base: Option<u64>,
+    pub origin: Origin,
 }
 
 /// Where a receiver stands.
@@ -170,11 +173,12 @@ mod tests {
 
     fn replica(volume: &str, guid: Option<u64>, installation: u128) -> Replica {
         let (mark, volume) = (Some(mark(installation)), Some(volume.to_owned()));
-        Replica { key: "k".into(), mark, volume, size_bytes: 1, guid, base: None }
+        Replica { key: "k".into(), mark, volume, size_bytes: 1, guid, base: None, origin: Origin::default() }
     }
 
     fn new() -> NewReplica {
-        NewReplica { key: "k".into(), volume: "vol-a".into(), guid: 7, size_bytes: 1, mark: mark(1) }
+        let origin = Origin::default();
+        NewReplica { key: "k".into(), volume: "vol-a".into(), guid: 7, size_bytes: 1, mark: mark(1), origin }
     }
 
     #[test]

@@ -214,6 +214,15 @@ impl Store for SimStore {
         .await
     }
 
+    async fn left(&self) -> Result<u64, StoreError> {
+        self.look(|state| {
+            let volumes: u64 = state.volumes.values().map(|volume| volume.size_bytes).sum();
+            let replicas: u64 = state.replicas.values().map(|replica| replica.size_bytes).sum();
+            self.room_bytes.saturating_sub(volumes).saturating_sub(replicas).saturating_sub(state.kept_bytes)
+        })
+        .await
+    }
+
     async fn pool(&self) -> Result<Pool, StoreError> {
         self.look(|_| Pool { name: "sim".to_owned(), ..Pool::default() }).await
     }

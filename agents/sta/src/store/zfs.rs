@@ -326,6 +326,15 @@ impl Store for ZfsStore {
         Ok(Room { total_bytes, free_bytes: room.free_bytes.min(total_bytes) })
     }
 
+    async fn left(&self) -> Result<u64, StoreError> {
+        self.check_pool().await?;
+        let left = words::left(&self.zfs(&self.pool, words::list_written(&self.pool)).await?, &self.pool)?;
+        let promised: u64 = self.list_all().await?.iter().map(|volume| volume.size_bytes).sum();
+        // What this node was told to offer may be less than the pool has.
+        let within = self.limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(promised));
+        Ok(left.min(within))
+    }
+
     async fn pool(&self) -> Result<Pool, StoreError> {
         let root = self.root();
         let arguments = ["status", root].map(str::to_owned);

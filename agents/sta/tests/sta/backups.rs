@@ -57,6 +57,7 @@ pub fn backup(object: &str, volume: &str) -> Backup {
         volume_key: volume.to_owned(),
         reader: None,
         from: None,
+        origin: None,
     }
 }
 

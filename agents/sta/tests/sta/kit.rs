@@ -60,6 +60,8 @@ pub struct Place {
     /// What images may be fetched from although it is on loopback.
     pub allowed: &'static str,
     pub keep_free_mib: Option<u64>,
+    /// What is offered, where that is less than there is.
+    pub disk_mib: Option<u64>,
     /// How long another side may say nothing.
     pub silence_seconds: u64,
     /// The kernel has one tree of targets for all tests of a machine.
@@ -91,6 +93,7 @@ impl Place {
         };
         let pool = self.pool.as_ref().map(|pool| format!("zfs_pool = \"{pool}\"\n")).unwrap_or_default();
         let kept = self.keep_free_mib.map(|mib| format!("keep_free_mib = {mib}\n")).unwrap_or_default();
+        let offered = self.disk_mib.map(|mib| format!("disk_mib = {mib}\n")).unwrap_or_default();
         let silence = self.silence_seconds;
         let faults = self.faults.iter().map(|fault| {
             format!("[[sta.sim.faults]]\nat = \"{}\"\naction = \"{:?}\"\n", fault.at, fault.action).to_lowercase()
@@ -108,7 +111,7 @@ store = "{store}"
 data_dir = "{root}/data"
 http_url = "http://storage:9080"
 import_dirs = ["{root}/seed"]
-{pool}{kept}[[sta.backups]]
+{pool}{kept}{offered}[[sta.backups]]
 storage = "bkst-local"
 path = "{root}/backups"
 keep_free_mib = 1
@@ -250,6 +253,7 @@ impl Kit {
             pool,
             allowed: ALLOWED,
             keep_free_mib: None,
+            disk_mib: None,
             silence_seconds: 1,
             iqn_prefix,
         };

@@ -117,6 +117,7 @@ fn replica(name: &str) -> Replica {
         volume: "vol-k1".parse().unwrap(),
         key: name.to_owned(),
         from: None,
+        origin: None,
     }
 }
 

@@ -39,6 +39,22 @@ async fn on(drivers: Drivers, test: impl AsyncFnOnce(&Kit)) {
     }
 }
 
+#[tokio::test]
+async fn a_file_store_tells_what_its_snapshots_may_come_to_keep() {
+    let mut kit = Kit::new(Drivers::File).await.unwrap();
+    kit.place.disk_mib = Some(64);
+    let kit = kit.restart().await;
+    kit.run(create("k1", 16 * MIB), 1).await.unwrap();
+    assert_eq!(kit.list().await.kept_mib, Some(0), "control: a volume is counted by its row");
+    kit.run(take("k1", "s1"), 1).await.unwrap();
+    assert_eq!(kit.list().await.kept_mib, Some(16), "it may come to share nothing with its volume");
+    kit.run(create("k2", 32 * MIB), 1).await.unwrap();
+    assert_eq!(code(&kit.run(create("k3", MIB), 1).await), "disk_full", "what is told is what the store goes by");
+    kit.run(drop_snapshot("k1", "s1"), 1).await.unwrap();
+    assert_eq!(kit.list().await.kept_mib, Some(0));
+    kit.run(create("k3", MIB), 1).await.unwrap();
+}
+
 fn carried(answer: &Result<Vec<FactReport>, Stopped>) -> (u64, Option<Uuid>) {
     let fact = &answer.as_ref().unwrap()[0];
     let seen: SeenVolume = serde_json::from_value(fact.detail.clone().unwrap()).unwrap();

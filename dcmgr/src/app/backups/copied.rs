@@ -3,7 +3,7 @@
 //! Rule: a copy is a backup object of its own, written by a storage node that reaches where it is to lie; it reads what it
 //! copies by itself or from the node that has it, and compares. What is copied stays until the copy is whole.
 
-use super::taken::{reader, told};
+use super::taken::{self, reader, told};
 use crate::app::advance::{self, Cause};
 use crate::app::instances::record;
 use crate::app::{App, AppError, Caller, Ringing, once, recovery};
@@ -107,7 +107,7 @@ pub(in crate::app) async fn insert(
         node: &copy.place.node,
         key: &format!("b{}", hex::encode(once::entropy())),
         size_bytes: copy.size_bytes,
-        reader_sealed: &reader(app)?,
+        reader_sealed: Some(&reader(app)?),
         display_name: copy.display_name,
         description: copy.description,
     };
@@ -140,6 +140,9 @@ pub async fn copy_object(app: &App, caller: &Caller, id: &str, request: CopyTo) 
         };
         let lies = Place { node: from.node.clone(), storage: from.storage.clone() };
         let place = choose(tx, id, &request.destination, Some(&lies)).await?;
+        if !taken::reads(tx, &place.node, &from).await? {
+            return Err(not_reached(id, &request.destination, std::slice::from_ref(&lies)));
+        }
         let copy = NewCopy {
             account: &from.account,
             place: &place,

@@ -62,7 +62,7 @@ async fn insert(
         node: &disk.node,
         key: &format!("b{}", hex::encode(entropy())),
         size_bytes: disk.size_bytes,
-        reader_sealed: &reader(app)?,
+        reader_sealed: Some(&reader(app)?),
         display_name: request.display_name.as_deref().unwrap_or_default(),
         description: request.description.as_deref().unwrap_or_default(),
     };
@@ -119,7 +119,7 @@ fn check_takable(disk: &VolumeRow) -> Result<(), Refusal> {
 }
 
 /// Backup storages that an agent says it reaches.
-pub(super) fn told(agent: &db::agents::AgentRow) -> Vec<String> {
+pub(in crate::app) fn told(agent: &db::agents::AgentRow) -> Vec<String> {
     let text = agent.endpoints.get(BACKUPS).map(String::as_str).unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
 }
@@ -160,7 +160,8 @@ pub(in crate::app) async fn choose_storage(
 pub async fn source_of(tx: &mut Tx, caller: &Caller, id: &str) -> Result<BackupRow, AppError> {
     let seen = db::backups::lock_object(tx, id, caller.scope()).await?.ok_or_else(|| Refusal::unknown(id))?;
     let found = work::find(tx, id).await?;
-    let of_image = found.as_ref().is_some_and(|row| row.volume.is_none());
+    // One that was adopted and was written before that was told is of a volume, as far as anybody knows.
+    let of_image = found.as_ref().is_some_and(|row| row.volume.is_none() && row.copied.is_some());
     let whole = found.filter(|row| row.state == BackupState::Available && !row.sha256.is_empty() && !of_image);
     // What somebody registered was measured by nobody, and an image's file is no volume's content.
     let state = match (seen.storage_node_id.is_none(), of_image) {
@@ -172,10 +173,26 @@ pub async fn source_of(tx: &mut Tx, caller: &Caller, id: &str) -> Result<BackupR
     Ok(whole.ok_or_else(|| refusal().with("needed", "available"))?)
 }
 
+/// One place, whichever node looks.
+async fn is_one_for_all(tx: &mut Tx, storage: &str) -> Result<bool, AppError> {
+    Ok(db::backups::lock_storage(tx, storage).await?.is_some_and(|storage| storage.storage_type == "ifs"))
+}
+
+/// Whether a node may read a backup: others than its own by what is shown there, which nobody knows of an adopted one, or
+/// because it lies in one place for all.
+pub(super) async fn reads(tx: &mut Tx, node: &str, row: &BackupRow) -> Result<bool, AppError> {
+    if row.reader_sealed.is_some() || node == row.node {
+        return Ok(true);
+    }
+    let Some(agent) = db::nodes::agent_of_storage(tx, node).await? else { return Ok(false) };
+    let agent = db::agents::find(tx, &agent).await?;
+    let told = agent.iter().flat_map(told).any(|storage| storage == row.storage);
+    Ok(told && is_one_for_all(tx, &row.storage).await?)
+}
+
 /// What a volume of so many MiB from this backup needs of its storage node.
 pub async fn need(tx: &mut Tx, row: &BackupRow, mib: u64) -> Result<Need, AppError> {
-    let storages = db::backups::lock_storage(tx, &row.storage).await?;
-    let one_for_all = storages.is_some_and(|storage| storage.storage_type == "ifs");
+    let one_for_all = is_one_for_all(tx, &row.storage).await?;
     let mut agents = BTreeMap::new();
     for node in db::nodes::storage_candidates(tx).await? {
         if let Some(agent) = db::agents::find(tx, &node.node_id).await? {
@@ -187,6 +204,8 @@ pub async fn need(tx: &mut Tx, row: &BackupRow, mib: u64) -> Result<Need, AppErr
     let reach = |id: &String, agent: &db::agents::AgentRow| {
         if *id == row.node || (one_for_all && told(agent).contains(&row.storage)) {
             Ok(row.storage.clone())
+        } else if row.reader_sealed.is_none() {
+            Err(format!("{} only", row.node))
         } else if serves {
             Ok(row.node.clone())
         } else {

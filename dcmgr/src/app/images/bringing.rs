@@ -73,9 +73,7 @@ pub(in crate::app) async fn choose_agent(tx: &mut Tx) -> Result<String, AppError
     let fits = |node: &&arame_schema::api::StorageNode| {
         node.status == "online" && node.scheduling_enabled && node.degraded.is_none()
     };
-    let room =
-        |node: &&arame_schema::api::StorageNode| node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb);
-    let best = nodes.iter().filter(fits).max_by_key(room);
+    let best = nodes.iter().filter(fits).max_by_key(|node| super::super::volumes::room::room(node));
     Ok(best
         .map(|node| node.node_id.clone())
         .ok_or_else(|| super::super::volumes::room::refuse(&nodes, &super::super::volumes::room::Need::of(1)))?)

@@ -2,12 +2,12 @@
 
 use super::{Body, id};
 use crate::app::{App, AppError};
-use crate::db::backups::work::Copied;
+use crate::db::backups::work::{BackupRow, Copied};
 use crate::db::jobs::JobRow;
 use crate::db::{self, Tx};
 use crate::plan::Kind;
 use arame_schema::jobs::Job;
-use arame_schema::jobs::sta::{Backup, BackupSource, RestoredBackup, StoredBackup};
+use arame_schema::jobs::sta::{Backup, BackupSource, Origin, RestoredBackup, StoredBackup};
 use arame_schema::model::{FactName, Secret};
 
 pub(super) async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, AppError> {
@@ -25,7 +25,9 @@ pub(super) async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, A
             from => from,
         },
     };
+    let origin = if job.kind == Kind::WriteBackup { Some(origin(&row)?) } else { None };
     let body = Backup {
+        origin,
         object: id(&row.id)?,
         storage: id(&row.storage)?,
         volume: disk.as_ref().map(|disk| id(&disk.id)).transpose()?,
@@ -43,6 +45,18 @@ pub(super) async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, A
         _ => Job::ObserveBackup(body),
     };
     Ok(Body::Job(job.generation, job_body))
+}
+
+/// Whose it is and what it is a copy of.
+fn origin(row: &BackupRow) -> Result<Origin, AppError> {
+    let mut origin = Origin { account: Some(id(&row.account)?), ..Origin::default() };
+    origin.volume = row.volume.as_deref().map(id).transpose()?;
+    match &row.copied {
+        None => {}
+        Some(Copied::Object(object)) => origin.object = Some(id(object)?),
+        Some(Copied::Image(image)) => origin.image = Some(id(image)?),
+    }
+    Ok(origin)
 }
 
 /// Where a copy comes from. `None`: it was never whole, or is not there now.

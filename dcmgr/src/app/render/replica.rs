@@ -17,7 +17,16 @@ pub(super) async fn body(app: &App, tx: &mut Tx, job: &JobRow) -> Result<Body, A
         },
         _ => None,
     };
-    let body = sta::Replica { replica: id(&row.id)?, volume: id(&row.volume)?, key: row.key, from };
+    let origin = match &from {
+        None => None,
+        Some(_) => Some(sta::Origin {
+            account: Some(id(&row.account)?),
+            volume: Some(id(&row.volume)?),
+            snapshot: Some(id(&row.snapshot)?),
+            ..sta::Origin::default()
+        }),
+    };
+    let body = sta::Replica { replica: id(&row.id)?, volume: id(&row.volume)?, key: row.key, from, origin };
     let body = match job.kind {
         Kind::DeleteReplica => Job::DeleteReplica(body),
         Kind::ObserveReplica => Job::ObserveReplica(body),

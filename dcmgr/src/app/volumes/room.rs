@@ -6,8 +6,14 @@ use arame_schema::api::placement::SmallestChange;
 use arame_schema::api::{Code, HostVerdict, Placement, Refusal, RuleVerdict, StorageNode};
 use std::collections::BTreeMap;
 
-fn room(node: &StorageNode) -> u64 {
+/// What its volumes and replicas leave, as far as the rows know.
+fn unpromised(node: &StorageNode) -> u64 {
     node.offering_disk_space_mb.saturating_sub(node.used_disk_space_mb)
+}
+
+/// What truly fits: without what the store keeps beside them, as it last told. MiB.
+pub(in crate::app) fn room(node: &StorageNode) -> u64 {
+    unpromised(node).saturating_sub(node.kept_disk_space_mb)
 }
 
 /// What is needed of a storage node.
@@ -72,8 +78,11 @@ fn judge(node: &StorageNode, need: &Need) -> HostVerdict {
         rule("online", "online", node.status.clone(), node.status == "online"),
         rule("not_degraded", "well", well, node.degraded.is_none()),
         rule("scheduling_enabled", "enabled", enabled.to_owned(), node.scheduling_enabled),
-        rule("disk_space", &needed, format!("{} MiB", room(node)), room(node) >= needed_mib),
+        rule("disk_space", &needed, format!("{} MiB", unpromised(node)), unpromised(node) >= needed_mib),
     ];
+    if node.kept_disk_space_mb > 0 {
+        rules.push(rule("disk_left", &needed, format!("{} MiB", room(node)), room(node) >= needed_mib));
+    }
     if let Some(copied) = &need.copied {
         rules.splice(0..0, copied.judge(node));
     }
@@ -133,8 +142,9 @@ fn change(node: &StorageNode, verdict: &HostVerdict, needed_mib: u64) -> Option<
         "reaches_backup" => ("storage_reach", 0),
         "has_none_yet" => ("storage_another", 0),
         "same_store" => ("storage_same_store", 0),
+        "disk_left" => ("storage_kept", node.kept_disk_space_mb),
         _ if needed_mib > all => ("storage_smaller", all),
-        _ => ("storage_free", needed_mib - room(node)),
+        _ => ("storage_free", needed_mib.saturating_sub(unpromised(node))),
     };
     let change = SmallestChange::new(code).with("host", &node.id).with("rule", &rule.rule);
     Some(change.with("amount", amount).with("needed", &rule.needed).with("had", &rule.had))
@@ -163,6 +173,7 @@ mod tests {
         let full = || node("sn-full", |node| node.used_disk_space_mb = 900);
         let shut = || node("sn-shut", |node| node.scheduling_enabled = false);
         let ill = || node("sn-ill", |node| node.degraded = Some("pool".into()));
+        let kept = || node("sn-kept", |node| node.kept_disk_space_mb = 350);
         let small = || node("sn-small", |node| node.offering_disk_space_mb = 300);
         for (nodes, code, says) in [
             (vec![silent()], "storage_online", "sn-silent"),
@@ -170,6 +181,7 @@ mod tests {
             (vec![shut()], "storage_enable", "sn-shut"),
             (vec![ill()], "storage_repair", "pool"),
             (vec![small()], "storage_smaller", "300 MiB"),
+            (vec![kept()], "storage_kept", "350 MiB"),
         ] {
             let mut told = told(&nodes, &Need::of(500));
             for language in [Language::En, Language::Ja] {
@@ -186,6 +198,10 @@ mod tests {
             .map(|verdict| verdict.rules.iter().find(|rule| !rule.ok).map_or("", |rule| rule.rule.as_str()))
             .collect();
         assert_eq!(broken, ["online", "disk_space"]);
+        let verdict = judge(&kept(), &Need::of(500));
+        let left = verdict.rules.iter().find(|rule| !rule.ok).unwrap();
+        assert_eq!((left.rule.as_str(), left.needed.as_str(), left.had.as_str()), ("disk_left", "500 MiB", "450 MiB"));
+        assert!(judge(&kept(), &Need::of(450)).fits, "control: so much truly fits");
         assert!(judge(&node("sn-a", |_| {}), &Need::of(500)).fits, "control");
     }
 

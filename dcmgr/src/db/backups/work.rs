@@ -88,10 +88,8 @@ pub async fn lock(tx: &mut Tx, id: &str) -> Result<Option<(Option<VolumeRow>, Ba
     let Some(found) = find(tx, id).await? else { return Ok(None) };
     let volume = match &found.volume {
         None => None,
-        Some(volume) => match crate::db::volumes::lock(tx, volume).await? {
-            None => return Ok(None),
-            found => found,
-        },
+        // One that was forgotten, of a backup that was adopted.
+        Some(volume) => crate::db::volumes::lock(tx, volume).await?,
     };
     let found = first(tx, format!("{SELECT} WHERE id = ? FOR UPDATE"), (id,)).await?.as_ref().map(read).transpose()?;
     Ok(found.map(|row| (volume, row)))
@@ -107,7 +105,8 @@ pub struct NewBackup<'a> {
     pub node: &'a str,
     pub key: &'a str,
     pub size_bytes: u64,
-    pub reader_sealed: &'a str,
+    /// None: nobody else reads it.
+    pub reader_sealed: Option<&'a str>,
     pub display_name: &'a str,
     pub description: &'a str,
 }
@@ -139,6 +138,16 @@ pub async fn insert(tx: &mut Tx, backup: &NewBackup<'_>) -> Result<(), DbError> 
         image.into(),
     ];
     run(tx, statement, mysql_async::Params::Positional(values)).await?;
+    Ok(())
+}
+
+/// What an adopted one was found to be: whole where it was measured.
+pub async fn set_adopted(tx: &mut Tx, id: &str, generation: u64, stored: Option<&StoredBackup>) -> Result<(), DbError> {
+    run(tx, "UPDATE backup_objects SET generation = ? WHERE id = ?", (generation, id)).await?;
+    if let Some(stored) = stored {
+        let statement = "UPDATE backup_objects SET was_present = 1, state = 'available', checksum = ?, allocation_bytes = ? WHERE id = ?";
+        run(tx, statement, (&stored.sha256, stored.stored_bytes, id)).await?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,7 @@ pub static ALL: &[Sentence] = sentences! {
     "bring_online": "ホスト {host} が復帰すれば置けます。", "It would fit on {host} if that host came back online.";
     "repair_host": "ホスト {host} の不調が解消すれば置けます（{had}）。", "It would fit on {host} if that host were well again ({had}).";
     "storage_free": "ストレージノード {host} であと {amount} MiB 空けば置けます。", "It would fit on storage node {host} if {amount} MiB more were free.";
+    "storage_kept": "ストレージノード {host} に残っているのは {had} です（必要: {needed}）。スナップショット、イメージ、他のファイルが {amount} MiB を占めています。不要なスナップショットを削除するか、ストアを広げてください。", "Storage node {host} has {had} left of the {needed} needed: snapshots, images and other files keep {amount} MiB. Delete snapshots that are not needed, or enlarge the store.";
     "storage_smaller": "ストレージノード {host} は全体でも {amount} MiB です。それより小さいサイズを選んでください。", "Storage node {host} has {amount} MiB in all: choose a smaller size.";
     "storage_online": "ストレージノード {host} のエージェントが復帰すれば置けます。", "It would fit on storage node {host} if its agent came back.";
     "storage_enable": "ストレージノード {host} の配置を有効にすれば置けます（arame storage enable {host}）。", "It would fit on storage node {host} if scheduling were enabled there (arame storage enable {host}).";

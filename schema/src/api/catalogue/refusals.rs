@@ -496,12 +496,12 @@ pub fn refusal(code: Code) -> RefusalEntry {
             400,
             (
                 "{id} を引き取れません。",
-                "引き取れるのは、このデータセンターの印があり、記録のないインスタンスかボリュームだけです。",
+                "引き取れるのは、このデータセンターの印があり、記録のないインスタンス、ボリューム、スナップショット、複製、バックアップ、接続だけです。",
                 "arame audit で一覧を確認し、引き取れるものの ID を指定してください。"
             ),
             (
                 "{id} cannot be adopted.",
-                "Only an instance or a volume that carries this data center's mark and has no row can be.",
+                "Only an instance, volume, snapshot, replica, backup or attachment that carries this data center's mark and has no row can be.",
                 "Look at arame audit and name something that can be."
             )
         ),

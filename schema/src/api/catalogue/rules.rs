@@ -17,6 +17,7 @@ pub static ALL: &[Sentence] = sentences! {
     "cpu_cores": "CPU コア", "CPU cores";
     "memory_size": "メモリー", "memory";
     "disk_space": "ディスク", "disk";
+    "disk_left": "スナップショットなどを除いたディスクの残り", "disk left beside snapshots and other files";
     "reaches_backup": "バックアップに届く", "reaches the backup";
     "has_none_yet": "まだ持っていない", "has none of it yet";
     "same_store": "ストアの種類が同じ", "a store of the same kind";

@@ -18,6 +18,7 @@ use crate::store::file::room_of;
 use crate::store::folder::{self, TEMPORARY, Temporary};
 use crate::store::label::{self, BackupLabel, Label};
 use crate::store::{StoreError, blocking, images};
+use arame_schema::jobs::sta::Origin;
 use arame_schema::model::{BackupObjectId, BackupStorageId};
 use async_trait::async_trait;
 use std::fs::{self, File};
@@ -153,7 +154,12 @@ impl Place {
         };
         let label = if meta.is_file() { label::read(&path)? } else { None };
         let (mark, backup) = label.map_or((None, None), |label| (Some(label.mark), label.backup));
-        let measured = backup.unwrap_or(BackupLabel { sha256: String::new(), size_bytes: 0, reader: String::new() });
+        let measured = backup.unwrap_or(BackupLabel {
+            sha256: String::new(),
+            size_bytes: 0,
+            reader: String::new(),
+            origin: Origin::default(),
+        });
         Ok(Some(Object {
             storage: self.storage.clone(),
             name: name.to_owned(),
@@ -163,6 +169,7 @@ impl Place {
             size_bytes: measured.size_bytes,
             stored_bytes: meta.len(),
             reader: measured.reader,
+            origin: measured.origin,
         }))
     }
 }
@@ -249,7 +256,8 @@ impl Backups for Places {
             let Some(temporary) = written.file else {
                 return Err(StoreError::Unavailable { reason: "the backup was written in another place".into() });
             };
-            let measured = BackupLabel { sha256: written.sha256, size_bytes: new.size_bytes, reader: new.reader };
+            let (sha256, size_bytes) = (written.sha256, new.size_bytes);
+            let measured = BackupLabel { sha256, size_bytes, reader: new.reader, origin: new.origin };
             label::write(temporary.file(), &target, &Label { backup: Some(measured), ..Label::of(new.mark) })?;
             faults.hit_blocking("write_backup:marked")?;
             temporary.keep_as(&target).map_err(|error| place.full(error))?;

@@ -66,6 +66,7 @@ fn object(storage: &BackupStorageId, name: &str, found: &SimObject) -> Object {
         size_bytes: found.size_bytes,
         stored_bytes: found.content.len() as u64,
         reader: found.reader.clone(),
+        origin: found.origin.clone(),
     }
 }
 
@@ -103,6 +104,7 @@ impl Backups for SimBackups {
             content: String::from_utf8_lossy(&written.content).into_owned(),
             reader: new.reader.clone(),
             mark: Some(new.mark.clone()),
+            origin: new.origin.clone(),
         };
         let key = key(&new.storage, new.object.as_str());
         self.change("write_backup", &new.storage, |state| drop(state.objects.insert(key, made))).await

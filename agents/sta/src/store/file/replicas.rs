@@ -72,8 +72,14 @@ impl FileStore {
                 Some(self.whole_replica(&whole.ok_or_else(gone)?.key)?)
             }
         };
-        let told =
-            ReplicaLabel { guid: new.guid, base, volume: new.volume.clone(), received_bytes: 0, is_proved: false };
+        let told = ReplicaLabel {
+            guid: new.guid,
+            base,
+            volume: new.volume.clone(),
+            received_bytes: 0,
+            is_proved: false,
+            origin: new.origin.clone(),
+        };
         let label = Label { replica: Some(told.clone()), ..Label::of(new.mark.clone()) };
         let (faults, size_bytes) = (self.faults.clone(), new.size_bytes);
         blocking(move || {
@@ -296,7 +302,8 @@ fn look(place: &Path, key: &str, whole: Whole) -> Result<Option<Replica>, StoreE
         volume: told.as_ref().map(|told| told.volume.clone()),
         size_bytes: meta.len(),
         guid: told.as_ref().filter(|told| whole == Whole::Yes && told.is_proved).map(|told| told.guid),
-        base: told.and_then(|told| told.base),
+        base: told.as_ref().and_then(|told| told.base),
+        origin: told.map(|told| told.origin).unwrap_or_default(),
     }))
 }
 

@@ -37,6 +37,7 @@ fn replica(key: &str, found: &SimReplica) -> Replica {
         size_bytes: found.size_bytes,
         guid: Some(found.guid).filter(|_| found.is_whole),
         base: found.base,
+        origin: found.origin.clone(),
     }
 }
 
@@ -163,6 +164,7 @@ impl Replicas for SimStore {
                 content: String::new(),
                 is_proved: false,
                 is_whole: false,
+                origin: new.origin.clone(),
             };
             state.replicas.insert(new.key.clone(), made);
             base

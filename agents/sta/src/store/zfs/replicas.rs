@@ -124,7 +124,7 @@ impl ZfsStore {
         };
         let part = self.part(&new.key);
         if !self.is_there(&part).await? {
-            self.zfs(&part, words::create_part(&part, &new.mark, &new.volume)).await?;
+            self.zfs(&part, words::create_part(&part, (&new.mark, &new.volume, &new.origin))).await?;
         }
         self.faults.hit("receive_replica:begun").await?;
         Ok(origin)
@@ -244,7 +244,7 @@ impl Replicas for ZfsStore {
     async fn keep_replica(&self, new: &NewReplica) -> Result<(), StoreError> {
         let _alone = self.receiving.alone(&new.key).await;
         let (bytes, name) = (self.bytes(&new.key), self.replica(&new.key));
-        self.zfs(&bytes, words::set_replica(&bytes, &new.mark, &new.volume)).await?;
+        self.zfs(&bytes, words::set_replica(&bytes, (&new.mark, &new.volume, &new.origin))).await?;
         self.faults.hit("receive_replica:marked").await?;
         self.zfs(&name, plain::rename(&bytes, &name)).await?;
         self.faults.hit("receive_replica:renamed").await?;

@@ -100,6 +100,35 @@ pub fn list_snapshots_below(pool: &str) -> Vec<String> {
     vector(&["list", "-Hp", "-t", "snapshot", "-d", "2", "-o", COLUMNS, pool])
 }
 
+/// What each volume has written since its last snapshot, and what the pool can give.
+pub fn list_written(pool: &str) -> Vec<String> {
+    vector(&["list", "-Hp", "-t", "filesystem,volume", "-d", "1", "-o", "name,volsize,written,available", pool])
+}
+
+/// What can be promised: what is available without what volumes may yet write (`written` since the last snapshot is theirs alone;
+/// all else, a snapshot keeps beside what is written over it; zfsprops(7)).
+///
+/// # Errors
+/// The table cannot be read.
+pub fn left(text: &str, pool: &str) -> Result<u64, StoreError> {
+    let (mut available, mut unwritten) = (None, 0u64);
+    let volumes = format!("{pool}/vol-");
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let &[name, size, written, free] = fields.as_slice() else { return Err(unreadable("zfs", line)) };
+        if name == pool {
+            available = Some(free.parse::<u64>().map_err(|_| unreadable("zfs", line))?);
+        } else if name.starts_with(&volumes) {
+            let (Ok(size), Ok(written)) = (size.parse::<u64>(), written.parse::<u64>()) else {
+                return Err(unreadable("zfs", line));
+            };
+            unwritten = unwritten.saturating_add(size.saturating_sub(written));
+        }
+    }
+    let available = available.ok_or_else(|| unreadable("zfs", text))?;
+    Ok(available.saturating_sub(unwritten))
+}
+
 pub fn destroy(name: &str) -> Vec<String> {
     vector(&["destroy", name])
 }
@@ -300,6 +329,17 @@ mod tests {
 
     fn mark() -> Mark {
         Mark { installation: Uuid::from_u128(7), owner: "vol-a".into(), generation: 3 }
+    }
+
+    #[test]
+    fn what_volumes_may_yet_write_is_promised_already_and_what_snapshots_keep_is_not_available() {
+        let text =
+            "tank\t-\t98304\t1000\ntank/vol-a\t300\t100\t1000\ntank/vol-b\t200\t240\t1000\ntank/rep-c\t500\t0\t1000\n";
+        assert_eq!(left(text, "tank").unwrap(), 800, "of b nothing more comes, of a replica neither");
+        let taken = text.replace("\t300\t100", "\t300\t0");
+        assert_eq!(left(&taken, "tank").unwrap(), 700, "after a snapshot all of it may be written once more");
+        assert_eq!(left("tank\t-\t0\t10\ntank/vol-a\t300\t0\t10\n", "tank").unwrap(), 0);
+        assert!(left("tank/vol-a\t300\t0\t10\n", "tank").is_err() && left("tank\t1\n", "tank").is_err());
     }
 
     #[test]

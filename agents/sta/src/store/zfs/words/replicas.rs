@@ -4,6 +4,7 @@ use super::{properties, unreadable, vector};
 use crate::mark::Mark;
 use crate::store::StoreError;
 use crate::store::replicas::{Offer, Replica};
+use arame_schema::jobs::sta::Origin;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -16,8 +17,8 @@ pub fn snapshot(key: &str) -> String {
 /// The dataset below a part, which takes its mark over.
 pub const BYTES: &str = "bytes";
 
-const COLUMNS: &str =
-    "name,volsize,guid,origin,defer_destroy,arame:installation,arame:owner,arame:generation,arame:volume";
+const COLUMNS: &str = "name,volsize,guid,origin,defer_destroy,arame:installation,arame:owner,arame:generation,arame:volume,\
+                       arame:snapshot,arame:account";
 
 pub fn offer(snapshot: &str, reader: &str) -> Vec<String> {
     vector(&["set", &format!("arame:reader={reader}"), snapshot])
@@ -105,12 +106,21 @@ pub fn is_token(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
+/// Properties of a replica: its mark, the volume it is of, and what else is known of where it comes from.
+fn told_of(mark: &Mark, volume: &str, origin: &Origin) -> Vec<String> {
+    let mut words = properties(mark).to_vec();
+    words.push(format!("arame:volume={volume}"));
+    words.extend(origin.snapshot.iter().map(|snapshot| format!("arame:snapshot={snapshot}")));
+    words.extend(origin.account.iter().map(|account| format!("arame:account={account}")));
+    words
+}
+
 /// A part: nothing in it yet, and what comes into it has its mark from the first moment, without a device.
-pub fn create_part(name: &str, mark: &Mark, volume: &str) -> Vec<String> {
-    let [installation, owner, generation] = properties(mark);
-    let volume = format!("arame:volume={volume}");
-    let [a, b, c, d] = [&installation, &owner, &generation, &volume];
-    vector(&["create", "-o", "mountpoint=none", "-o", "volmode=none", "-o", a, "-o", b, "-o", c, "-o", d, name])
+pub fn create_part(name: &str, (mark, volume, origin): (&Mark, &str, &Origin)) -> Vec<String> {
+    let mut words = vector(&["create", "-o", "mountpoint=none", "-o", "volmode=none"]);
+    words.extend(told_of(mark, volume, origin).into_iter().flat_map(|word| ["-o".to_owned(), word]));
+    words.push(name.to_owned());
+    words
 }
 
 /// What breaks off is kept (`-s`). As a difference it begins as a clone of its base, whose identity ZFS compares.
@@ -122,9 +132,11 @@ pub fn receive(snapshot: &str, base: Option<&str>) -> Vec<String> {
 }
 
 /// The mark of its own that a part needs before it leaves its place.
-pub fn set_replica(name: &str, mark: &Mark, volume: &str) -> Vec<String> {
-    let [installation, owner, generation] = properties(mark);
-    vector(&["set", "volmode=none", &installation, &owner, &generation, &format!("arame:volume={volume}"), name])
+pub fn set_replica(name: &str, (mark, volume, origin): (&Mark, &str, &Origin)) -> Vec<String> {
+    let mut words = vector(&["set", "volmode=none"]);
+    words.extend(told_of(mark, volume, origin));
+    words.push(name.to_owned());
+    words
 }
 
 /// Where a part stands: the token, and the identity and size of what is there whole.
@@ -184,9 +196,12 @@ pub fn replicas(text: &str, pool: &str) -> Result<Vec<Replica>, StoreError> {
     let mut rows = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let &[name, size, guid, origin, deferred, installation, owner, generation, volume] = fields.as_slice() else {
+        let &[name, size, guid, base, deferred, installation, owner, generation, volume, ref origin @ ..] =
+            fields.as_slice()
+        else {
             return Err(unreadable("zfs", line));
         };
+        let &[snapshot, account] = origin else { return Err(unreadable("zfs", line)) };
         if name.contains('@') {
             let guid = guid.parse().map_err(|_| unreadable("zfs", line))?;
             guids.insert(name, if deferred == "on" { 0 } else { guid });
@@ -198,20 +213,24 @@ pub fn replicas(text: &str, pool: &str) -> Result<Vec<Replica>, StoreError> {
             (None, Some(key)) if !key.contains('/') => (key, false),
             (None, _) => continue,
         };
-        rows.push((name, key, whole, size, origin, mark(installation, owner, generation), volume));
-    }
-    let told = |(name, key, whole, size, origin, mark, volume): (&str, &str, bool, &str, &str, Option<Mark>, &str)| {
-        let guid = guids.get(format!("{name}@{}", snapshot(key)).as_str()).copied();
-        Replica {
+        let told = Replica {
             key: key.to_owned(),
-            mark,
+            mark: mark(installation, owner, generation),
             volume: Some(volume).filter(|volume| *volume != "-").map(str::to_owned),
             size_bytes: size.parse().unwrap_or(0),
-            guid: guid.filter(|guid| whole && *guid != 0),
-            base: guids.get(origin).copied().filter(|guid| *guid != 0),
-        }
+            guid: None,
+            base: None,
+            // What an older agent received has neither (`-`).
+            origin: Origin { snapshot: snapshot.parse().ok(), account: account.parse().ok(), ..Origin::default() },
+        };
+        rows.push((told, whole, format!("{name}@{}", self::snapshot(key)), base));
+    }
+    let identified = |(told, whole, snapshot, base): (Replica, bool, String, &str)| Replica {
+        guid: guids.get(snapshot.as_str()).copied().filter(|guid| whole && *guid != 0),
+        base: guids.get(base).copied().filter(|guid| *guid != 0),
+        ..told
     };
-    let found: Vec<Replica> = rows.into_iter().map(told).collect();
+    let found: Vec<Replica> = rows.into_iter().map(identified).collect();
     let whole: Vec<String> = found.iter().filter(|one| one.guid.is_some()).map(|one| one.key.clone()).collect();
     Ok(found.into_iter().filter(|one| one.guid.is_some() || !whole.contains(&one.key)).collect())
 }
@@ -228,12 +247,21 @@ mod tests {
 
     #[test]
     fn a_part_is_made_with_its_mark_and_what_comes_into_it_is_below_it() {
+        let origin = Origin { snapshot: "snap-a".parse().ok(), account: "a-demo".parse().ok(), ..Origin::default() };
         assert_eq!(
-            create_part("tank/part-k1", &of(3), "vol-a").join(" "),
+            create_part("tank/part-k1", (&of(3), "vol-a", &origin)).join(" "),
             format!(
                 "create -o mountpoint=none -o volmode=none -o arame:installation={OURS} -o arame:owner=rep-a \
-                 -o arame:generation=3 -o arame:volume=vol-a tank/part-k1"
+                 -o arame:generation=3 -o arame:volume=vol-a -o arame:snapshot=snap-a -o arame:account=a-demo tank/part-k1"
             )
+        );
+        assert_eq!(
+            set_replica("tank/part-k1/bytes", (&of(3), "vol-a", &Origin::default())).join(" "),
+            format!(
+                "set volmode=none arame:installation={OURS} arame:owner=rep-a arame:generation=3 arame:volume=vol-a \
+                 tank/part-k1/bytes"
+            ),
+            "of a job that does not say it"
         );
         assert_eq!(receive("tank/part-k1/bytes@rep-k1", None).join(" "), "receive -s tank/part-k1/bytes@rep-k1");
         let base = receive("tank/part-k1/bytes@rep-k1", Some("tank/rep-k0@rep-k0")).join(" ");
@@ -278,7 +306,8 @@ mod tests {
     fn replicas_are_whole_by_their_snapshot_and_parts_never() {
         let row = |name: &str, size: &str, guid: &str, origin: &str, deferred: &str, owner: &str| {
             let installation = if owner == "-" { "-" } else { OURS };
-            format!("{name}\t{size}\t{guid}\t{origin}\t{deferred}\t{installation}\t{owner}\t3\tvol-a\n")
+            let told = if owner == "rep-a" { "snap-a\ta-demo" } else { "-\t-" };
+            format!("{name}\t{size}\t{guid}\t{origin}\t{deferred}\t{installation}\t{owner}\t3\tvol-a\t{told}\n")
         };
         let text = row("tank", "-", "1", "-", "-", "-")
             + &row("tank/rep-k1", "1048576", "2", "-", "-", "rep-a")
@@ -293,6 +322,9 @@ mod tests {
         let told: Vec<_> = found.iter().map(|one| (one.key.as_str(), one.guid, one.base)).collect();
         assert_eq!(told, [("k1", Some(77), None), ("k2", None, Some(77)), ("k3", None, None)], "k2 is half deleted");
         assert_eq!((found[0].volume.as_deref(), found[0].mark.clone()), (Some("vol-a"), Some(of(3))));
+        assert_eq!(found[0].origin.snapshot, "snap-a".parse().ok());
+        assert_eq!(found[0].origin.account, "a-demo".parse().ok());
+        assert!(found[1].origin.is_unknown(), "received before that was written");
         assert!(replicas("tank/rep-k1\t1\n", "tank").is_err());
     }
 }
