@@ -123,7 +123,12 @@ async fn a_second_consumer_of_a_job_queue_waits_for_the_first(kit: Kit) {
     assert!(second_jobs.try_recv().is_err());
     first.close().await;
     send(&dcmgr, &to, "3").await.unwrap();
-    assert_eq!(texts(&mut second_jobs, 1).await, ["3"]);
+    let mut taken = texts(&mut second_jobs, 1).await;
+    if taken == ["2"] {
+        // An acknowledgement that is on its way when its connection ends is lost, as with any broker: it comes once more.
+        taken = texts(&mut second_jobs, 1).await;
+    }
+    assert_eq!(taken, ["3"]);
 }
 
 async fn shared_queues_share_and_fanouts_copy(kit: Kit) {
