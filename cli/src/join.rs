@@ -65,13 +65,14 @@ impl Voice {
         CliError::because(REFUSED, sentence, told, say(self.0, Message::JoinServicesNext, &[]))
     }
 
-    fn wire(&self, manager: &str, error: WireError) -> CliError {
+    /// `away`: what to do when nobody is there.
+    fn wire(&self, manager: &str, away: Message, error: WireError) -> CliError {
         let values = &[("manager", manager)];
         match error {
             WireError::Refused(body) => CliError::Refused(body),
             WireError::Unreached(cause) => {
                 let sentence = say(self.0, Message::JoinUnreached, values);
-                CliError::because(UNREACHABLE, sentence, cause, say(self.0, Message::JoinUnreachedNext, values))
+                CliError::because(UNREACHABLE, sentence, cause, say(self.0, away, values))
             }
             WireError::Unreadable(cause) => {
                 let sentence = say(self.0, Message::BadAnswer, &[("url", manager)]);
@@ -138,7 +139,7 @@ async fn join_on(machine: &Machine, voice: &Voice, invitation: &Invitation, set:
     let place_of = invitation.host_and_port().unwrap_or_default();
     let trust = Trust::Pin(invitation.pin.clone());
     let asked = wire::post::<Joined>(place_of, trust, ("/join", &body), voice.0).await;
-    let answered = asked.map_err(|error| voice.wire(&invitation.manager, error))?;
+    let answered = asked.map_err(|error| voice.wire(&invitation.manager, Message::JoinUnreachedNext, error))?;
     believe(machine, voice, &answered.authority)?;
     let manager = machine.manager(kind);
     place(&manager, &format!("{}\n", invitation.manager), 0o644).map_err(|error| voice.file(&manager, &error))?;
@@ -279,7 +280,7 @@ async fn leave_from(machine: &Machine, voice: &Voice, agent: &AgentId) -> Result
             Ok(_) => Ok(()),
             // It has left before, and was stopped on its way: what is here is only to be removed.
             Err(WireError::Refused(refusal)) if refusal.reason == UNKNOWN => Ok(()),
-            Err(error) => Err(voice.wire(&manager, error)),
+            Err(error) => Err(voice.wire(&manager, Message::LeaveUnreachedNext, error)),
         }
     };
     ask(true).await?;

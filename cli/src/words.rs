@@ -114,6 +114,7 @@ messages! {
     SettingMissingNext: "--set sta.store=zfs --set sta.zfs_pool=tank/arame（または --set sta.store=file）を付けて、もう一度実行してください。招待はまだ有効です。", "Run it again with --set sta.store=zfs --set sta.zfs_pool=tank/arame (or --set sta.store=file). The invitation is still good.";
     JoinUnreached: "管理サーバー {manager} に接続できません。", "The manager {manager} cannot be reached.";
     JoinUnreachedNext: "名前解決と経路、管理サーバーの arame-dcmgr（[https]）を確かめて、もう一度実行してください。招待はまだ有効です。", "See whether its name and the way there are right and arame-dcmgr serves [https] there, then run it again. The invitation is still good.";
+    LeaveUnreachedNext: "経路と、管理サーバーの arame-dcmgr（[https]）を確かめて、もう一度実行してください。何も変わっていません。", "See whether the way there is right and arame-dcmgr serves [https] there, then run it again. Nothing was changed.";
     JoinDistrusted: "{manager} を信用できないので、何も送りませんでした。", "{manager} is not believed, and nothing was said to it.";
     DistrustAuthority: "相手の証明書は、招待にある認証局のものではありません。別のデータセンターか、途中に誰かがいます。", "Its certificate is not of the authority in the invitation: it is another data center, or somebody is between.";
     DistrustAuthorityNext: "招待を写し直してください。管理サーバーの認証局を作り直したときは、新しい招待を作ってください。それ以外のときはネットワークを疑ってください。", "Copy the invitation again. If the manager's authority was made anew, make a new invitation. Otherwise suspect the network.";
