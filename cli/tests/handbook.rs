@@ -78,7 +78,10 @@ fn words(command: &str) -> Vec<String> {
 fn commands(line: &str) -> Vec<Vec<String>> {
     let typed = line.strip_prefix("# ").or_else(|| line.strip_prefix("$ "));
     let parts = typed.into_iter().flat_map(|typed| typed.split(" && "));
-    parts.map(|part| words(&part.replace('…', "x"))).filter(|words| words.first().is_some_and(|word| word == "arame")).collect()
+    parts
+        .map(|part| words(&part.replace('…', "x")))
+        .filter(|words| words.first().is_some_and(|word| word == "arame"))
+        .collect()
 }
 
 #[test]

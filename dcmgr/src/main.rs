@@ -232,6 +232,7 @@ async fn serve(config: &Path, seed: Option<&Path>, notifier: &Notifier) -> anyho
     }
     if let Some(join) = &config.join {
         app.open_gate(gate(join, &config)?);
+        running.spawn(tasks::management::tend(app.clone(), stop.clone()));
     }
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await

@@ -305,7 +305,6 @@ pub(super) async fn retire(app: &App, agent: &str) {
 /// # Errors
 /// The database's.
 pub async fn sweep(app: &App) -> Result<(), AppError> {
-    db::join_tokens::sweep(app.db()).await?;
     let Some(gate) = app.gate() else { return Ok(()) };
     let _turn = gate.turn.lock().await;
     let made = match gate.users.made().await {

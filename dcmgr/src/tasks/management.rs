@@ -3,7 +3,8 @@
 //! Rule: it is spoken to on this machine only, for it is plain HTTP. A user made here has the tag `arame`, and no other is ever
 //! taken away.
 
-use crate::app::joins::BrokerUsers;
+use crate::app::App;
+use crate::app::joins::{self, BrokerUsers};
 use arame_framework::config::Broker;
 use arame_schema::broker::Rights;
 use arame_schema::model::{AgentId, Secret};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// A user is a row in the broker's memory.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -22,6 +24,25 @@ const TAG: &str = "arame";
 
 /// RabbitMQ's word for who may make users.
 const ADMINISTRATOR: &str = "administrator";
+
+/// Between two looks for users that are left over.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+
+/// A loop of its own: a broker that hangs holds up nothing but this.
+pub async fn tend(app: App, stop: CancellationToken) {
+    let mut timer = tokio::time::interval(TEND_EVERY);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        if let Err(error) = joins::sweep(&app).await {
+            tracing::warn!(%error, "users of the broker that were left over could not be found");
+        }
+    }
+}
 
 pub struct Management {
     client: Client,

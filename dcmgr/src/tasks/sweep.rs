@@ -1,7 +1,7 @@
 //! The timer: what no message woke up is found here. Polling is only the fallback.
 
 use crate::app::advance::{self, Cause};
-use crate::app::{App, AppError, consoles, joins, networks, outcome, schedules, silences};
+use crate::app::{App, AppError, consoles, networks, outcome, schedules, silences};
 use crate::db;
 use arame_schema::limits::DNS_TTL_SECONDS;
 use std::time::Duration;
@@ -45,8 +45,8 @@ pub async fn run(app: App, stop: CancellationToken) {
             if let Err(error) = swept {
                 tracing::warn!(%error, "old rows could not be swept");
             }
-            if let Err(error) = joins::sweep(&app).await {
-                tracing::warn!(%error, "users of the broker that were left over could not be found");
+            if let Err(error) = db::join_tokens::sweep(app.db()).await {
+                tracing::warn!(%error, "old join tokens could not be swept");
             }
             if let Err(error) = consoles::sweep(&app).await {
                 tracing::warn!(%error, "consoles that were left behind could not be closed");
